@@ -1,0 +1,117 @@
+"""Who is who: an address, a directory entry and the answers of a look-up.
+
+Promises: an Address exists only normalised (directory.address.parse makes it); nouns are frozen. Does not: look up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+PATIENT_DOMAIN = "patient.mssante.fr"
+"""Citizen mailboxes (Mon espace santé): the local part is an INS, hence an identity (design §7)."""
+
+
+class Kind(StrEnum):
+    """Mailbox kinds (types de BAL), spec/operator.md §1.2. An open list: unknown codes become OTHER."""
+
+    PER = "PER"
+    ORG = "ORG"
+    APP = "APP"
+    CAB = "CAB"
+    USAGER = "USAGER"
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True, order=True)
+class Address:
+    """One mail address, strictly parsed (RFC 5321 §4.1.2 Mailbox, dot-atom local part): lower-case A-label domain;
+    the local part is kept as written, compared without case."""
+
+    local: str
+    domain: str
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+    @property
+    def key(self) -> str:
+        """For comparing and looking up."""
+        return f"{self.local.lower()}@{self.domain}"
+
+    @property
+    def is_patient(self) -> bool:
+        return self.domain == PATIENT_DOMAIN
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a mailbox says that it can take (mssCapability)."""
+
+    xdm: bool = True
+    smime: bool | None = None
+    """None: it said nothing; a signature is then sent."""
+    mdn: bool = False
+    max_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    source: str
+    """LDAP URI without credentials, or the name of the feed."""
+    dn: str = ""
+    owner: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One mailbox with its holder."""
+
+    address: Address
+    kind: Kind
+    display_name: str
+    family_name: str = ""
+    given_name: str = ""
+    title: str = ""
+    rpps: str = ""
+    finess: str = ""
+    structure: str = ""
+    specialty: str = ""
+    service: str = ""
+    town: str = ""
+    postal_code: str = ""
+    red_list: bool = False
+    """Routable by its exact address, never shown in a search or a suggestion."""
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    certificates: tuple[bytes, ...] = field(default=(), repr=False)
+    """DER, from userCertificate and userSMIMECertificate."""
+    provenance: Provenance = field(default_factory=lambda: Provenance(source=""))
+
+
+@dataclass(frozen=True)
+class Found:
+    entry: Entry
+    stale: bool = False
+
+
+@dataclass(frozen=True)
+class NotFound:
+    suggestions: tuple[Entry, ...] = ()
+    """Nearest first; shown to authenticated senders only; red-listed entries are never among them."""
+
+
+@dataclass(frozen=True)
+class DirectoryDown:
+    detail: str
+
+
+Lookup: TypeAlias = Found | NotFound | DirectoryDown
+
+
+@dataclass(frozen=True)
+class Listing:
+    entries: tuple[Entry, ...]
+    truncated: bool = False
+    """True: more matched; narrow the search."""

@@ -1,0 +1,329 @@
+"""Custody: the nouns of a letter, from the moment it is accepted until each recipient is settled.
+
+Promises: frozen values, one home each; outcomes are values, a surprise is Later and a log line.
+Does not: read or write anything.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from directory.model import Address, Entry
+
+_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id(at: datetime) -> str:
+    """A letter's or row's id: 26 characters, 48 bits of milliseconds then 80 random bits, sortable by time."""
+    number = (int(at.timestamp() * 1000) << 80) | secrets.randbits(80)
+    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+class Door(StrEnum):
+    """By which door a letter came in."""
+
+    PEER = "peer"
+    SUBMISSION = "submission"
+    COMMAND = "command"
+    NOTICE = "notice"
+
+
+class Reason(StrEnum):
+    """Why a letter or a recipient is refused, delayed or given up. gateway/doors/replies.py gives each its SMTP reply
+    and its French and English sentence. Filing reasons stand in dmp_bridge.model.FilingReason."""
+
+    UNKNOWN_RECIPIENT = "recipient.unknown"
+    RECIPIENT_SYNTAX = "recipient.syntax"
+    NOT_LISTED = "recipient.domain-not-listed"
+    NO_RELAY = "recipient.no-relay"
+    TOO_MANY_RECIPIENTS = "recipient.too-many"
+    DIRECTORY_DOWN = "directory.down"
+    AUTH_REQUIRED = "auth.required"
+    AUTH_FAILED = "auth.failed"
+    TLS_REQUIRED = "tls.required"
+    SENDER_SYNTAX = "sender.syntax"
+    SENDER_NOT_ALLOWED = "sender.not-allowed"
+    FROM_AMBIGUOUS = "from.ambiguous"
+    FROM_NOT_ALLOWED = "from.not-allowed"
+    PEER_NO_CERTIFICATE = "peer.no-certificate"
+    PEER_UNTRUSTED = "peer.untrusted"
+    PEER_CANNOT_TELL = "peer.cannot-tell"
+    PEER_NOT_LISTED = "peer.not-listed"
+    WHITE_LIST_STALE = "white-list.stale"
+    BARE_LINE_END = "message.bare-line-end"
+    TOO_LARGE = "message.too-large"
+    MALFORMED = "message.malformed"
+    LOOP = "message.loop"
+    DISK_FULL = "store.disk-full"
+    STORE_DOWN = "store.down"
+    KEEPER_DOWN = "keeper.down"
+    NO_KEY = "keeper.no-key"
+    PEER_UNREACHABLE = "peer.unreachable"
+    PEER_REFUSED_TLS = "peer.refused-tls"
+    PEER_REFUSED = "peer.refused"
+    PEER_DELAYED = "peer.delayed"
+    PEER_NO_8BIT = "peer.no-8bitmime"
+    NO_ROUTE = "route.none"
+    MAILBOX_REFUSED = "mailbox.refused"
+    MAILBOX_DELAYED = "mailbox.delayed"
+    EXPIRED = "queue.expired"
+    SURPRISE = "surprise"
+
+
+# --- what a courier answers ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Done:
+    reference: str
+    """The other side's words or identifier (SMTP reply, submission-set id), free of patient identity."""
+    note: str = ""
+    """A word for the timeline, e.g. 'filed', 'already-in-dossier', 'warning-letter'."""
+
+
+@dataclass(frozen=True)
+class Later:
+    reason: str
+    detail: str = ""
+    """For operators; no content, no patient identity."""
+
+
+@dataclass(frozen=True)
+class Never:
+    reason: str
+    detail: str = ""
+
+
+Outcome: TypeAlias = Done | Later | Never
+
+
+# --- what a door hands over, and what it is answered -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DoorProof:
+    """How the door knows who is there. `peer` is set by the peers' door (RFC 4514 subject), `account` by a login."""
+
+    account: str = ""
+    peer: str = ""
+    peer_fingerprint: str = ""
+    tls: str = ""
+    client: str = ""
+    """Address of the other end, for the trace field."""
+    helo: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a sender asked for one recipient (RFC 3461 §4.1, §4.2)."""
+
+    notify: frozenset[str] = frozenset()
+    """Among NEVER, SUCCESS, FAILURE, DELAY; empty means the default."""
+    orcpt: str = ""
+
+
+@dataclass(frozen=True)
+class Addressee:
+    """A recipient as accepted at RCPT: already resolved, so that nothing is looked up twice."""
+
+    address: Address
+    entry: Entry | None = None
+    """None where no directory entry is needed (a patient's address)."""
+    asked: Asked = field(default_factory=Asked)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    id: str
+    """ULID-like: 26 characters, sortable by time; also the trace id."""
+    tenant: str
+    door: Door
+    sender: Address | None
+    """None is the null sender, <>."""
+    addressees: tuple[Addressee, ...]
+    proof: DoorProof
+    received_at: datetime
+    envid: str = ""
+    return_full: bool = False
+
+
+@dataclass(frozen=True)
+class BodyRef:
+    """Where the sealed bytes of one letter lie. The name is random; the digest is keyed per tenant."""
+
+    name: str
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    letter_id: str
+    refused: tuple[tuple[Address, str], ...] = ()
+    """Recipients that cannot be served although the letter was kept: each gets a DSN."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    reason: str
+    permanent: bool
+    detail: str = ""
+
+
+# --- what was found on entry ------------------------------------------------------------------------------------
+
+
+class Signer(StrEnum):
+    """Whose name a valid signature carries (design §7)."""
+
+    MAILBOX = "mailbox"
+    ESTABLISHMENT = "establishment"
+    AUTHOR = "author"
+
+
+class SignatureState(StrEnum):
+    NONE = "none"
+    VALID = "valid"
+    INVALID = "invalid"
+    CANNOT_TELL = "cannot-tell"
+    PARTIAL = "partial"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found on entry. Kept in the letter's row and shown; findings are names, never content."""
+
+    signature: SignatureState = SignatureState.NONE
+    signer: Signer | None = None
+    signer_name: str = ""
+    """Subject CN, or the organisation for an establishment."""
+    signer_fingerprint: str = ""
+    fault: str = ""
+    findings: tuple[str, ...] = ()
+    automatic: str = ""
+    """Name of the automatic-mail rule that matched, or empty: then the letter may qualify, be answered, be filed."""
+
+
+# --- routes and recipients ---------------------------------------------------------------------------------------
+
+
+class Mode(StrEnum):
+    """How a recipient is served: the name of a courier."""
+
+    PEER_SIGNED = "peer-signed"
+    PEER_PLAIN = "peer-plain"
+    MAILBOX = "mailbox"
+    DOSSIER = "dossier"
+    DOSSIER_SHOW = "dossier-show"
+
+
+@dataclass(frozen=True)
+class Route:
+    mode: Mode
+    target: str
+    """Destination that shares a connection and a cap: a domain, 'lmtp', a host profile's name."""
+    rule: str
+    """Name of the rule that chose."""
+
+
+class State(StrEnum):
+    """States of one recipient; the transitions stand in relay/spool.py."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    HELD = "held"
+
+
+@dataclass(frozen=True)
+class Recipient:
+    id: str
+    letter_id: str
+    tenant: str
+    address: str
+    """Mail address; for a dossier 'dossier:<host>', the patient is not named."""
+    route: Route
+    state: State
+    attempts: int = 0
+    due_at: datetime | None = None
+    reason: str = ""
+    reference: str = ""
+    note: str = ""
+    asked: Asked = field(default_factory=Asked)
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A letter in custody, as its row says."""
+
+    id: str
+    tenant: str
+    door: Door
+    sender: str
+    """Empty: null sender."""
+    message_id: str
+    body: BodyRef
+    received_at: datetime
+    trace: str
+    """Trace fields to put on top (RFC 5321 §4.4), CRLF lines, without Return-Path."""
+    verdict: Verdict
+    proof: DoorProof
+    envid: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One letter for those of its recipients that share a route: what a courier is handed."""
+
+    letter: Letter
+    recipients: tuple[Recipient, ...]
+    raw: Callable[[], bytes]
+    """Opens the body through the keeper: the bytes as received."""
+    attempt: int
+
+
+class Courier(Protocol):
+    def deliver(self, job: Job) -> dict[str, Outcome]:
+        """An outcome for each recipient id of the job. A missing one, or an exception, counts as Later."""
+
+
+# --- finders -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Extra:
+    """One more delivery found in the letter: for a dossier."""
+
+    address: str
+    route: Route
+    finding: str
+    """Name of what was found, e.g. 'xdm'."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    extras: tuple[Extra, ...] = ()
+    refusals: tuple[tuple[Address, str], ...] = ()
+
+
+# --- the journal -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Event:
+    """One journal row to be. Values are names, numbers, pseudonyms and hashes; never content or identity."""
+
+    name: str
+    letter_id: str = ""
+    recipient_id: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+class Journal(Protocol):
+    def add(self, tenant: str, events: Sequence[Event]) -> None: ...
