@@ -1,0 +1,256 @@
+"""A node's configuration: one TOML file, each key overridden by PLI_SECTION__KEY in the environment.
+
+Promises: an unknown key, a missing file or a value of the wrong shape is a ConfigError of one sentence that says where
+and what to do; the harmful set-ups (relay for all, login without TLS, peer without a white list) cannot be written.
+Does not: hold secrets, which lie in files of their own, named here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text is for the operator."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Listen(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(ge=0, le=65535)
+
+
+class NodeSection(Section):
+    name: str = Field(description="Short name of this node, for logs and the journal.")
+    hostname: str = Field(description="Name said in SMTP greetings and trace fields.")
+    tenant: str = Field(description="Establishment, practice or network that this node serves.")
+    domains: tuple[str, ...] = Field(description="Mail domains whose mailboxes are here.", min_length=1)
+    establishment: str = Field(default="", description="Struct_IdNat, e.g. 1 + FINESS: who we are as an author.")
+    product_number: str = Field(default="PLI-DEMO", description="X-MSS-NIL (payload §1.4).")
+
+
+class Paths(Section):
+    data: Path = Field(description="Database and sealed bodies. On a local disk, backed up.")
+    run: Path = Field(description="Sockets and pid files of this node's processes.")
+
+
+class Doors(Section):
+    peers: Listen | None = Field(default=None, description="SMTP between operators (25).")
+    submission: Listen | None = Field(default=None, description="SMTP of mail clients (587).")
+    workers: int = Field(default=1, ge=1, le=64, description="Door processes sharing the ports.")
+    max_bytes: int = Field(default=36_700_160, ge=65_536, description="ESMTP SIZE; 25 MB once in base64.")
+    max_recipients: int = Field(default=100, ge=1, le=1000)
+
+
+class Tls(Section):
+    certificate: Path = Field(description="PEM chain shown to peers and clients (SSL server).")
+    key: Path
+
+
+class Trust(Section):
+    folder: Path = Field(description="anchors/, intermediates/ and crls/ in PEM or DER.")
+    white_list: Path = Field(description="Signed white list (liste blanche), XML.")
+    white_list_max_age_hours: int = Field(default=72, ge=1)
+
+
+class DirectorySection(Section):
+    uri: str = Field(pattern=r"^ldaps?://.+|^ldapi://.+")
+    base: str
+    bind_dn: str
+    password_file: Path
+    timeout_s: float = Field(default=5.0, gt=0, le=60)
+
+
+class Delivery(Section):
+    lmtp_host: str = "127.0.0.1"
+    lmtp_port: int = Field(ge=1, le=65535)
+
+
+class KeeperSection(Section):
+    folder: Path = Field(description="Signing keys, seal and body key. Readable by the keeper alone.")
+    body_public_key: Path = Field(description="Public half of the body key: doors seal with it.")
+    digest_key: Path = Field(description="Tenant key of body digests.")
+    pseudonym_key: Path = Field(description="Tenant key of patients' pseudonyms.")
+
+
+class Accounts(Section):
+    file: Path = Field(description="passwd-file shared with Dovecot, so that one rule decides.")
+    delegations: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="login -> further addresses it may send as."
+    )
+
+
+class DossierSection(Section):
+    name: str = "regional"
+    url: str = Field(pattern=r"^https://.+", description="Base of the dossier host's services.")
+    repository_id: str
+    source_id: str
+    certificate: Path = Field(description="ORG AUTH_CLI, PEM chain.")
+    key: Path
+    files_incoming: bool = Field(default=False, description="File what peers send (regional rules only).")
+    enabled: bool = True
+    ins_root: str = "1.2.250.1.213.1.4.10"
+
+    @field_validator("name")
+    @classmethod
+    def national_ships_disabled(cls, name: str) -> str:
+        """The national profile needs a homologation that this software does not have (design §7)."""
+        if name == "national":
+            raise ValueError("the national profile ships disabled: it needs the deployer's homologation")
+        return name
+
+
+class Log(Section):
+    level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    file: Path | None = None
+
+
+class Settings(BaseSettings):
+    """Everything one node is told. `docs/configuration.md` is made from these descriptions."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="PLI_", env_nested_delimiter="__", toml_file=None
+    )
+
+    node: NodeSection
+    paths: Paths
+    doors: Doors
+    tls: Tls
+    trust: Trust
+    directory: DirectorySection
+    delivery: Delivery
+    keeper: KeeperSection
+    accounts: Accounts
+    peers: dict[str, str] = Field(
+        default_factory=dict, description="domain = host:port, instead of an MX look-up."
+    )
+    dossier: DossierSection | None = None
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.paths.data / 'pli.sqlite'}"
+
+    @property
+    def spool_socket(self) -> Path:
+        return self.paths.run / "spool.sock"
+
+    @property
+    def keeper_socket(self) -> Path:
+        return self.paths.run / "keeper.sock"
+
+
+def load(path: Path) -> Settings:
+    """Reads `path`; raises ConfigError with one sentence per fault."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such configuration file; name another with --config")
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=path)
+
+    try:
+        return FromFile()  # type: ignore[call-arg]  # the values come from the file
+    except ValidationError as error:
+        raise ConfigError("\n".join(_sentence(path, fault) for fault in error.errors())) from None
+    except ValueError as error:  # not TOML
+        raise ConfigError(f"{path}: not readable as TOML: {error}") from None
+
+
+def _sentence(path: Path, fault: Any) -> str:
+    where = ".".join(str(step) for step in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"{path}: unknown key '{where}'{_nearest(fault['loc'])}"
+    if fault["type"] == "missing":
+        return f"{path}: '{where}' is missing; docs/configuration.md describes it"
+    return f"{path}: '{where}': {fault['msg']}"
+
+
+def _nearest(where: tuple[str | int, ...]) -> str:
+    model: Any = Settings
+    for step in where[:-1]:
+        field = model.model_fields.get(step) if hasattr(model, "model_fields") else None
+        model = _section(field.annotation) if field else None
+    names = list(getattr(model, "model_fields", {}))
+    near = difflib.get_close_matches(str(where[-1]), names, n=1)
+    return f"; did you mean '{near[0]}'?" if near else f"; known keys here: {', '.join(names)}"
+
+
+def _section(annotation: Any) -> Any:
+    """The section class inside `X | None`."""
+    choices = getattr(annotation, "__args__", (annotation,))
+    return next((c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+# --- what can be seen before starting -----------------------------------------------------------------------------
+
+NOT_CLAIMED = (
+    "Pli is not homologated: the operator contract and the ANS audit, the DMP homologation number, the ORG "
+    "certificates and HDS hosting are the deployer's.",
+    "National filing ships disabled.",
+    "Delivered mail is encrypted at rest only where Dovecot's mail_crypt or an encrypted disk does it.",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    ok: bool
+    sentence: str
+
+
+def checks(settings: Settings) -> tuple[Check, ...]:
+    """Every file that the configuration names, and who may read the secret ones."""
+    named = {
+        "tls.certificate": settings.tls.certificate,
+        "tls.key": settings.tls.key,
+        "trust.folder": settings.trust.folder,
+        "trust.white_list": settings.trust.white_list,
+        "directory.password_file": settings.directory.password_file,
+        "keeper.folder": settings.keeper.folder,
+        "keeper.body_public_key": settings.keeper.body_public_key,
+        "keeper.digest_key": settings.keeper.digest_key,
+        "keeper.pseudonym_key": settings.keeper.pseudonym_key,
+        "accounts.file": settings.accounts.file,
+    }
+    if settings.dossier:
+        named |= {"dossier.certificate": settings.dossier.certificate, "dossier.key": settings.dossier.key}
+    secret = ("tls.key", "keeper.folder", "directory.password_file", "dossier.key")
+    return tuple(_exists(key, path) for key, path in named.items()) + tuple(
+        _private(key, named[key]) for key in secret if key in named and named[key].exists()
+    )
+
+
+def _exists(key: str, path: Path) -> Check:
+    ok = os.access(path, os.R_OK)
+    return Check(key, ok, f"{path}" if ok else f"{path} is missing or not readable: put it there or correct {key}")
+
+
+def _private(key: str, path: Path) -> Check:
+    ok = path.stat().st_mode & 0o077 == 0
+    return Check(f"{key} private", ok, f"{path}" if ok else f"{path} is open to others: chmod go-rwx {path}")
