@@ -1,0 +1,121 @@
+"""The processes of one node: doors, spooler, keeper, carrier; and the supervisor that keeps them running.
+
+Promises: a process that ends is started again, with growing pauses; SIGTERM ends all, letters in flight stay in
+custody; a start that cannot succeed (port taken, configuration wrong) ends with exit code 2 and a sentence.
+Does not: run as a system service by itself (a systemd unit calls it).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from gateway.config import Settings
+
+PROCESSES = ("spooler", "keeper", "doors", "carrier")
+"""In the order in which they start: who keeps letters and keys comes before who brings and takes them."""
+
+REFUSED = 2
+"""Exit code of a process that cannot start and would not on a second try."""
+
+
+def ready_file(settings: Settings, process: str) -> Path:
+    return settings.paths.run / f"{process}.pid"
+
+
+def announce(settings: Settings, process: str) -> None:
+    """Called by a process once it serves: its pid file appears."""
+    ready_file(settings, process).write_text(f"{os.getpid()}\n")
+
+
+@dataclass
+class Child:
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    pause: float = field(default=0.2)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command)
+        self.started = time.monotonic()
+
+    def ended(self) -> int | None:
+        return self.process.poll() if self.process else None
+
+    def next_pause(self) -> float:
+        """Doubles up to 10 s; a process that lived for a while starts again at once."""
+        lived = time.monotonic() - self.started > 30
+        self.pause = 0.2 if lived else min(self.pause * 2, 10.0)
+        return self.pause
+
+
+def supervise(settings: Settings, config: Path, stop: threading.Event) -> int:
+    """Runs every process of the node until `stop`. Answers an exit code."""
+    settings.paths.run.mkdir(parents=True, exist_ok=True)
+    settings.paths.data.mkdir(parents=True, exist_ok=True)
+    children = [Child(name, _command(config, name)) for name in PROCESSES]
+    try:
+        for child in children:
+            if not _start_and_wait(settings, child, stop):
+                return REFUSED
+        print(f"pli: {settings.node.name} is up ({', '.join(PROCESSES)})", file=sys.stderr, flush=True)
+        return _keep(settings, children, stop)
+    finally:
+        _end(children)
+
+
+def _command(config: Path, name: str) -> list[str]:
+    return [sys.executable, "-m", "gateway", "--config", str(config), "serve", "--only", name]
+
+
+def _start_and_wait(settings: Settings, child: Child, stop: threading.Event, limit: float = 30.0) -> bool:
+    ready_file(settings, child.name).unlink(missing_ok=True)
+    child.start()
+    until = time.monotonic() + limit
+    while time.monotonic() < until and not stop.is_set():
+        if ready_file(settings, child.name).exists():
+            return True
+        if child.ended() is not None:
+            print(f"pli: {child.name} could not start; its reason stands above", file=sys.stderr, flush=True)
+            return False
+        time.sleep(0.02)
+    return stop.is_set()
+
+
+def _keep(settings: Settings, children: list[Child], stop: threading.Event) -> int:
+    log = structlog.get_logger()
+    while not stop.wait(0.2):
+        for child in children:
+            code = child.ended()
+            if code is None:
+                continue
+            log.error("process-ended", child=child.name, code=code)
+            if code == REFUSED:
+                return REFUSED
+            ready_file(settings, child.name).unlink(missing_ok=True)
+            if stop.wait(child.next_pause()):
+                break
+            child.start()
+    return 0
+
+
+def _end(children: list[Child]) -> None:
+    """Who brings letters ends first, who keeps them last."""
+    for child in reversed(children):
+        if child.process and child.process.poll() is None:
+            child.process.send_signal(signal.SIGTERM)
+    for child in reversed(children):
+        if child.process:
+            try:
+                child.process.wait(15)
+            except subprocess.TimeoutExpired:
+                child.process.kill()
