@@ -1,6 +1,7 @@
 """Who is who: an address, a directory entry and the answers of a look-up.
 
-Promises: an Address exists only normalised (directory.address.parse makes it); nouns are frozen. Does not: look up.
+Promises: an Address exists only normalised (directory.address.parse makes it); nouns are frozen.
+Does not: look up.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Address:
-    """One mail address, strictly parsed (RFC 5321 §4.1.2 Mailbox, dot-atom local part): lower-case A-label domain;
-    the local part is kept as written, compared without case."""
+    """One mail address, strictly parsed (RFC 5321 §4.1.2 Mailbox, dot-atom local part).
+
+    Its domain is made of lower-case A-labels; its local part is kept as written, compared without case."""
 
     local: str
     domain: str
