@@ -101,8 +101,10 @@ class Code:
     label: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Author:
+    """Who wrote. Not in repr(): a patient may be the author, and his identifier is then an INS."""
+
     person_id: str
     """PS_IdNat, or '<structure>/<internal id>' for a system."""
     family_name: str
@@ -113,6 +115,8 @@ class Author:
     role: str = ""
     specialty: Code | None = None
     is_system: bool = False
+    person_root: str = "1.2.250.1.71.4.2.1"
+    """OID under which person_id stands: PS_IdNat, or an INS root where the patient is the author."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,22 @@
 """The bridge's tables: patients (the register), and what the filing side appends.
 
-Promises: every table has a tenant; no column holds a matricule or a trait in clear. Does not: run a statement.
+Promises: every table has a tenant; no column holds a matricule or a trait in clear. Does not: run a
+statement.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, DateTime, Index, LargeBinary, MetaData, PrimaryKeyConstraint, String, Table
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+)
 
 metadata = MetaData()
 

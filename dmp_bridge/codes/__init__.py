@@ -1,0 +1,62 @@
+"""Terminology that ships as our own data: type to class, template or media type to format, confidentiality.
+
+Promises: every table is a CSV beside this file that names its source and date; a type that no table holds
+answers None, so that the caller refuses by name. Does not: judge whether a host takes a type.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from importlib.resources import files
+
+from dmp_bridge.model import Code, Document
+
+LOINC = "2.16.840.1.113883.6.1"
+TYPE_SYSTEM = "1.2.250.1.213.1.1.4.12"
+CLASS_SYSTEM = "1.2.250.1.213.1.1.4.1"
+UNPROFILED = "urn:asipSante:modelesHorsProfils:2011"
+NORMAL = Code("N", "2.16.840.1.113883.5.25", "Normal")
+IMAGING_REPORT = "18748-4"
+
+
+@cache
+def table(name: str) -> tuple[dict[str, str], ...]:
+    """The rows of one CSV; lines that begin with # say where it comes from."""
+    text = files(__name__).joinpath(f"{name}.csv").read_text(encoding="utf-8")
+    return tuple(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+
+
+@cache
+def _column(name: str, key: str, value: str) -> dict[str, str]:
+    return {row[key]: row[value] for row in table(name)}
+
+
+def class_of(type_code: str) -> Code | None:
+    """The classCode of a typeCode (ASS_X04); None where the association does not hold it."""
+    code = _column("type_class", "type", "class").get(type_code)
+    return Code(code, CLASS_SYSTEM, _column("classes", "code", "label")[code]) if code else None
+
+
+def format_of(document: Document) -> Code:
+    """The formatCode: from the media type of an unstructured body, else from the last template that is
+    known."""
+    if document.body_media_type:
+        code = _column("media_format", "media", "format").get(document.body_media_type, UNPROFILED)
+        return _format(code)
+    known = _column("template_format", "template", "format")
+    return _format(next((known[root] for root in reversed(document.templates) if root in known), UNPROFILED))
+
+
+def _format(code: str) -> Code:
+    # TRE_A11 holds the codes of IHE, TRE_A06 those of ANS.
+    system = "1.3.6.1.4.1.19376.1.2.3" if code.startswith("urn:ihe:") else "1.2.250.1.213.1.1.4.2.282"
+    return Code(code, system, code)
+
+
+def confidentiality(code: str) -> Code | None:
+    """A confidentiality or masking code by its value (JDV_J08)."""
+    for row in table("confidentiality"):
+        if row["code"] == code:
+            return Code(row["code"], row["system"], row["label"])
+    return None

@@ -1,0 +1,354 @@
+"""ebRIM 3.0 metadata of a lot, written for XDM archives and ITI-41 alike; and what an XDM reader needs of it.
+
+Promises: submit_objects is valid by the ebXML lcm.xsd; times in UTC, hash SHA-1 over the exact bytes, one
+patient. Does not: send, store, or answer queries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+from lxml import etree
+
+from dmp_bridge import codes
+from dmp_bridge.model import INS_ROOTS, Author, Code, Document, Ins, Patient
+
+RIM = "urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0"
+LCM = "urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0"
+APPROVED = "urn:oasis:names:tc:ebxml-regrep:StatusType:Approved"
+STABLE = "urn:uuid:7edca82f-054d-47f2-a032-9b2a5b5186c1"
+SUBMISSION_NODE = "urn:uuid:a54d6aa5-d40d-43f9-88c5-b4633d873bdd"
+HAS_MEMBER = "urn:oasis:names:tc:ebxml-regrep:AssociationType:HasMember"
+REPLACES = "urn:ihe:iti:2007:AssociationType:RPLC"
+ACTION_SLOT = "urn:action:extraMetadataSlot"
+
+PACKAGE_SCHEMES = {
+    "author": "urn:uuid:a7058bb9-b4e4-4307-ba5b-e3f0ab85e12d",
+    "contentTypeCode": "urn:uuid:aa543740-bdda-424e-8c96-df4873be8500",
+    "patientId": "urn:uuid:6b5aea1a-874d-4603-a4bc-96a0a7b38446",
+    "sourceId": "urn:uuid:554ac39e-e3fe-47fe-b233-965d2a147832",
+    "uniqueId": "urn:uuid:96fdda7c-d067-4183-912e-bf5ee74998a8",
+}
+ENTRY_SCHEMES = {
+    "author": "urn:uuid:93606bcf-9494-43ec-9b4e-a7748d1a838d",
+    "classCode": "urn:uuid:41a5887f-8865-4c09-adf7-e362475b143a",
+    "confidentialityCode": "urn:uuid:f4f85eac-e6cb-4883-b524-f2705394840f",
+    "eventCodeList": "urn:uuid:2c6b8cb7-8b2a-4051-b291-b1ae6a575ef4",
+    "formatCode": "urn:uuid:a09d5840-386c-46f2-b5ad-9c3699a4309d",
+    "healthcareFacilityTypeCode": "urn:uuid:f33fb8ac-18af-42cc-ae0e-ed0b0bdb91e1",
+    "practiceSettingCode": "urn:uuid:cccf5598-8b07-4b77-a05e-ae952c785ead",
+    "typeCode": "urn:uuid:f0306f51-975f-434e-a61c-c59651d33983",
+    "patientId": "urn:uuid:58a6f841-87b3-4a3e-92fd-a8ffeff98427",
+    "uniqueId": "urn:uuid:2e82c1f6-a085-4c72-9da3-8640a32e42ab",
+}
+
+PatientId: TypeAlias = Ins | tuple[str, str]
+"""An INS, or (root OID, extension) of a local identifier, which only an XDM archive may carry."""
+
+Element: TypeAlias = etree._Element
+
+
+class TypeUnknown(ValueError):
+    """No association gives the class of a document's type: nothing may be invented in its place."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One lot. `time` is timezone-aware; `unique_id` and `source_id` are OIDs."""
+
+    unique_id: str
+    source_id: str
+    time: datetime
+    author: Author
+    content_type: Code
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """Which entry of the registry a document of the lot replaces."""
+
+    document_id: str
+    """unique_id of the new document."""
+    entry_id: str
+    """entryUUID of the old one, as the registry knows it now."""
+
+
+def submit_objects(
+    documents: Sequence[Document],
+    submission: Submission,
+    patient: PatientId,
+    *,
+    uris: Mapping[str, str] | None = None,
+    replacements: Sequence[Replacement] = (),
+    slots: Mapping[str, str] | None = None,
+) -> Element:
+    """lcm:SubmitObjectsRequest for one lot. `uris` (by unique_id) is for XDM; `slots` are further slots of
+    each entry, e.g. repositoryUniqueId. The ids of the entries are those of entry_id(). Raises
+    TypeUnknown."""
+    root = etree.Element(f"{{{LCM}}}SubmitObjectsRequest", nsmap={"lcm": LCM, "rim": RIM})
+    objects = _add(root, "RegistryObjectList")
+    for number, document in enumerate(documents, 1):
+        further = dict(slots or {})
+        if uris is not None:
+            further |= _for_archive(document, uris[document.unique_id])
+        _entry(objects, entry_id(number), document, patient, further)
+    _package(objects, submission, patient)
+    _add(objects, "Classification", id="Lot-node", classifiedObject="Lot", classificationNode=SUBMISSION_NODE)
+    for number, document in enumerate(documents, 1):
+        member = _association(objects, f"Member{number:02}", HAS_MEMBER, "Lot", entry_id(number))
+        _slot(member, "SubmissionSetStatus", "Original")
+        for old in replacements:
+            if old.document_id == document.unique_id:
+                _association(objects, f"Replace{number:02}", REPLACES, entry_id(number), old.entry_id)
+    return root
+
+
+def entry_id(number: int) -> str:
+    """The symbolic id of the n-th document (from 1) in a lot: also the id of its bytes in ITI-41."""
+    return f"Document{number:02}"
+
+
+def sha1(data: bytes) -> str:
+    """Lower-case hexadecimal. SHA-1 because IHE ITI TF-3 §4.2.3.2.10 fixes it; it proves nothing, it finds
+    damage."""
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
+
+
+def patient_cx(patient: PatientId) -> str:
+    """HL7 CX: NH for a national identifier, PI for a local one."""
+    if isinstance(patient, Ins):
+        return f"{_plain(patient.value)}^^^&{patient.root}&ISO^NH"
+    return f"{_plain(patient[1])}^^^&{patient[0]}&ISO^PI"
+
+
+def main_id(patient: Patient) -> PatientId | None:
+    """The INS, else the first local identifier."""
+    return patient.ins or next(iter(patient.local_ids), None)
+
+
+def person_xcn(author: Author) -> str:
+    """HL7 XCN (payload §2.3): D for a person, U for a system; IDNPS, NH where the patient writes, RI for a
+    system."""
+    kind = "RI" if author.is_system else "NH" if author.person_root in INS_ROOTS else "IDNPS"
+    if kind == "IDNPS" and "/" in author.person_id:
+        kind = "EI"
+    name = f"{_plain(author.family_name)[:80]}^{_plain(author.given_name)[:60]}"
+    use = "U" if author.is_system else "D"
+    return f"{_plain(author.person_id)}^{name}^^^^^^&{author.person_root}&ISO^{use}^^^{kind}"
+
+
+def institution_xon(author: Author) -> str:
+    """HL7 XON of the structure; empty where the author has none (a patient)."""
+    if not author.institution_id:
+        return ""
+    name, number = _plain(author.institution_name)[:160], _plain(author.institution_id)
+    return f"{name}^^^^^&1.2.250.1.71.4.2.2&ISO^IDNST^^^{number}"
+
+
+def _plain(text: str) -> str:
+    """HL7 v2 has separators of its own: a name that holds one must not grow a field."""
+    return " ".join(text.translate(dict.fromkeys(map(ord, "^&|~\\"), " ")).split())
+
+
+def utc(at: datetime) -> str:
+    """XDS DTM: UTC, to the second."""
+    return at.astimezone(UTC).strftime("%Y%m%d%H%M%S")
+
+
+# --- ebRIM objects; the order Slot, Name, Description, Classification, ExternalIdentifier is the schema's ---
+
+
+def _add(parent: Element, tag: str, **attributes: str) -> Element:
+    return etree.SubElement(parent, f"{{{RIM}}}{tag}", attributes)
+
+
+def _slot(parent: Element, name: str, *values: str) -> None:
+    kept = [value for value in values if value]
+    if not kept:
+        return
+    holder = _add(_add(parent, "Slot", name=name), "ValueList")
+    for value in kept:
+        _add(holder, "Value").text = value
+
+
+def _name(parent: Element, text: str) -> None:
+    if text:
+        language = {"{http://www.w3.org/XML/1998/namespace}lang": "fr-FR"}
+        etree.SubElement(
+            _add(parent, "Name"), f"{{{RIM}}}LocalizedString", {**language, "value": text[:1024]}
+        )
+
+
+def _association(parent: Element, name: str, kind: str, source: str, target: str) -> Element:
+    return _add(
+        parent, "Association", id=name, associationType=kind, sourceObject=source, targetObject=target
+    )
+
+
+def _coded(parent: Element, scheme: str, name: str, code: Code | None) -> None:
+    if code is None:
+        return
+    owner = parent.get("id", "")
+    label = {"classificationScheme": scheme, "classifiedObject": owner, "nodeRepresentation": code.code}
+    held = _add(parent, "Classification", id=f"{owner}-{name}", **label)
+    _slot(held, "codingScheme", code.system)
+    _name(held, code.label or code.code)
+
+
+def _written_by(parent: Element, scheme: str, number: int, author: Author) -> None:
+    owner = parent.get("id", "")
+    label = {"classificationScheme": scheme, "classifiedObject": owner, "nodeRepresentation": ""}
+    held = _add(parent, "Classification", id=f"{owner}-author{number}", **label)
+    _slot(held, "authorInstitution", institution_xon(author))
+    _slot(held, "authorPerson", person_xcn(author))
+    _slot(held, "authorRole", _plain(author.role)[:256])
+    special = author.specialty
+    if special is not None:
+        _slot(held, "authorSpecialty", f"{special.code}^{_plain(special.label)[:120]}^{special.system}")
+
+
+def _identified(parent: Element, scheme: str, name: str, value: str) -> None:
+    owner = parent.get("id", "")
+    label = {"registryObject": owner, "identificationScheme": scheme, "value": value}
+    held = _add(parent, "ExternalIdentifier", id=f"{owner}-{name.rpartition('.')[2]}", **label)
+    _name(held, name)
+
+
+def _package(objects: Element, submission: Submission, patient: PatientId) -> None:
+    package = _add(objects, "RegistryPackage", id="Lot", status=APPROVED)
+    _slot(package, "submissionTime", utc(submission.time))
+    _name(package, submission.title)
+    _written_by(package, PACKAGE_SCHEMES["author"], 1, submission.author)
+    _coded(package, PACKAGE_SCHEMES["contentTypeCode"], "content", submission.content_type)
+    _identified(package, PACKAGE_SCHEMES["patientId"], "XDSSubmissionSet.patientId", patient_cx(patient))
+    _identified(package, PACKAGE_SCHEMES["sourceId"], "XDSSubmissionSet.sourceId", submission.source_id)
+    _identified(package, PACKAGE_SCHEMES["uniqueId"], "XDSSubmissionSet.uniqueId", submission.unique_id)
+
+
+def _entry(
+    objects: Element, name: str, document: Document, patient: PatientId, slots: Mapping[str, str]
+) -> None:
+    kind = {"mimeType": document.mime_type, "objectType": STABLE, "status": APPROVED}
+    entry = _add(objects, "ExtrinsicObject", id=name, **kind)
+    _entry_slots(entry, document, patient, slots)
+    _name(entry, document.title[:128])
+    for number, author in enumerate(document.authors, 1):
+        _written_by(entry, ENTRY_SCHEMES["author"], number, author)
+    for number, (metadata, code) in enumerate(_entry_codes(document), 1):
+        _coded(entry, ENTRY_SCHEMES[metadata], f"{metadata}{number}", code)
+    _identified(entry, ENTRY_SCHEMES["patientId"], "XDSDocumentEntry.patientId", patient_cx(patient))
+    _identified(entry, ENTRY_SCHEMES["uniqueId"], "XDSDocumentEntry.uniqueId", document.unique_id)
+
+
+def _entry_codes(document: Document) -> list[tuple[str, Code | None]]:
+    held = codes.class_of(document.type.code)
+    if held is None:
+        raise TypeUnknown(document.type.code)
+    return [
+        ("classCode", held),
+        ("confidentialityCode", document.confidentiality),
+        *(("eventCodeList", code) for code in document.events),
+        ("formatCode", codes.format_of(document)),
+        ("healthcareFacilityTypeCode", document.facility),
+        ("practiceSettingCode", document.practice_setting),
+        ("typeCode", document.type),
+    ]
+
+
+def _entry_slots(entry: Element, document: Document, patient: PatientId, slots: Mapping[str, str]) -> None:
+    _slot(entry, "creationTime", utc(document.effective_time))
+    _slot(entry, "hash", sha1(document.raw))
+    _slot(entry, "languageCode", document.language)
+    if document.legal_authenticator is not None:
+        _slot(entry, "legalAuthenticator", person_xcn(document.legal_authenticator))
+    _slot(entry, "urn:ihe:iti:xds:2013:referenceIdList", *_references(document))
+    _slot(entry, "serviceStartTime", utc(document.service_start) if document.service_start else "")
+    _slot(entry, "serviceStopTime", utc(document.service_stop) if document.service_stop else "")
+    _slot(entry, "size", str(len(document.raw)))
+    local = next(iter(document.patient.local_ids), patient)
+    _slot(entry, "sourcePatientId", patient_cx(local))
+    _slot(entry, "sourcePatientInfo", *_source_patient(document.patient))
+    for name, value in slots.items():
+        _slot(entry, name, value)
+
+
+def _references(document: Document) -> list[str]:
+    """CX values of referenceIdList; one that ebRIM could not hold (256 characters) is left out, never cut."""
+    values = (
+        f"{_plain(value)}^^^{f'&{authority}&ISO' if authority else ''}^{kind}"
+        for value, authority, kind in document.references
+    )
+    return [value for value in values if len(value) <= 256]
+
+
+def _source_patient(patient: Patient) -> list[str]:
+    """Traits as the source knows them: shown, never used to find or change an identity [PDSM4DMP]."""
+    traits, born = patient.traits, patient.traits.birth_date
+    family, given = _plain(traits.birth_name)[:120], _plain(traits.first_given_name)[:100]
+    identifier = main_id(patient)
+    return [
+        f"PID-3|{patient_cx(identifier)}" if identifier else "",
+        f"PID-5|{_plain(traits.birth_name)}^{_plain(traits.first_given_name)}^^^^^L"
+        if traits.birth_name
+        else "",
+        f"PID-7|{born.strftime('%Y%m%d')}" if born else "",
+        f"PID-8|{traits.sex if traits.sex in 'MF' else 'U'}" if traits.sex else "",
+        f"PID-11|^^^^^^BDL^^{_plain(traits.birth_place)}" if traits.birth_place else "",
+    ]
+
+
+def _for_archive(document: Document, uri: str) -> dict[str, str]:
+    # payload §2.6: 'C' marks a document that replaces an earlier version.
+    return {"URI": uri} | ({ACTION_SLOT: "C"} if document.replaces or document.version > 1 else {})
+
+
+# --- reading, for an XDM archive: by local names, so that ebRIM 2.1 of older archives is read too -----------
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One document entry as METADATA.XML lists it; '' where it says nothing."""
+
+    uri: str
+    size: str
+    hash: str
+    mime_type: str
+    unique_id: str
+    patient_id: str = field(repr=False)
+    action: str = ""
+
+
+def listed(root: Element) -> tuple[Listed, ...]:
+    """The document entries of a metadata document, in its order."""
+    return tuple(_listed(item) for item in root.iter() if _local(item) == "ExtrinsicObject")
+
+
+def _local(element: Element) -> str:
+    return etree.QName(element).localname if isinstance(element.tag, str) else ""
+
+
+def _listed(entry: Element) -> Listed:
+    slots = {item.get("name", ""): _values(item) for item in entry if _local(item) == "Slot"}
+    identifiers = {
+        item.get("identificationScheme", ""): item.get("value", "").strip()
+        for item in entry
+        if _local(item) == "ExternalIdentifier"
+    }
+    return Listed(
+        uri=slots.get("URI", ""),
+        size=slots.get("size", ""),
+        hash=slots.get("hash", ""),
+        mime_type=entry.get("mimeType", ""),
+        unique_id=identifiers.get(ENTRY_SCHEMES["uniqueId"], ""),
+        patient_id=identifiers.get(ENTRY_SCHEMES["patientId"], ""),
+        action=slots.get(ACTION_SLOT, ""),
+    )
+
+
+def _values(slot: Element) -> str:
+    return "".join((item.text or "").strip() for item in slot.iter() if _local(item) == "Value")
