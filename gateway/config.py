@@ -195,13 +195,13 @@ def _nearest(where: tuple[str | int, ...]) -> str:
     model: Any = Settings
     for step in where[:-1]:
         field = model.model_fields.get(step) if hasattr(model, "model_fields") else None
-        model = _section(field.annotation) if field else None
+        model = section(field.annotation) if field else None
     names = list(getattr(model, "model_fields", {}))
     near = difflib.get_close_matches(str(where[-1]), names, n=1)
     return f"; did you mean '{near[0]}'?" if near else f"; known keys here: {', '.join(names)}"
 
 
-def _section(annotation: Any) -> Any:
+def section(annotation: Any) -> Any:
     """The section class inside `X | None`."""
     choices = getattr(annotation, "__args__", (annotation,))
     return next((c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)), None)
