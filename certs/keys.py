@@ -1,0 +1,364 @@
+"""Who holds a private key, and how to ask it: a local signer, the client of the keeper, and the wrapping of
+body keys.
+
+Promises: a signer answers a signature over a digest and shows its certificate, wherever its key lies; a
+keeper that cannot be reached is KeeperDown (try again), one that says no is KeeperRefused (asking again is
+useless). A client is safe to share between threads. Does not: choose what to sign, build a signature format
+(cms, xml), or keep any key of the keeper's.
+
+On the keeper's wire: 4 bytes of length, big-endian, then a JSON object of strings; one request, one answer,
+on kept connections. Requests {"ask": "ping"}, {"ask": "mailbox", "address"}, {"ask": "seal", "domain"},
+{"ask": "sign", "key", "digest", "hash", "letter"}, {"ask": "unwrap", "wrapped", "letter"}; bytes in base64.
+Answers {"ok": …}, {"refused": words} or {"down": words}.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+SigningKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+# SHA-1 and MD5 are not here: nothing that we sign uses them (design §7).
+HASHES: dict[str, hashes.SHA256 | hashes.SHA384 | hashes.SHA512] = {
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+SEAL_LOCAL_PART = "domain-signing-authority"
+"""RFC 3183 §3.1: the mailbox name of a domain's signing authority."""
+
+
+class KeeperDown(Exception):
+    """The keeper could not be reached, or could not journal the release:
+
+    nothing was released; ask again later.
+    """
+
+
+class KeeperRefused(ValueError):
+    """The keeper says no and would say so again. The text holds no key and no content."""
+
+
+# --- signers -----------------------------------------------------------------------------------------------
+
+
+class Signer(Protocol):
+    """A certificate with the use of its private key."""
+
+    @property
+    def certificate(self) -> bytes:
+        """DER."""
+        ...
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """Issuers in DER, nearest first, usually without the anchor."""
+        ...
+
+    def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
+        """RSA PKCS #1 v1.5 (RFC 8017 §8.2) or ECDSA in DER (RFC 3279 §2.2.3). `hash_name`: a key of HASHES.
+
+        Raises ValueError where hash and digest do not fit, KeeperDown where the key cannot be reached.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LocalSigner:
+    """A signer whose key is in this process: the keeper's own, and those of tests and the demo."""
+
+    certificate: bytes
+    chain: tuple[bytes, ...]
+    key: SigningKey = field(repr=False)
+
+    def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
+        algorithm = HASHES.get(hash_name)
+        if algorithm is None or len(digest) != algorithm.digest_size:
+            raise ValueError("no such hash, or a digest of another size")
+        if isinstance(self.key, rsa.RSAPrivateKey):
+            return self.key.sign(digest, padding.PKCS1v15(), Prehashed(algorithm))
+        return self.key.sign(digest, ec.ECDSA(Prehashed(algorithm)))
+
+
+def load_signer(chain_pem: Path, key_pem: Path) -> LocalSigner:
+    """A signer from a PEM chain (its own certificate first) and its unencrypted PEM key.
+
+    Raises ValueError naming the file that cannot be used, OSError where it cannot be read.
+    """
+    certificates = _certificates(chain_pem)
+    key = _signing_key(key_pem)
+    if _spki(certificates[0].public_key()) != _spki(key.public_key()):
+        raise ValueError(f"{key_pem.name} is not the key of the first certificate of {chain_pem.name}")
+    leaf, *chain = (each.public_bytes(Encoding.DER) for each in certificates)
+    return LocalSigner(leaf, tuple(chain), key)
+
+
+def _certificates(file: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(file.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{file.name} holds no readable certificates") from error
+
+
+def _signing_key(file: Path) -> SigningKey:
+    try:
+        key = load_pem_private_key(file.read_bytes(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError(f"{file.name} holds no readable private key") from error
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        raise ValueError(f"{file.name} holds a key that is neither RSA nor EC")
+    return key
+
+
+def _spki(key: Any) -> bytes:
+    return bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+
+# --- body keys ---------------------------------------------------------------------------------------------
+
+_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+_INFO = b"pli body key 1"
+WRAPPED_SIZE = 80
+"""Bytes of a wrapped 32-byte key: encapsulated key 32, ciphertext 32, tag 16."""
+
+
+def wrap_key(public_key: bytes, key: bytes) -> bytes:
+    """Seals a key to a raw X25519 public key (HPKE base mode, RFC 9180 §6.1).
+
+    Raises ValueError on a bad public key.
+    """
+    return bytes(_SUITE.encrypt(key, X25519PublicKey.from_public_bytes(public_key), _INFO))
+
+
+def unwrap_key(private_key: X25519PrivateKey, wrapped: bytes) -> bytes:
+    """The key that was sealed. Raises ValueError if `wrapped` was not sealed to this key, or was altered."""
+    try:
+        return bytes(_SUITE.decrypt(wrapped, private_key, _INFO))
+    except (InvalidTag, ValueError) as error:
+        raise ValueError("the wrapped key does not open with this body key") from error
+
+
+# --- the keeper's wire -------------------------------------------------------------------------------------
+
+MAX_FRAME = 64 * 1024
+"""Bytes of one request or answer: a certificate chain is the largest."""
+_LENGTH = struct.Struct(">I")
+
+
+class FrameTooLarge(ValueError):
+    """The other side announced more than MAX_FRAME bytes."""
+
+
+def send_frame(connection: socket.socket, value: dict[str, Any]) -> None:
+    """Raises FrameTooLarge, before a byte is sent, or OSError."""
+    data = json.dumps(value, separators=(",", ":")).encode()
+    if len(data) > MAX_FRAME:
+        raise FrameTooLarge("frame too large")
+    connection.sendall(_LENGTH.pack(len(data)) + data)
+
+
+def receive_frame(connection: socket.socket) -> dict[str, Any] | None:
+    """The next frame;
+
+    None where the other side ended before one. Raises ValueError (FrameTooLarge) or OSError.
+    """
+    head = _exactly(connection, _LENGTH.size)
+    if head is None:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    if length > MAX_FRAME:
+        raise FrameTooLarge("frame too large")
+    data = _exactly(connection, length)
+    if data is None:
+        raise ConnectionError("ended within a frame")
+    try:
+        value = json.loads(data)
+    except RecursionError as error:  # the json module's own limit on depth
+        raise ValueError("nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes | None:
+    parts, missing = [], size
+    while missing:
+        part = connection.recv(missing)
+        if not part:
+            if missing == size:
+                return None
+            raise ConnectionError("ended within a frame")
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def to_text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def from_text(text: object) -> bytes:
+    """Raises ValueError on anything but base64."""
+    if not isinstance(text, str):
+        raise ValueError("not base64")
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError("not base64") from error
+
+
+# --- the client --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class KeeperSigner:
+    """A signer whose key stays with the keeper; each signature is released for one letter."""
+
+    certificate: bytes
+    chain: tuple[bytes, ...]
+    key: str
+    """The key's name for the keeper:
+
+    SHA-256 of the certificate, so that a changed key is never used unnoticed.
+    """
+    letter_id: str
+    ask: Callable[[dict[str, Any]], Any] = field(repr=False)
+
+    def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
+        return from_text(
+            self.ask(
+                {
+                    "ask": "sign",
+                    "key": self.key,
+                    "digest": to_text(digest),
+                    "hash": hash_name,
+                    "letter": self.letter_id,
+                }
+            )
+        )
+
+
+class KeeperClient:
+    """Asks the keeper over its Unix socket. Connections are kept, one request at a time on each."""
+
+    KEPT = 8
+
+    def __init__(self, socket_path: Path, timeout: float = 10.0) -> None:
+        """`timeout`: seconds for one answer."""
+        self._path = str(socket_path)
+        self._timeout = timeout
+        self._idle: list[socket.socket] = []
+        self._lock = threading.Lock()
+
+    def ping(self) -> None:
+        """Raises KeeperDown unless the keeper answers."""
+        self._ask({"ask": "ping"})
+
+    def signer_for(self, address: str, letter_id: str) -> KeeperSigner | None:
+        """The key of the mailbox `address`, else the seal of its domain, else None. Raises KeeperDown."""
+        mailbox = self._signer({"ask": "mailbox", "address": address}, letter_id)
+        return mailbox or self.seal_for(address.rpartition("@")[2], letter_id)
+
+    def seal_for(self, domain: str, letter_id: str = "") -> KeeperSigner | None:
+        """The establishment's seal for a mail domain, or None. Raises KeeperDown."""
+        return self._signer({"ask": "seal", "domain": domain}, letter_id)
+
+    def unwrap(self, wrapped: bytes, letter_id: str) -> bytes:
+        """The body key in `wrapped`, released for one letter. Raises KeeperDown, KeeperRefused."""
+        return from_text(self._ask({"ask": "unwrap", "wrapped": to_text(wrapped), "letter": letter_id}))
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _signer(self, request: dict[str, Any], letter_id: str) -> KeeperSigner | None:
+        found = self._ask(request)
+        if found is None:
+            return None
+        chain = tuple(from_text(each) for each in found["chain"])
+        return KeeperSigner(from_text(found["certificate"]), chain, found["key"], letter_id, self._ask)
+
+    def _ask(self, request: dict[str, Any]) -> Any:
+        answer = self._exchange(request)
+        if "ok" in answer:
+            return answer["ok"]
+        if "refused" in answer:
+            raise KeeperRefused(str(answer["refused"]))
+        raise KeeperDown(str(answer.get("down", "the keeper's answer is not understood")))
+
+    def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
+        """On a kept connection first: the keeper may have ended it meanwhile, and then a new one is tried.
+
+        Asking twice is harmless: a release changes nothing but the journal.
+        """
+        kept = self._take()
+        if kept is not None:
+            try:
+                return self._talk(kept, request)
+            except TimeoutError as error:
+                raise KeeperDown("the keeper does not answer") from error
+            except (OSError, ValueError):
+                pass  # not lost: asked again below, where a failure is told
+        try:
+            return self._talk(self._connect(), request)
+        except FrameTooLarge as error:
+            raise KeeperRefused("the request is too large") from error
+        except (OSError, ValueError) as error:
+            raise KeeperDown(f"the keeper cannot be reached: {type(error).__name__}") from error
+
+    def _talk(self, connection: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            send_frame(connection, request)
+            answer = receive_frame(connection)
+            if answer is None:
+                raise ConnectionError("ended without an answer")
+        except BaseException:
+            connection.close()
+            raise
+        self._keep(connection)
+        return answer
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(self._timeout)
+            connection.connect(self._path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _take(self) -> socket.socket | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _keep(self, connection: socket.socket) -> None:
+        with self._lock:
+            if len(self._idle) < self.KEPT:
+                self._idle.append(connection)
+                return
+        connection.close()

@@ -1,0 +1,253 @@
+"""Sealed bodies: the bytes of each letter in one file that this process can write but not open.
+
+Promises: a finished body is on the disk (file and folder synced) before its reference is answered; its name
+is random; its bytes are sealed with a key of its own, itself sealed to the body key's public half (only the
+keeper has the other); any altered, cut, reordered or exchanged byte is BodyDamaged, never other content;
+erasing takes the key away. Does not: know whose letter it is, share a body between letters, or compress. A
+full disk is the OSError that it is.
+
+A file: version (1 byte), length of the wrapped key (2 bytes, big-endian), wrapped key, then chunks of
+AES-256-GCM. Chunk i holds 64 KiB of content (the last one less, or none) and a 16-byte tag; its nonce is 7
+zero bytes, i in 4 bytes, and 1 for the last chunk or 0 (the STREAM construction); the header is authenticated
+with each chunk.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import secrets
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from certs.keys import wrap_key
+from relay.model import BodyRef
+
+CHUNK = 64 * 1024
+VERSION = 1
+_TAG = 16
+_HEAD = struct.Struct(">BH")
+_NONCE = struct.Struct(">7xI?")
+_NAME = re.compile(r"[0-9a-f]{32}")
+_PART = ".part"
+
+Unwrap = Callable[[bytes], bytes]
+"""Wrapped key -> key, by the keeper. A ValueError means that it does not open."""
+
+
+class BodyDamaged(Exception):
+    """The stored bytes are not what was written, are gone, or cannot be opened with the key at hand."""
+
+
+# --- the format --------------------------------------------------------------------------------------------
+
+
+class _Sealer:
+    """Seals one stream: header, then full chunks as they fill, then the last."""
+
+    def __init__(self, public_key: bytes) -> None:
+        key = AESGCM.generate_key(256)
+        wrapped = wrap_key(public_key, key)
+        self.header = _HEAD.pack(VERSION, len(wrapped)) + wrapped
+        self._cipher = AESGCM(key)
+        self._index = 0
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The chunks that became full.
+
+        At least one byte stays back, so that the last chunk is always known.
+        """
+        self._pending += data
+        while len(self._pending) > CHUNK:
+            chunk = bytes(self._pending[:CHUNK])
+            del self._pending[:CHUNK]
+            yield self._seal(chunk, last=False)
+
+    def finish(self) -> bytes:
+        return self._seal(bytes(self._pending), last=True)
+
+    def _seal(self, chunk: bytes, *, last: bool) -> bytes:
+        sealed = self._cipher.encrypt(_NONCE.pack(self._index, last), chunk, self.header)
+        self._index += 1
+        return sealed
+
+
+def _open(blob: bytes, unwrap: Unwrap) -> bytes:
+    header, wrapped = _header(blob)
+    try:
+        cipher = AESGCM(unwrap(wrapped))
+        return b"".join(_chunks(cipher, header, memoryview(blob)[len(header) :]))
+    except (InvalidTag, ValueError) as error:
+        raise BodyDamaged("the sealed bytes do not open") from error
+
+
+def _header(blob: bytes) -> tuple[bytes, bytes]:
+    """(header, wrapped key)."""
+    if len(blob) < _HEAD.size:
+        raise BodyDamaged("shorter than a header")
+    version, length = _HEAD.unpack_from(blob)
+    if version != VERSION:
+        raise BodyDamaged(f"version {version} is not known")
+    header = blob[: _HEAD.size + length]
+    return header, header[_HEAD.size :]
+
+
+def _chunks(cipher: AESGCM, header: bytes, sealed: memoryview) -> Iterator[bytes]:
+    step = CHUNK + _TAG
+    for index, start in enumerate(range(0, max(len(sealed), 1), step)):
+        last = start + step >= len(sealed)
+        yield cipher.decrypt(_NONCE.pack(index, last), sealed[start : start + step], header)
+
+
+def seal_bytes(public_key: bytes, data: bytes) -> bytes:
+    """A small value sealed in the format of a body. `public_key`: 32 raw bytes of X25519."""
+    sealer = _Sealer(public_key)
+    return b"".join((sealer.header, *sealer.feed(data), sealer.finish()))
+
+
+def open_bytes(blob: bytes, unwrap: Unwrap) -> bytes:
+    """What `seal_bytes` sealed. Raises BodyDamaged, and what `unwrap` raises except ValueError."""
+    return _open(blob, unwrap)
+
+
+# --- the store ---------------------------------------------------------------------------------------------
+
+
+class BodyStore:
+    """The folder of sealed bodies of one tenant, on a local disk."""
+
+    def __init__(self, folder: Path, public_key: bytes, digest_key: bytes) -> None:
+        """`public_key`:
+
+        32 raw bytes of X25519; `digest_key`: the tenant's, at least 16 bytes. ValueError otherwise.
+        """
+        if len(public_key) != 32 or len(digest_key) < 16:
+            raise ValueError("the public key has 32 bytes and the digest key at least 16")
+        self._folder = folder
+        self._public_key = public_key
+        self._digest_key = digest_key
+        _make_folders(folder)
+
+    def writer(self) -> BodyWriter:
+        """For bytes that come in pieces. Raises OSError."""
+        return BodyWriter(self._path(secrets.token_hex(16)), _Sealer(self._public_key), self._hmac())
+
+    def put(self, data: bytes) -> BodyRef:
+        """All at once: synced when it returns. Raises OSError, and then leaves nothing behind."""
+        with self.writer() as writer:
+            writer.write(data)
+            return writer.finish()
+
+    def read(self, ref: BodyRef, unwrap: Unwrap) -> bytes:
+        """The bytes as written. Raises BodyDamaged, OSError, and what `unwrap` raises except ValueError."""
+        try:
+            blob = self._path(ref.name).read_bytes()
+        except FileNotFoundError as error:
+            raise BodyDamaged("the body is gone") from error
+        data = _open(blob, unwrap)
+        digest = self._hmac()
+        digest.update(data)
+        # Whole and sealed is not enough: it must be this letter's body, not another that was put in its
+        # place.
+        if len(data) != ref.size or not hmac.compare_digest(digest.finalize().hex(), ref.digest):
+            raise BodyDamaged("the body is another one")
+        return data
+
+    def erase(self, ref: BodyRef) -> None:
+        """Overwrites the wrapped key, then removes the file.
+
+        A body already gone is erased. Raises OSError.
+        """
+        path = self._path(ref.name)
+        try:
+            handle = os.open(path, os.O_WRONLY)
+        except FileNotFoundError:
+            return
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            file.write(bytes(min(CHUNK, os.fstat(file.fileno()).st_size)))
+            os.fsync(file.fileno())
+        path.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+    def _hmac(self) -> HMAC:
+        return HMAC(self._digest_key, hashes.SHA256())
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):  # a name comes from a row: it is checked before it is a path
+            raise BodyDamaged("no name of a body")
+        return self._folder / name[:2] / name
+
+
+class BodyWriter:
+    """One body being written. Ends by `finish` or `abort`; as a context, leaving it unfinished aborts."""
+
+    def __init__(self, path: Path, sealer: _Sealer, digest: HMAC) -> None:
+        self._path = path
+        self._part = path.with_name(path.name + _PART)
+        self._sealer = sealer
+        self._digest = digest
+        self._size = 0
+        handle = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file = os.fdopen(handle, "wb", buffering=0)
+        self._append(sealer.header)
+
+    def write(self, data: bytes) -> None:
+        """Raises OSError; the writer is then of no more use than to abort."""
+        self._digest.update(data)
+        self._size += len(data)
+        for sealed in self._sealer.feed(data):
+            self._append(sealed)
+
+    def finish(self) -> BodyRef:
+        """Syncs file and folder; only then answers. Raises OSError."""
+        self._append(self._sealer.finish())
+        os.fsync(self._file.fileno())
+        self._file.close()
+        os.rename(self._part, self._path)
+        _sync_folder(self._path.parent)
+        return BodyRef(self._path.name, self._size, self._digest.finalize().hex())
+
+    def abort(self) -> None:
+        """Leaves nothing behind; harmless after `finish`."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> BodyWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abort()
+
+    def _append(self, data: bytes) -> None:
+        """A raw write may take less than all, on a disk about to be full."""
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+
+
+def _make_folders(folder: Path) -> None:
+    """All at once and synced before the first body, so that no writer relies on a name that another has not
+    synced.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for number in range(256):
+        (folder / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+    _sync_folder(folder)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name survives a crash only once its folder is synced (fsync(2))."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
