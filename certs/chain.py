@@ -32,7 +32,7 @@ MAX_CERTIFICATE = 64 * 1024
 MAX_EXTRA = 32
 """Certificates that a stranger may bring along."""
 
-_UNREADABLE = (
+UNREADABLE = (
     ValueError,
     TypeError,
     x509.InvalidVersion,
@@ -61,7 +61,7 @@ def read(der: bytes) -> x509.Certificate:
         raise ValueError("the certificate is too large")
     try:
         return x509.load_der_x509_certificate(der)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ValueError(f"unreadable certificate: {type(error).__name__}") from error
 
 
@@ -82,7 +82,7 @@ def _identity(certificate: x509.Certificate) -> Identity:
             organisation=_attribute(certificate, NameOID.ORGANIZATION_NAME),
             unit=_attribute(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME),
         )
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ValueError(f"unreadable certificate: {type(error).__name__}") from error
 
 
@@ -136,7 +136,7 @@ class TrustStore:
             return Untrusted(Fault.UNREADABLE, str(error))
         try:
             return self._judge(certificate, who, extra, profile, at)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return Untrusted(Fault.UNREADABLE, f"unreadable chain: {type(error).__name__}", who)
 
     def _judge(
@@ -254,7 +254,7 @@ def _certificates(files: Iterable[Path]) -> Iterable[x509.Certificate]:
     for file in files:
         try:
             yield from x509.load_pem_x509_certificates(file.read_bytes())
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise ValueError(f"{file.name} holds no readable certificates") from error
 
 

@@ -1,0 +1,103 @@
+"""The types of CMS that we read (RFC 5652, RFC 5035), declared; nothing here decides anything.
+
+Promises: each class mirrors one ASN.1 type, in its order; where a type is open (ANY) or its order must not
+matter, the raw values stay. Does not: read BER (ber does that first), nor check what the values mean (cms).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cryptography.hazmat.asn1 import TLV, Explicit, GeneralizedTime, Implicit, UTCTime, decode_der, sequence
+from cryptography.x509 import ObjectIdentifier
+
+from certs import ber
+
+__all__ = ["TLV", "GeneralizedTime", "UTCTime", "decode_der"]
+
+
+@sequence
+class ContentInfo:
+    """RFC 5652 §3."""
+
+    content_type: ObjectIdentifier
+    content: Annotated[TLV, Explicit(0)]
+
+
+@sequence
+class EncapsulatedContentInfo:
+    """RFC 5652 §5.2."""
+
+    content_type: ObjectIdentifier
+    content: Annotated[bytes | None, Explicit(0)]
+
+
+@sequence
+class SignedData:
+    """RFC 5652 §5.1. The sets are kept raw: many senders do not sort them."""
+
+    version: int
+    digest_algorithms: TLV
+    encapsulated: EncapsulatedContentInfo
+    certificates: Annotated[list[TLV] | None, Implicit(0)]
+    crls: Annotated[list[TLV] | None, Implicit(1)]
+    signer_infos: TLV
+
+
+@sequence
+class IssuerAndSerialNumber:
+    """RFC 5652 §10.2.4."""
+
+    issuer: TLV
+    serial: int
+
+
+@sequence
+class SignerInfo:
+    """RFC 5652 §5.3. An AlgorithmIdentifier is its values in a row: the identifier, perhaps parameters."""
+
+    version: int
+    signer: IssuerAndSerialNumber | Annotated[bytes, Implicit(0)]
+    digest_algorithm: list[TLV]
+    signed_attributes: Annotated[list[TLV] | None, Implicit(0)]
+    signature_algorithm: list[TLV]
+    signature: bytes
+    unsigned_attributes: Annotated[list[TLV] | None, Implicit(1)]
+
+
+@sequence
+class Attribute:
+    """RFC 5652 §5.3."""
+
+    kind: ObjectIdentifier
+    values: TLV
+
+
+@sequence
+class EssCertIdV2:
+    """RFC 5035 §4. Without an algorithm the hash is SHA-256."""
+
+    algorithm: list[TLV] | None
+    digest: bytes
+    issuer_serial: list[TLV] | None
+
+
+@sequence
+class SigningCertificateV2:
+    """RFC 5035 §3: the first identifier is the signer's certificate."""
+
+    certificates: list[EssCertIdV2]
+    policies: list[TLV] | None
+
+
+def whole(value: TLV) -> bytes:
+    """The value with its header: DER has one header for a tag and a size, so these are the bytes as read."""
+    return bytes(value.tag_bytes) + ber.length(len(value.data)) + bytes(value.data)
+
+
+def algorithm(values: list[TLV]) -> str:
+    """The dotted identifier of an AlgorithmIdentifier. Raises ValueError if there is none."""
+    if not values:
+        raise ValueError("an algorithm without an identifier")
+    identifier: ObjectIdentifier = values[0].parse(ObjectIdentifier)
+    return identifier.dotted_string
