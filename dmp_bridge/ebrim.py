@@ -293,9 +293,7 @@ def _source_patient(patient: Patient) -> list[str]:
     identifier = main_id(patient)
     return [
         f"PID-3|{patient_cx(identifier)}" if identifier else "",
-        f"PID-5|{_plain(traits.birth_name)}^{_plain(traits.first_given_name)}^^^^^L"
-        if traits.birth_name
-        else "",
+        f"PID-5|{family}^{given}^^^^^L" if family else "",
         f"PID-7|{born.strftime('%Y%m%d')}" if born else "",
         f"PID-8|{traits.sex if traits.sex in 'MF' else 'U'}" if traits.sex else "",
         f"PID-11|^^^^^^BDL^^{_plain(traits.birth_place)}" if traits.birth_place else "",
