@@ -1,0 +1,236 @@
+"""The courier to other operators: SMTP with mutual TLS, to whom the white list names, signed where the route
+says.
+
+Promises: the certificate that the server shows in this very session decides, by chain and by the white list
+entry of the recipient's domain (spec/operator.md §2.6), before any address or byte of a letter is told; what
+arrived signed is passed on untouched. Trouble with the peer's identity, or with ours, is Later and an alarm:
+certificates and lists are renewed, letters wait. Does not: choose routes, or hold a key (the keeper does).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from certs.tls import peer_certificate
+
+from certs import meter, profiles
+from certs.chain import TrustStore
+from certs.keys import KeeperClient, KeeperDown, KeeperRefused
+from certs.model import CannotTell, Clock, Trusted
+from directory import address
+from relay import message as mime
+from relay import smime
+from relay.couriers import session as smtp
+from relay.couriers.session import Passenger, Reasons, Session
+from relay.fields import Malformed
+from relay.message import Message
+from relay.model import (
+    Done,
+    Event,
+    Job,
+    Journal,
+    Later,
+    Letter,
+    Mode,
+    Never,
+    Outcome,
+    Reason,
+    Recipient,
+)
+from relay.partners import WhiteList
+
+BY_PEER = "receipt-by-peer"
+"""Note of a Done: the peer took over the promise of a delivery report (RFC 3461 §5.2.2)."""
+REASONS = Reasons(Reason.PEER_DELAYED, Reason.PEER_REFUSED, Reason.PEER_UNREACHABLE)
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class PeerCourier:
+    hostname: str
+    where: Callable[[str], Sequence[tuple[str, int]]]
+    """Hosts of a domain, best first."""
+    context: ssl.SSLContext
+    """certs.tls.client_side: shows our certificate."""
+    trust: Callable[[], TrustStore]
+    white_list: Callable[[], WhiteList]
+    keeper: KeeperClient
+    journal: Journal
+    clock: Clock
+    command_s: float = smtp.COMMAND_S
+    total_s: float = smtp.TOTAL_S
+
+    def deliver(self, job: Job) -> dict[str, Outcome]:
+        data = self._wire(job)
+        if not isinstance(data, bytes):
+            return _all(job, data)
+        domain = job.recipients[0].route.target
+        trouble = Later(Reason.PEER_UNREACHABLE, "no host is known")
+        for server in self.where(domain):
+            answer = self._try(job, domain, server, data)
+            if not isinstance(answer, Later):
+                return answer
+            trouble = answer
+        return _all(job, trouble)
+
+    # --- the letter -----------------------------------------------------------------------------------------
+
+    def _wire(self, job: Job) -> bytes | Later | Never:
+        """The bytes for the way out, with our trace on top."""
+        raw = mime.without_own_headers(job.raw())
+        if job.recipients[0].route.mode is Mode.PEER_SIGNED:
+            signed = self._signed(job.letter, raw)
+            if not isinstance(signed, bytes):
+                return signed
+            raw = signed
+        data = job.letter.trace.encode("ascii", "replace") + raw
+        return data if smtp.is_strict(data) else Never(Reason.BARE_LINE_END)
+
+    def _signed(self, letter: Letter, raw: bytes) -> bytes | Later | Never:
+        try:
+            message = mime.scan(raw)
+            if smime.already_signed(message):
+                return raw
+            return self._sign(letter, message)
+        except Malformed as error:
+            return Never(Reason.MALFORMED, error.reason)
+        except KeeperRefused:
+            return self._keyless(letter)
+        except KeeperDown:
+            return Later(Reason.KEEPER_DOWN)
+
+    def _sign(self, letter: Letter, message: Message) -> bytes | Later:
+        """The mailbox's signature, else its establishment's seal. A notice without either goes as it is."""
+        try:
+            author = str(message.authors[0])
+        except address.BadAddress:
+            return self._keyless(letter)
+        signer = self.keeper.signer_for(author, letter.id)
+        if signer is None:
+            return self._keyless(letter) if letter.sender else message.raw
+        with meter.step("sign"):
+            signed = smime.sign(message.raw, signer, self.clock())
+        fingerprint = hashlib.sha256(signer.certificate).hexdigest()
+        self.journal.add(letter.tenant, [Event("signed", letter.id, "", (("certificate", fingerprint),))])
+        return signed
+
+    def _keyless(self, letter: Letter) -> Later:
+        _log.error("alarm-no-signing-key", letter=letter.id)
+        return Later(Reason.NO_KEY)
+
+    # --- the session ----------------------------------------------------------------------------------------
+
+    def _try(self, job: Job, domain: str, server: tuple[str, int], data: bytes) -> dict[str, Outcome] | Later:
+        """One host. Later: nothing of the letter was told, another host may be asked."""
+        session = Session(self.hostname, self.command_s)
+        with smtp.cut_off(session, self.total_s), meter.step("relay"):
+            try:
+                trouble = self._prepare(session, domain, server)
+                return trouble or self._send(session, job, server, data)
+            except smtp.FAILURES as failure:
+                return self._lost(domain, server, failure)
+            finally:
+                session.leave()
+
+    def _prepare(self, session: Session, domain: str, server: tuple[str, int]) -> Later | None:
+        greeting = session.begin(*server)
+        if greeting.code != 220:
+            return Later(Reason.PEER_DELAYED, str(greeting))
+        session.ehlo()
+        if not session.has_extn("starttls"):
+            return self._alarm(Reason.TLS_REQUIRED, domain, server, "STARTTLS is not offered")
+        try:
+            # smtplib drops what it had read in clear (CVE-2021-38371): nothing said before the handshake
+            # counts
+            code, words = session.starttls(context=self.context)
+        except ssl.SSLCertVerificationError as error:
+            return self._alarm(Reason.PEER_UNTRUSTED, domain, server, error.verify_message)
+        except ssl.SSLError as error:
+            return self._alarm(Reason.PEER_REFUSED_TLS, domain, server, error.reason or "handshake failed")
+        if code != 220:
+            return self._alarm(Reason.TLS_REQUIRED, domain, server, str(smtp.reply((code, words))))
+        return self._check_peer(session, domain, server) or self._greet_again(session)
+
+    def _check_peer(self, session: Session, domain: str, server: tuple[str, int]) -> Later | None:
+        shown = peer_certificate(session.sock) if isinstance(session.sock, ssl.SSLSocket) else None
+        if shown is None:
+            return self._alarm(Reason.PEER_NO_CERTIFICATE, domain, server, "")
+        trust = self.trust().judge(shown, (), profiles.TLS_PEER, self.clock())
+        if isinstance(trust, CannotTell):
+            return self._alarm(Reason.PEER_CANNOT_TELL, domain, server, trust.fault)
+        if not isinstance(trust, Trusted):
+            return self._alarm(Reason.PEER_UNTRUSTED, domain, server, trust.fault)
+        if not self.white_list().permits(domain, trust.identity.subject):
+            return self._alarm(Reason.PEER_NOT_LISTED, domain, server, trust.identity.subject)
+        return None
+
+    def _greet_again(self, session: Session) -> Later | None:
+        code, words = session.ehlo()  # RFC 3207 §4.2
+        return None if code == 250 else Later(Reason.PEER_DELAYED, str(smtp.reply((code, words))))
+
+    def _send(
+        self, session: Session, job: Job, server: tuple[str, int], data: bytes
+    ) -> dict[str, Outcome] | Later:
+        options = _mail_options(session, job.letter, data)
+        if isinstance(options, Never):
+            return _all(job, options)
+        begun = smtp.mail(session, job.letter.sender, options)
+        if begun.code == 530 or begun.enhanced.startswith("5.7."):
+            # RFC 3463 §3.8: it is us whom the peer does not trust, not this letter
+            return self._alarm(Reason.PEER_REFUSED_TLS, job.recipients[0].route.target, server, str(begun))
+        if not begun.ok:
+            return _all(job, smtp.judge(begun, REASONS))
+        riders = [_passenger(each, with_dsn=session.has_extn("dsn")) for each in job.recipients]
+        outcomes = smtp.carry(session, riders, data, REASONS)
+        return {rider.id: _noted(rider, outcomes[rider.id]) for rider in riders}
+
+    def _lost(self, domain: str, server: tuple[str, int], failure: Exception) -> Later:
+        if isinstance(failure, ssl.SSLError):
+            # TLS 1.3: a refused client certificate shows at the first read (RFC 8446 §4.4.2.4)
+            return self._alarm(Reason.PEER_REFUSED_TLS, domain, server, failure.reason or "")
+        return Later(Reason.PEER_UNREACHABLE, type(failure).__name__)
+
+    def _alarm(self, reason: Reason, domain: str, server: tuple[str, int], detail: str) -> Later:
+        _log.error("alarm-peer", reason=reason.value, domain=domain, host=server[0], detail=detail)
+        return Later(reason, detail)
+
+
+def _mail_options(session: Session, letter: Letter, data: bytes) -> list[str] | Never:
+    options = []
+    if session.has_extn("size"):  # RFC 1870 §4
+        most = session.esmtp_features.get("size", "").strip()
+        if most.isdigit() and 0 < int(most) < len(data):
+            return Never(Reason.TOO_LARGE, f"the peer takes {most} bytes")
+        options.append(f"SIZE={len(data)}")
+    if not data.isascii():
+        # RFC 6152 §3; a signed letter cannot be converted on the way (design §7)
+        if not session.has_extn("8bitmime"):
+            return Never(Reason.PEER_NO_8BIT)
+        options.append("BODY=8BITMIME")
+    if session.has_extn("dsn"):
+        options += ["RET=HDRS", *([f"ENVID={letter.envid}"] if letter.envid else [])]  # RFC 3461 §4.3
+    return options
+
+
+def _passenger(recipient: Recipient, *, with_dsn: bool) -> Passenger:
+    """RFC 3461 §4.1, §4.2: what the sender asked goes along where the peer can keep it."""
+    asked, options = recipient.asked, []
+    if with_dsn and asked.notify:
+        options.append("NOTIFY=" + ",".join(sorted(asked.notify)))
+    if with_dsn and asked.orcpt:
+        options.append(f"ORCPT={asked.orcpt}")
+    return Passenger(recipient.id, recipient.address, tuple(options))
+
+
+def _noted(rider: Passenger, outcome: Outcome) -> Outcome:
+    if isinstance(outcome, Done) and any(option.startswith("NOTIFY=") for option in rider.options):
+        return Done(outcome.reference, BY_PEER)
+    return outcome
+
+
+def _all(job: Job, outcome: Outcome) -> dict[str, Outcome]:
+    return {each.id: outcome for each in job.recipients}

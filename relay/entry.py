@@ -1,0 +1,134 @@
+"""The rows with which a letter enters custody: itself, one per recipient, and the events that say so.
+
+Promises: an address counts once, however often it was named; a recipient who cannot be served has a row too,
+failed from the start, so that its sender is told. Does not: write (relay.spool does) or decide (relay.intake,
+relay.routing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from directory.model import Address
+from relay.message import Message
+from relay.model import (
+    Addressee,
+    Asked,
+    BodyRef,
+    Envelope,
+    Event,
+    Extra,
+    Findings,
+    Letter,
+    Mode,
+    Recipient,
+    Route,
+    State,
+    Verdict,
+    new_id,
+)
+from relay.pseudonym import Pseudonyms
+from relay.routing import Listed, Node, route
+from relay.trace import received
+
+
+def letter(
+    envelope: Envelope, message: Message, verdict: Verdict, body: BodyRef, node: Node, pseudonyms: Pseudonyms
+) -> Letter:
+    return Letter(
+        id=envelope.id,
+        tenant=envelope.tenant,
+        door=envelope.door,
+        sender=str(envelope.sender or ""),
+        message_id=pseudonyms.scrub(message.message_id),
+        body=body,
+        received_at=envelope.received_at,
+        trace=received(envelope, node.hostname),
+        verdict=verdict,
+        proof=envelope.proof,
+        envid=envelope.envid,
+    )
+
+
+def recipients(envelope: Envelope, found: Findings, white_list: Listed, node: Node) -> tuple[Recipient, ...]:
+    """Everyone named, then what finders added; nothing is added to a letter that nobody named will get."""
+    refused = {each.key: reason for each, reason in found.refusals}
+    rows = [_named(envelope, each, refused, white_list, node) for each in _once(envelope.addressees)]
+    if any(row.state is State.QUEUED for row in rows):
+        rows += [_added(envelope, extra) for extra in found.extras]
+    return tuple(rows)
+
+
+def _once(addressees: Sequence[Addressee]) -> tuple[Addressee, ...]:
+    first: dict[str, Addressee] = {}
+    for each in addressees:
+        first.setdefault(each.address.key, each)
+    return tuple(first.values())
+
+
+def _named(
+    envelope: Envelope, addressee: Addressee, refused: Mapping[str, str], white_list: Listed, node: Node
+) -> Recipient:
+    chosen = refused.get(addressee.address.key) or route(addressee, white_list, node)
+    if isinstance(chosen, Route):
+        return _row(envelope, str(addressee.address), chosen, addressee.asked)
+    nowhere = Route(_mode_without_route(addressee.address, node), addressee.address.domain, "refused")
+    row = _row(envelope, str(addressee.address), nowhere, addressee.asked)
+    return replace(row, state=State.FAILED, reason=str(chosen))
+
+
+def _mode_without_route(address: Address, node: Node) -> Mode:
+    return Mode.MAILBOX if node.serves(address) else Mode.PEER_PLAIN
+
+
+def _added(envelope: Envelope, extra: Extra) -> Recipient:
+    # A dossier asks for no delivery report
+    return _row(envelope, extra.address, extra.route, Asked())
+
+
+def _row(envelope: Envelope, address: str, route: Route, asked: Asked) -> Recipient:
+    return Recipient(
+        id=new_id(envelope.received_at),
+        letter_id=envelope.id,
+        tenant=envelope.tenant,
+        address=address,
+        route=route,
+        state=State.QUEUED,
+        due_at=envelope.received_at,
+        asked=asked,
+    )
+
+
+def events(letter: Letter, rows: Sequence[Recipient]) -> tuple[Event, ...]:
+    """What the journal says of an entry: accepted, verified, and for each recipient queued or failed."""
+    verdict = letter.verdict
+    about = {
+        "signature": verdict.signature.value,
+        "signer": verdict.signer.value if verdict.signer else "",
+        "fault": verdict.fault,
+        "automatic": verdict.automatic,
+        "findings": ",".join(verdict.findings),
+    }
+    accepted = {
+        "door": letter.door.value,
+        "size": str(letter.body.size),
+        "peer": letter.proof.peer_fingerprint,
+        "tls": letter.proof.tls,
+    }
+    return (
+        Event("accepted", letter.id, "", _facts(accepted)),
+        Event("verified", letter.id, "", _facts(about)),
+        *(_of_recipient(row) for row in rows),
+    )
+
+
+def _of_recipient(row: Recipient) -> Event:
+    if row.state is State.FAILED:
+        return Event("failed", row.letter_id, row.id, (("reason", row.reason),))
+    facts = {"mode": row.route.mode.value, "target": row.route.target, "rule": row.route.rule}
+    return Event("queued", row.letter_id, row.id, _facts(facts))
+
+
+def _facts(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in values.items() if value)

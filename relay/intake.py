@@ -1,0 +1,222 @@
+"""The intake: every door's letters, one list of questions, then custody.
+
+Promises: what is knowable at RCPT is refused at RCPT; after DATA a letter is refused only if nobody can be
+served; once a Receipt is given the row that answers for the letter is on disk. Bytes are kept as they came.
+Does not: speak a protocol (doors do), write bodies (the door has, before it calls), or deliver (couriers do).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TypeAlias
+
+import structlog
+
+from certs import meter
+from certs.chain import TrustStore
+from certs.model import Clock
+from directory import address
+from directory.lookup import Directory
+from directory.model import Address, DirectoryDown, Entry, Found
+from relay import entry, reports, smime, spool, trace
+from relay import message as mime
+from relay.message import Malformed, Message
+from relay.model import (
+    Addressee,
+    BodyRef,
+    Door,
+    DoorProof,
+    Envelope,
+    Extra,
+    Findings,
+    Letter,
+    Reason,
+    Receipt,
+    Recipient,
+    Refusal,
+    State,
+    Verdict,
+)
+from relay.partners import WhiteList
+from relay.pseudonym import Pseudonyms
+from relay.routing import Node
+from relay.spooler import SpoolClient, StoreDown, StoreFull
+
+Finder: TypeAlias = Callable[[Message, Envelope, Verdict], Findings]
+"""Adds deliveries (a dossier) or refusals for one recipient, from the part index."""
+
+MayUse: TypeAlias = Callable[[str, Address], bool]
+"""May this account send as this address?"""
+
+WHITE_LIST_AGE_MOST = timedelta(hours=72)
+"""spec/operator.md §2.5, proposed default."""
+
+# spec/payload.md §1.5: 15 characters; A or B may stand in position 7 (Corsica).
+_INS_LOCAL = re.compile(r"\d{6}[\dABab]\d{8}")
+_log = structlog.get_logger(__name__)
+
+
+def own_address_only(account: str, sender: Address) -> bool:
+    """An account is the address of its mailbox, and may use no other."""
+    return account.lower() == sender.key
+
+
+@dataclass(frozen=True)
+class Intake:
+    node: Node
+    client: SpoolClient
+    directory: Directory
+    white_list: Callable[[], WhiteList]
+    trust: Callable[[], TrustStore]
+    finders: Sequence[Finder]
+    pseudonyms: Pseudonyms
+    clock: Clock
+    may_use: MayUse = own_address_only
+    white_list_age_most: timedelta = WHITE_LIST_AGE_MOST
+
+    # --- before DATA ----------------------------------------------------------------------------------------
+
+    def check_sender(self, sender: Address | None, proof: DoorProof, door: Door) -> Refusal | None:
+        """None: may go on. With the null sender the domain of From decides, after DATA (design §7)."""
+        if door is Door.PEER and (stale := self._stale()):
+            return stale
+        if sender is None:
+            return None
+        return None if self._may_speak(sender, proof, door) else _never(Reason.SENDER_NOT_ALLOWED)
+
+    def check_recipient(self, recipient: Address, door: Door) -> Addressee | Refusal:
+        """The recipient with its directory entry, or why not; nearest entries only for our own people."""
+        if self.node.serves(recipient):
+            return Addressee(recipient) if door is Door.NOTICE else self._resolve(recipient, door)
+        if door is Door.PEER:
+            return _never(Reason.NO_RELAY)
+        if stale := self._stale():
+            return stale
+        if not self.white_list().lists(recipient.domain):
+            return _never(Reason.NOT_LISTED, recipient.domain)
+        if recipient.is_patient:
+            known = _INS_LOCAL.fullmatch(recipient.local)
+            return Addressee(recipient) if known else _never(Reason.RECIPIENT_SYNTAX)
+        return Addressee(recipient) if door is Door.NOTICE else self._resolve(recipient, door)
+
+    def _resolve(self, recipient: Address, door: Door) -> Addressee | Refusal:
+        with meter.step("resolve"):
+            answer = self.directory.find(recipient)
+        if isinstance(answer, Found):
+            return Addressee(recipient, answer.entry)
+        if isinstance(answer, DirectoryDown):
+            return Refusal(Reason.DIRECTORY_DOWN, permanent=False)
+        told = answer.suggestions if door in (Door.SUBMISSION, Door.COMMAND) else ()
+        return _never(Reason.UNKNOWN_RECIPIENT, ", ".join(_named(near) for near in told))
+
+    def _may_speak(self, sender: Address, proof: DoorProof, door: Door) -> bool:
+        if door is Door.PEER:
+            return self.white_list().permits(sender.domain, proof.peer)
+        if not self.node.serves(sender):
+            return False
+        return door is not Door.SUBMISSION or self.may_use(proof.account, sender)
+
+    def _stale(self) -> Refusal | None:
+        age = self.clock() - self.white_list().generated_at
+        return Refusal(Reason.WHITE_LIST_STALE, False) if age > self.white_list_age_most else None
+
+    # --- after DATA -----------------------------------------------------------------------------------------
+
+    def accept(self, envelope: Envelope, raw: bytes, body: BodyRef) -> Receipt | Refusal:
+        """Custody of a letter whose sealed body is on disk already. On a Refusal the caller erases the
+        body."""
+        with meter.step("accept"):
+            message = _view(raw)
+        if isinstance(message, Refusal):
+            return message
+        if trace.is_looping(message):
+            return _never(Reason.LOOP)
+        if refusal := self._check_authors(message, envelope):
+            return refusal
+        with meter.step("verify"):
+            verdict = self._judge(message, envelope)
+        found = self._find(message, envelope, verdict)
+        if isinstance(found, Refusal):
+            return found
+        rows = entry.recipients(envelope, found, self.white_list(), self.node)
+        if refusal := _nobody(rows):
+            return refusal
+        letter = entry.letter(envelope, message, verdict, body, self.node, self.pseudonyms)
+        with meter.step("enqueue"):
+            return self._keep(letter, rows)
+
+    def _check_authors(self, message: Message, envelope: Envelope) -> Refusal | None:
+        """From is one address with one reading, and whoever is at the door may write in its name."""
+        try:
+            authors = message.authors
+            senders = [each for value in message.values("Sender") for _, each in address.parse_list(value)]
+        except address.BadAddress as error:
+            return _never(Reason.FROM_AMBIGUOUS, str(error))
+        if len(authors) != 1 or len(senders) > 1:
+            return _never(Reason.FROM_AMBIGUOUS, f"{len(authors)} in From, {len(senders)} in Sender")
+        allowed = all(self._may_speak(each, envelope.proof, envelope.door) for each in [*authors, *senders])
+        if allowed or self._reports_for_its_own(message, envelope):
+            return None
+        return _never(Reason.FROM_NOT_ALLOWED)
+
+    def _reports_for_its_own(self, message: Message, envelope: Envelope) -> bool:
+        """A peer's report may come from a host whose name is not listed, about a recipient who is (design
+        §7)."""
+        if envelope.door is not Door.PEER or envelope.sender is not None:
+            return False
+        return any(self._may_speak(each, envelope.proof, envelope.door) for each in reports.reported(message))
+
+    def _judge(self, message: Message, envelope: Envelope) -> Verdict:
+        verdict = smime.judge(message, self.trust(), envelope.received_at)
+        automatic = mime.automatic(message, envelope.sender is None)
+        return replace(verdict, automatic=automatic, findings=(*verdict.findings, *message.defects))
+
+    def _find(self, message: Message, envelope: Envelope, verdict: Verdict) -> Findings | Refusal:
+        extras: list[Extra] = []
+        refusals: list[tuple[Address, str]] = []
+        for finder in self.finders:
+            try:
+                found = finder(message, envelope, verdict)
+            except Exception as surprise:
+                # Later, never silence: the sender keeps the letter until we can read it
+                _log.error("finder-surprise", letter=envelope.id, type=type(surprise).__name__)
+                return Refusal(Reason.SURPRISE, permanent=False)
+            extras += found.extras
+            refusals += found.refusals
+        return Findings(tuple(extras), tuple(refusals))
+
+    def _keep(self, letter: Letter, rows: Sequence[Recipient]) -> Receipt | Refusal:
+        try:
+            spool.keep(self.client, letter, rows, entry.events(letter, rows))
+        except StoreFull:
+            return Refusal(Reason.DISK_FULL, permanent=False)
+        except StoreDown:
+            return Refusal(Reason.STORE_DOWN, permanent=False)
+        failed = [row for row in rows if row.state is State.FAILED]
+        return Receipt(letter.id, tuple((address.parse(row.address), row.reason) for row in failed))
+
+
+def _view(raw: bytes) -> Message | Refusal:
+    try:
+        return mime.scan(raw)
+    except Malformed as error:
+        return _never(Reason.MALFORMED, error.reason)
+
+
+def _nobody(rows: Sequence[Recipient]) -> Refusal | None:
+    """Only when no recipient can be served is the letter refused; the first one's reason is told."""
+    if any(row.state is State.QUEUED for row in rows):
+        return None
+    return Refusal(rows[0].reason if rows else Reason.UNKNOWN_RECIPIENT, permanent=True)
+
+
+def _never(reason: Reason, detail: str = "") -> Refusal:
+    return Refusal(reason, permanent=True, detail=detail)
+
+
+def _named(near: Entry) -> str:
+    """A suggestion: a professional's or a service's mailbox, never a patient's."""
+    return f"{near.display_name} <{near.address}>" if near.display_name else str(near.address)
