@@ -2,7 +2,7 @@
 
 Promises: one text has one reading or none. What another hop could read differently (comments, quoted local
 parts, source routes, groups, a second @, blanks around an address, Unicode in a local part) is refused, never
-repaired. Errors never repeat what was read: an address may be a patient's identity. Linear in the input's length.
+repaired. Errors never repeat what was read: an address may be a patient's identity. Linear in time.
 Does not: decode display names (RFC 2047), nor say whether a mailbox exists.
 """
 

@@ -21,4 +21,4 @@ class Directory(Protocol):
         """The mailbox with exactly this address, without case; red-listed ones too."""
 
     def search(self, text: str, limit: int = SEARCH_LIMIT) -> Listing | DirectoryDown:
-        """Mailboxes whose holder, structure, town or specialty holds every word of `text`; never red-listed."""
+        """Mailboxes whose names, town or specialty hold every word of `text`; never red-listed ones."""

@@ -1,0 +1,29 @@
+"""Entries as LDIF (RFC 2849), for offline loading.
+
+Promises: any value survives, bytes included. Does not: read LDIF, nor check a schema.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+
+# RFC 2849 SAFE-STRING, without the trailing blank that it advises to encode.
+_SAFE = re.compile(
+    rb"[\x01-\x09\x0b\x0c\x0e-\x1f\x21-\x39\x3b\x3d-\x7f](?:[\x01-\x09\x0b\x0c\x0e-\x7f]*[\x21-\x7f])?"
+)
+
+
+def record(dn: str, attributes: Mapping[str, Sequence[str | bytes]]) -> str:
+    """One entry and the blank line that ends it; attributes without values are left out."""
+    lines = [_line("dn", dn)]
+    lines += [_line(name, value) for name, values in attributes.items() for value in values]
+    return "\n".join(lines) + "\n\n"
+
+
+def _line(name: str, value: str | bytes) -> str:
+    raw = value.encode() if isinstance(value, str) else value
+    if _SAFE.fullmatch(raw):
+        return f"{name}: {raw.decode('ascii')}"
+    return f"{name}:: {base64.b64encode(raw).decode('ascii')}"
