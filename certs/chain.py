@@ -3,8 +3,8 @@
 Promises: always three answers. OpenSSL builds and checks the chain (RFC 5280 §6.1: signatures, validity,
 basic constraints, path length, name constraints); we add profile, algorithm and key strength, and a CRL for
 every certificate that is not an anchor: none means CannotTell. A store is an immutable snapshot, shared
-freely between threads. Does not: fetch anything, follow addresses in certificates, process policies beyond
-a profile's own list, nor look at the clock.
+freely between threads. Does not: fetch anything, follow addresses in certificates, vouch for a chain whose
+authorities require explicit policies (a profile names its own), nor look at the clock.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
+from functools import cached_property
 from pathlib import Path
 
 from cryptography import x509
@@ -53,6 +53,11 @@ _FAULTS = {
     **dict.fromkeys((66, 67), Fault.WEAK_KEY),
     **dict.fromkeys((68,), Fault.WEAK_ALGORITHM),
 }
+
+
+# The library cannot be told an initial policy set, without which OpenSSL finds no policy at all: where an
+# authority requires explicit policies (RFC 5280 §4.2.1.11) we cannot tell.
+_NO_EXPLICIT_POLICY = 43
 
 
 def read(der: bytes) -> x509.Certificate:
@@ -157,20 +162,21 @@ class TrustStore:
 
     def _chain(
         self, leaf: x509.Certificate, extra: Iterable[x509.Certificate], at: datetime
-    ) -> tuple[x509.Certificate, ...] | Untrusted:
+    ) -> tuple[x509.Certificate, ...] | Untrusted | CannotTell:
         """The chain that OpenSSL found, leaf first and anchor last."""
         # An OpenSSL store carries the moment, so each judgement has its own: cheap, and nothing is shared.
         store = crypto.X509Store()
-        for anchor in self.anchors:
-            store.add_cert(crypto.X509.from_cryptography(anchor))
+        for anchor in self._anchors:
+            store.add_cert(anchor)
+        store.set_flags(crypto.X509StoreFlags.POLICY_CHECK)
         store.set_time(at.astimezone(UTC))
-        hints = [crypto.X509.from_cryptography(each) for each in (*self.intermediates, *extra)]
+        hints = [*self._intermediates, *map(crypto.X509.from_cryptography, extra)]
         try:
             found = crypto.X509StoreContext(
                 store, crypto.X509.from_cryptography(leaf), hints
             ).get_verified_chain()
         except crypto.X509StoreContextError as error:
-            return _untrusted(error)
+            return _refused(error)
         return tuple(each.to_cryptography() for each in found)
 
     def _revocation(
@@ -181,12 +187,22 @@ class TrustStore:
         From the anchor downwards: a revoked authority's word about its certificates is worth nothing.
         """
         consulted: list[str] = []
-        for certificate, issuer in reversed(tuple(pairwise(chain))):
-            answer = self.crls.ask(certificate, issuer, at)
+        for place in range(len(chain) - 2, -1, -1):
+            certificate = chain[place]
+            answer = self.crls.ask(certificate, chain[place + 1 :], at)
             if answer.standing is not Standing.GOOD:
                 return _refusal(answer, certificate)
             consulted.append(answer.crl)
         return tuple(consulted)
+
+    @cached_property
+    def _anchors(self) -> tuple[crypto.X509, ...]:
+        """OpenSSL's own form, made once."""
+        return tuple(map(crypto.X509.from_cryptography, self.anchors))
+
+    @cached_property
+    def _intermediates(self) -> tuple[crypto.X509, ...]:
+        return tuple(map(crypto.X509.from_cryptography, self.intermediates))
 
     def anchors_pem(self) -> str:
         """The anchors, for a TLS library."""
@@ -209,8 +225,10 @@ def _about(doubt: Untrusted | CannotTell, who: Identity) -> Untrusted | CannotTe
     return type(doubt)(doubt.fault, doubt.detail, who)
 
 
-def _untrusted(error: crypto.X509StoreContextError) -> Untrusted:
+def _refused(error: crypto.X509StoreContextError) -> Untrusted | CannotTell:
     number, depth, text = error.errors
+    if number == _NO_EXPLICIT_POLICY:
+        return CannotTell(Fault.UNSUPPORTED, f"{text} (depth {depth})")
     return Untrusted(_FAULTS.get(number, Fault.CHAIN), f"{text} (depth {depth})")
 
 

@@ -195,7 +195,7 @@ class _Signature:
     def _trust(self, asked: _Question, signed: Mapping[str, bytes]) -> Trust:
         """RFC 5652 §5.4 and §5.6, then the trust store."""
         der = self._certificate()
-        certificate, who = chain.read(der), chain.identity(der)
+        certificate = chain.read(der)
         doubt = (
             strength.weak_key(certificate, asked.profile.min_rsa_bits)
             or algorithms.doubt(self.digest, self.signature)
@@ -203,7 +203,7 @@ class _Signature:
             or self._broken(asked.content, certificate)
         )
         if doubt is not None:
-            return type(doubt)(doubt.fault, doubt.detail, who)
+            return type(doubt)(doubt.fault, doubt.detail, chain.identity(der))
         return asked.store.judge(der, self.certificates, asked.profile, asked.at)
 
     def _certificate(self) -> bytes:

@@ -2,13 +2,14 @@
 
 Promises: three answers. A CRL counts only when its issuer's key signed it with a strong algorithm, its
 scope holds the certificate and nothing in it is critical and unknown (RFC 5280 §5, §6.3). A serial on a CRL
-is revoked even if that CRL has since gone stale. Does not: fetch anything, read delta CRLs, indirect CRLs
-or CRLs by reason, nor CRLs signed by another key of the same name: to these the answer is "unknown".
+is revoked even if that CRL has since gone stale. A delta CRL may add a
+revocation and never vouches. Does not: fetch anything, read indirect CRLs or CRLs by reason, nor CRLs signed
+by a key outside the chain: to these the answer is "unknown".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -46,6 +47,7 @@ class Crl:
     listing: x509.CertificateRevocationList
     serials: frozenset[int]
     scope: x509.IssuingDistributionPoint | None
+    delta: bool = False
     _signed_by: dict[bytes, bool] = field(default_factory=dict, repr=False)
 
     @property
@@ -77,30 +79,44 @@ class Crls:
         by_issuer: dict[bytes, list[Crl]] = {}
         for crl in crls:
             by_issuer.setdefault(crl.listing.issuer.public_bytes(), []).append(crl)
-        for lists in by_issuer.values():
-            lists.sort(key=lambda crl: crl.listing.last_update_utc, reverse=True)
         self._by_issuer = by_issuer
 
     def __iter__(self) -> Iterator[Crl]:
         return (crl for lists in self._by_issuer.values() for crl in lists)
 
-    def ask(self, certificate: x509.Certificate, issuer: x509.Certificate, at: datetime) -> Revocation:
-        """What the newest CRL that speaks of `certificate` says of it at `at`."""
-        lists = self._by_issuer.get(certificate.issuer.public_bytes(), ())
-        for crl in lists:
-            if _speaks_of(crl, certificate) and crl.signed_by(issuer):
-                return _answer(crl, certificate.serial_number, at)
+    def ask(
+        self, certificate: x509.Certificate, issuers: Sequence[x509.Certificate], at: datetime
+    ) -> Revocation:
+        """What the newest CRL that speaks of `certificate` says of it at `at`.
+
+        `issuers`: the chain above the certificate. Its issuer, or an authority of the same name further up
+        (whose key was renewed), may have signed the list.
+        """
+        signers = [each for each in issuers if each.subject == issuers[0].subject]
+        for crl in self._lists(certificate.issuer, issuers[0].subject):
+            if _speaks_of(crl, certificate) and any(map(crl.signed_by, signers)):
+                answer = _answer(crl, certificate.serial_number, at)
+                if answer is not None:
+                    return answer
         return Revocation(Standing.UNKNOWN)
 
+    def _lists(self, *spellings: x509.Name) -> list[Crl]:
+        """Newest first. A certificate may spell its issuer in other case or spacing than that one itself."""
+        names = {spelling.public_bytes() for spelling in spellings}
+        found = [crl for name in names for crl in self._by_issuer.get(name, ())]
+        return sorted(found, key=lambda crl: crl.listing.last_update_utc, reverse=True)
 
-def _answer(crl: Crl, serial: int, at: datetime) -> Revocation:
+
+def _answer(crl: Crl, serial: int, at: datetime) -> Revocation | None:
     if serial in crl.serials:
         return Revocation(Standing.REVOKED, crl.name)
+    if crl.delta:
+        return None  # RFC 5280 §5.2.4: what it does not name, its base says
     return Revocation(Standing.GOOD if crl.current(at) else Standing.STALE, crl.name)
 
 
 def read(der: bytes) -> Crl | None:
-    """A CRL from its DER, or None for one that must not be used: delta, indirect, unknown critical, weak.
+    """A CRL from its DER, or None for one that must not be used: indirect, unknown critical, weak.
 
     Raises ValueError if the bytes are no CRL.
     """
@@ -114,14 +130,32 @@ def read(der: bytes) -> Crl | None:
         raise ValueError(f"a CRL extension is unreadable: {type(error).__name__}") from error
     if not understood or strength.weak_hash(listing) or not _plain(scope):
         return None
-    return Crl(listing, frozenset(entry.serial_number for entry in listing), scope)
+    delta = any(isinstance(each.value, x509.DeltaCRLIndicator) for each in listing.extensions)
+    return Crl(listing, frozenset(_revoked(listing)), scope, delta)
 
 
-_KNOWN = (x509.CRLNumber, x509.AuthorityKeyIdentifier, x509.IssuingDistributionPoint)
+_KNOWN = (x509.CRLNumber, x509.AuthorityKeyIdentifier, x509.IssuingDistributionPoint, x509.DeltaCRLIndicator)
+
+
+def _revoked(listing: x509.CertificateRevocationList) -> Iterator[int]:
+    for entry in listing:
+        if not _lifted(entry):
+            yield entry.serial_number
+
+
+def _lifted(entry: x509.RevokedCertificate) -> bool:
+    """RFC 5280 §5.3.1: removeFromCRL, in a delta only, ends a hold."""
+    if not len(entry.extensions):
+        return False
+    try:
+        reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+    except x509.ExtensionNotFound:
+        return False
+    return reason is x509.ReasonFlags.remove_from_crl
 
 
 def _understood(listing: x509.CertificateRevocationList) -> bool:
-    # RFC 5280 §5.2: a list with an unknown critical extension must not be used; §5.2.4 marks a delta so.
+    # RFC 5280 §5.2: a list with an unknown critical extension must not be used; each we know is obeyed.
     return all(isinstance(each.value, _KNOWN) or not each.critical for each in listing.extensions)
 
 
@@ -146,21 +180,28 @@ def _speaks_of(crl: Crl, certificate: x509.Certificate) -> bool:
         return False
     if scope.only_contains_ca_certs and not _is_authority(certificate):
         return False
-    return _same_point(scope, certificate)
+    return _same_point(crl, scope, certificate)
 
 
-def _same_point(scope: x509.IssuingDistributionPoint, certificate: x509.Certificate) -> bool:
+def _same_point(crl: Crl, scope: x509.IssuingDistributionPoint, certificate: x509.Certificate) -> bool:
     """RFC 5280 §6.3.3 (b)(2)(i): the list's point is one of those which the certificate names."""
-    if scope.relative_name is not None:
-        return False
-    if scope.full_name is None:
+    listed = _point_names(scope, crl.listing.issuer)
+    if not listed:
         return True
     try:
         points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     except x509.ExtensionNotFound:
         return False
-    named = [name for point in points for name in point.full_name or ()]
-    return any(name in scope.full_name for name in named)
+    return any(name in listed for point in points for name in _point_names(point, crl.listing.issuer))
+
+
+def _point_names(
+    point: x509.DistributionPoint | x509.IssuingDistributionPoint, issuer: x509.Name
+) -> Sequence[x509.GeneralName]:
+    """RFC 5280 §4.2.1.13: full names, or one relative to the CRL issuer's."""
+    if point.relative_name is None:
+        return point.full_name or ()
+    return (x509.DirectoryName(x509.Name([*issuer.rdns, point.relative_name])),)
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
