@@ -26,6 +26,7 @@ MAX_RATIO = 200
 """Inflated over compressed; deflate cannot exceed 1032. Small entries, below RATIO_FLOOR, are let be."""
 RATIO_FLOOR = 1024 * 1024
 
+XDM_METADATA = re.compile(rb"IHE_XDM/[^/\x00]{1,64}/METADATA\.XML", re.IGNORECASE)
 _END = b"PK\x05\x06"
 _NAME = re.compile(r"[^\\:\x00-\x1f\x7f]{1,255}")
 _DAMAGED = (
@@ -58,6 +59,11 @@ def refuse(rule: str) -> Bad:
 
 def looks_like_zip(data: bytes) -> bool:
     return data.startswith(b"PK\x03\x04")
+
+
+def lists_xdm(data: bytes) -> bool:
+    """Whether an archive's directory names an XDM metadata file; nothing is inflated, nothing is trusted."""
+    return XDM_METADATA.search(data, max(0, len(data) - MAX_DIRECTORY)) is not None
 
 
 def unzip(data: bytes) -> Entries | Bad:

@@ -23,7 +23,7 @@ from dmp_bridge.n1 import N1Header, wrap_pdf
 __all__ = ["MAX_BYTES", "N1Header", "pdf_copy", "read", "well_formed", "wrap_pdf"]
 
 HL7 = "urn:hl7-org:v3"
-MAX_BYTES = 50 * 1024 * 1024
+MAX_BYTES = 32 * 1024 * 1024
 PS_ROOT = "1.2.250.1.71.4.2.1"
 PDF_COPY_SECTION = "1.2.250.1.213.1.1.2.243"
 STUDY_TYPES = {"18748-4", "IMG-KOS"}
@@ -50,7 +50,9 @@ def read(data: bytes) -> Document | Bad:
     try:
         root = xml.parse(data, max_bytes=MAX_BYTES)
     except xml.XmlRefused:
-        return Bad(FilingReason.NOT_A_DOCUMENT, "xml-refused")
+        # A CDA with a DTD is a refused CDA, not some other file that may be passed over.
+        meant = b"ClinicalDocument" in data
+        return Bad(FilingReason.DOCUMENT_REFUSED if meant else FilingReason.NOT_A_DOCUMENT, "xml-refused")
     found = _locate(root)
     if found is None:
         return Bad(FilingReason.NOT_A_DOCUMENT, "no-clinical-document")
@@ -79,7 +81,7 @@ def pdf_copy(document: Document) -> bytes | None:
     for section in _all(found, ".//c:section"):
         if any(item.get("root") == PDF_COPY_SECTION for item in _all(section, "c:templateId")):
             places += _all(section, ".//c:observationMedia/c:value")
-    copies = (_pdf("".join(item.itertext())) for item in places if item.get("mediaType") == "application/pdf")
+    copies = (_pdf(_content(item)) for item in places if item.get("mediaType") == "application/pdf")
     return next((copy for copy in copies if copy is not None), None)
 
 
@@ -121,8 +123,12 @@ def _one(element: Element, path: str, rule: str) -> Element:
     return found[0]
 
 
+def _content(element: Element) -> str:
+    return "".join(str(text) for text in element.itertext())
+
+
 def _text(element: Element | None) -> str:
-    return " ".join("".join(element.itertext()).split()) if element is not None else ""
+    return " ".join(_content(element).split()) if element is not None else ""
 
 
 def _first(element: Element, path: str) -> Element | None:
@@ -236,7 +242,7 @@ def _media_type(cda: Element) -> str:
 def _custodian(cda: Element) -> str:
     path = "c:custodian/c:assignedCustodian/c:representedCustodianOrganization/c:id"
     found = _one(cda, path, "custodian")
-    return found.get("extension") or found.get("root", "")
+    return found.get("extension", "") or found.get("root", "")
 
 
 def _replaced(cda: Element) -> str:
@@ -259,7 +265,7 @@ def _author(entity: Element) -> Author:
     function = _first(parent, "c:functionCode") if parent is not None else None
     system = _text(_first(device, "c:softwareName")) if device is not None else ""
     return Author(
-        person_id=identifier.get("extension") or identifier.get("root", ""),
+        person_id=identifier.get("extension", "") or identifier.get("root", ""),
         family_name=system or (_text(_first(name, "c:family")) if name is not None else ""),
         given_name=_text(_first(name, "c:given")) if name is not None else "",
         institution_id=structure.get("extension", "") if structure is not None else "",

@@ -54,7 +54,9 @@ def wrap_pdf(pdf: bytes, header: N1Header) -> bytes:
     """The CDA N1 around `pdf`, UTF-8. Raises ValueError if `pdf` is none."""
     if not pdf.startswith(b"%PDF-"):
         raise ValueError("not a PDF")
-    root = etree.Element(f"{{{_HL7}}}ClinicalDocument", nsmap={None: _HL7, "ps3-20": _PS3_20})
+    names: dict[str | None, str] = {None: _HL7, "ps3-20": _PS3_20}
+    # lxml takes None for the default namespace; its stubs do not know.
+    root = etree.Element(f"{{{_HL7}}}ClinicalDocument", nsmap=names)  # type: ignore[arg-type]
     _head(root, header)
     _record_target(root, header.patient)
     _author(root, header)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from sqlalchemy import (
     Boolean,
     Column,
-    DateTime,
     Index,
     LargeBinary,
     MetaData,
@@ -18,6 +17,8 @@ from sqlalchemy import (
     Table,
 )
 
+from relay.store.tables import Moment
+
 metadata = MetaData()
 
 patients = Table(
@@ -25,13 +26,13 @@ patients = Table(
     metadata,
     Column("tenant", String(64), nullable=False),
     Column("id", String(26), nullable=False),
-    # A keyed pseudonym of matricule and root, never the matricule: '' where the patient has no INS.
+    # A keyed pseudonym of the matricule, never the matricule: '' where the patient has no INS.
     Column("ins", String(64), nullable=False),
     Column("status", String(16), nullable=False),
     Column("merged", Boolean, nullable=False, default=False),
     # Traits, matricule and local identifiers, sealed to the body key's public half.
     Column("identity", LargeBinary, nullable=False),
-    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", Moment(), nullable=False),
     PrimaryKeyConstraint("tenant", "id"),
     Index("patients_by_ins", "tenant", "ins"),
 )

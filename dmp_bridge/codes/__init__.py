@@ -18,6 +18,7 @@ CLASS_SYSTEM = "1.2.250.1.213.1.1.4.1"
 UNPROFILED = "urn:asipSante:modelesHorsProfils:2011"
 NORMAL = Code("N", "2.16.840.1.113883.5.25", "Normal")
 IMAGING_REPORT = "18748-4"
+BASIC_CONFIDENTIALITY = frozenset({"N", "R", "V"})
 
 
 @cache
@@ -46,6 +47,11 @@ def format_of(document: Document) -> Code:
         return _format(code)
     known = _column("template_format", "template", "format")
     return _format(next((known[root] for root in reversed(document.templates) if root in known), UNPROFILED))
+
+
+def body_known(media_type: str) -> bool:
+    """True for a structured body ('') and for the media types of ASS_A12."""
+    return not media_type or media_type in _column("media_format", "media", "format")
 
 
 def _format(code: str) -> Code:
