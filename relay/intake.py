@@ -136,8 +136,7 @@ class Intake:
             return _never(Reason.LOOP)
         if refusal := self._check_authors(message, envelope):
             return refusal
-        with meter.step("verify"):
-            verdict = self._judge(message, envelope)
+        verdict = self._judge(message, envelope)
         found = self._find(message, envelope, verdict)
         if isinstance(found, Refusal):
             return found

@@ -92,8 +92,8 @@ def _signature(message: Message, store: TrustStore, at: datetime) -> Verdict:
     root = message.root
     if root.type == "multipart/signed":
         return _clear_signed(message, root, store, at)
-    if root.type in _PKCS7 and root.params.get("smime-type", "").lower() in ("signed-data", ""):
-        return Verdict(SignatureState.CANNOT_TELL, fault=Fault.UNSUPPORTED, findings=("smime.opaque",))
+    if root.type in _PKCS7 and root.params.get("smime-type", "").lower() == "signed-data":
+        return _opaque(message, root, store, at)
     if any(part.type == "multipart/signed" for part in message.parts):
         # A list or a gateway put something beside the signed part: nobody signed the whole
         return Verdict(SignatureState.PARTIAL, findings=("smime.covers-a-part",))
@@ -112,6 +112,19 @@ def _clear_signed(message: Message, root: Part, store: TrustStore, at: datetime)
         return Verdict(SignatureState.INVALID, fault=Fault.UNREADABLE)
     proof = cms.verify(signature, children[0].raw, store, profiles.SMIME, at)
     return _whole(message, _of(message, proof, at))
+
+
+def _opaque(message: Message, root: Part, store: TrustStore, at: datetime) -> Verdict:
+    """RFC 8551 §3.5.2. Its parts stay closed to finders: what they read is what everybody sees."""
+    try:
+        data = root.decode()
+        content = cms.encapsulated(data)
+    except ValueError:
+        return Verdict(SignatureState.INVALID, fault=Fault.UNREADABLE, findings=("smime.opaque",))
+    if content is None:
+        return Verdict(SignatureState.INVALID, fault=Fault.UNREADABLE, findings=("smime.opaque",))
+    verdict = _whole(message, _of(message, cms.verify(data, content, store, profiles.SMIME, at), at))
+    return replace(verdict, findings=(*verdict.findings, "smime.opaque"))
 
 
 def _whole(message: Message, verdict: Verdict) -> Verdict:

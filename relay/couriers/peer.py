@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from certs.tls import peer_certificate
 
 from certs import meter, profiles
 from certs.chain import TrustStore
@@ -112,8 +111,7 @@ class PeerCourier:
         signer = self.keeper.signer_for(author, letter.id)
         if signer is None:
             return self._keyless(letter) if letter.sender else message.raw
-        with meter.step("sign"):
-            signed = smime.sign(message.raw, signer, self.clock())
+        signed = smime.sign(message.raw, signer, self.clock())
         fingerprint = hashlib.sha256(signer.certificate).hexdigest()
         self.journal.add(letter.tenant, [Event("signed", letter.id, "", (("certificate", fingerprint),))])
         return signed
@@ -156,7 +154,7 @@ class PeerCourier:
         return self._check_peer(session, domain, server) or self._greet_again(session)
 
     def _check_peer(self, session: Session, domain: str, server: tuple[str, int]) -> Later | None:
-        shown = peer_certificate(session.sock) if isinstance(session.sock, ssl.SSLSocket) else None
+        shown = session.sock.getpeercert(True) if isinstance(session.sock, ssl.SSLSocket) else None
         if shown is None:
             return self._alarm(Reason.PEER_NO_CERTIFICATE, domain, server, "")
         trust = self.trust().judge(shown, (), profiles.TLS_PEER, self.clock())
