@@ -1,0 +1,107 @@
+"""The arguments of MAIL and RCPT, read strictly (RFC 5321 §4.1.1.2, §4.1.1.3; RFC 3461; RFC 1870; RFC 6152).
+
+Promises: an argument has one reading or is answered by the name of what is wrong; the address is read by the
+one address parser. Does not: ask whether anyone may.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from directory.address import BadAddress, parse
+from directory.model import Address
+from gateway.doors.turns import Turn
+from relay.model import Asked, Reason
+
+# RFC 5321 §4.1.2: path, then esmtp-param; a blank after the colon is wrong there, common, and unambiguous.
+_ARGUMENT = re.compile(r"(FROM|TO): ?<([!-;=?-~]*)>((?: [!-~]+)*) *", re.IGNORECASE)
+_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9\-]*)(?:=([!-<>-~]+))?")
+_XTEXT = r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})"  # RFC 3461 §4
+# RFC 5321 §4.1.2 Domain or address literal, and the underscore that real hosts have.
+_HOST = re.compile(r"[A-Za-z0-9._\-]{1,255}|\[[A-Za-z0-9.:\-]{1,255}\]")
+
+_MAIL_PARAMETERS = {
+    "SIZE": re.compile(r"\d{1,20}"),
+    "BODY": re.compile(r"7BIT|8BITMIME", re.IGNORECASE),
+    "RET": re.compile(r"FULL|HDRS", re.IGNORECASE),
+    "ENVID": re.compile(rf"(?=.{{1,100}}$){_XTEXT}+"),
+    "AUTH": re.compile(rf"{_XTEXT}+"),  # RFC 4954 §5: read, and not believed
+}
+_RCPT_PARAMETERS = {
+    "NOTIFY": re.compile(
+        r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}", re.IGNORECASE
+    ),
+    "ORCPT": re.compile(rf"(?=.{{1,500}}$)[A-Za-z0-9\-]+;{_XTEXT}+"),
+}
+
+Wrong: TypeAlias = Turn | Reason
+
+
+@dataclass(frozen=True)
+class Mail:
+    sender: Address | None
+    """None is the null sender, <>."""
+    size: int = 0
+    envid: str = ""
+    """xtext, as written."""
+    return_full: bool = False
+
+
+@dataclass(frozen=True)
+class Rcpt:
+    recipient: Address
+    asked: Asked
+
+
+def host(arg: str | None) -> str | None:
+    """The name in EHLO or HELO, or None where it is not one."""
+    return arg if arg and _HOST.fullmatch(arg) else None
+
+
+def mail(arg: str | None) -> Mail | Wrong:
+    match = _ARGUMENT.fullmatch(arg or "")
+    if not match or match[1].upper() != "FROM":
+        return Turn.SYNTAX
+    given = _parameters(match[3], _MAIL_PARAMETERS)
+    if isinstance(given, Turn):
+        return given
+    try:
+        sender = parse(match[2]) if match[2] else None
+    except BadAddress:
+        return Reason.SENDER_SYNTAX
+    return Mail(
+        sender, int(given.get("SIZE", 0)), given.get("ENVID", ""), given.get("RET", "").upper() == "FULL"
+    )
+
+
+def rcpt(arg: str | None) -> Rcpt | Wrong:
+    match = _ARGUMENT.fullmatch(arg or "")
+    if not match or match[1].upper() != "TO":
+        return Turn.SYNTAX
+    given = _parameters(match[3], _RCPT_PARAMETERS)
+    if isinstance(given, Turn):
+        return given
+    try:
+        recipient = parse(match[2])
+    except BadAddress:
+        return Reason.RECIPIENT_SYNTAX
+    notify = frozenset(given["NOTIFY"].upper().split(",")) if "NOTIFY" in given else frozenset[str]()
+    return Rcpt(recipient, Asked(notify, given.get("ORCPT", "")))
+
+
+def _parameters(text: str, known: Mapping[str, re.Pattern[str]]) -> dict[str, str] | Turn:
+    given: dict[str, str] = {}
+    for word in text.split():
+        match = _PARAMETER.fullmatch(word)
+        name = match[1].upper() if match else ""
+        if not match or name in given:
+            return Turn.PARAMETER_SYNTAX
+        if name not in known:
+            return Turn.PARAMETER_UNKNOWN
+        if not known[name].fullmatch(match[2] or ""):
+            return Turn.PARAMETER_SYNTAX
+        given[name] = match[2]
+    return given

@@ -1,0 +1,164 @@
+"""The letter itself: bytes from DATA to the sealed body, as a stream (RFC 5321 §4.5.2).
+
+Promises: the letter ends at <CRLF>.<CRLF> and nowhere else, wherever the chunks break; a bare CR or LF, or a
+NUL, spoils it (RFC 5321 §2.3.8, RFC 6152 §3), so that no other hop can see a second letter inside; the body
+is synced before the intake is called.
+Does not: keep more than max_bytes, nor decide whether the letter is welcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+from certs import meter
+from gateway.doors.spec import BodiesLike, Limits, WriterLike
+from relay.model import BodyRef, Reason, Receipt, Refusal
+
+READ: Final = 4_194_304
+"""More than a paused asyncio reader ever holds, so that a read empties it."""
+FLUSH: Final = 262_144
+"""Octets that wait before they are sealed: a hop to a thread costs 0.1 ms."""
+_END: Final = b"\r\n.\r\n"
+
+Run: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
+
+
+class TooMuch(Exception):
+    """The sender went on beyond every budget: the session ends."""
+
+
+class Unstuffing:
+    """Undoes the transparency of DATA, chunk by chunk (RFC 5321 §4.5.2)."""
+
+    def __init__(self) -> None:
+        # The line end of the DATA command stands before the first line, so that it may hold the lone dot.
+        self._carry = b"\r\n"
+        self._lead = 2
+        self.ended = False
+        self.rest = b""
+        """What came after the end of data: the next commands (RFC 2920)."""
+        self.fault: Reason | None = None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The octets of the letter that are certain by now."""
+        seen = self._carry + chunk
+        end = seen.find(_END)
+        if end >= 0:
+            self.ended, self.rest, self._carry = True, seen[end + len(_END) :], b""
+            return self._clean(seen[: end + 2])
+        held = _undecided(seen)
+        self._carry = seen[len(seen) - held :]
+        return self._clean(seen[: len(seen) - held])
+
+    def _clean(self, piece: bytes) -> bytes:
+        if not piece:
+            return b""
+        line_ends = piece.count(b"\r\n")
+        if piece.count(b"\r") != line_ends or piece.count(b"\n") != line_ends:
+            self.fault = Reason.BARE_LINE_END
+        elif b"\0" in piece:
+            self.fault = self.fault or Reason.MALFORMED
+        lead, self._lead = self._lead, 0
+        return piece.replace(b"\r\n.", b"\r\n")[lead:]
+
+
+def _undecided(seen: bytes) -> int:
+    """Length of the longest ending that may still become <CRLF>.<CRLF>."""
+    return next((n for n in range(min(len(_END) - 1, len(seen)), 0, -1) if seen.endswith(_END[:n])), 0)
+
+
+class Incoming:
+    """One letter on its way: to the sealed body and to the view. A thread seals while the door reads on."""
+
+    def __init__(self, bodies: BodiesLike, max_bytes: int) -> None:
+        self._bodies = bodies
+        self._most = max_bytes
+        self._lock = threading.Lock()
+        self._writer: WriterLike | None = None
+        self._pieces: list[bytes] = []
+        self._sealed = 0
+        self._over = False
+        self.handed_over = False
+        """The intake is being asked, or was."""
+        self.waiting = 0
+        self.size = 0
+        self.fault: Reason | None = None
+
+    def take(self, piece: bytes, fault: Reason | None) -> None:
+        self.size += len(piece)
+        self.fault = self.fault or fault or (Reason.TOO_LARGE if self.size > self._most else None)
+        if self.fault is None:
+            self._pieces.append(piece)
+            self.waiting += len(piece)
+
+    def seal(self) -> None:
+        """Writes what waits; a full disk becomes the letter's fault."""
+        with self._lock, meter.step("accept"):
+            try:
+                self._seal()
+            except OSError as error:
+                self.fault = self.fault or _disk(error)
+
+    def _seal(self) -> None:
+        if self._over:
+            raise ConnectionResetError
+        self._writer = self._writer or self._bodies.writer()
+        due, self._sealed, self.waiting = self._pieces[self._sealed :], len(self._pieces), 0
+        self._writer.write(b"".join(due))
+
+    def keep(self, accept: Callable[[bytes, BodyRef], Receipt | Refusal]) -> Receipt | Refusal:
+        """Body synced, then the intake, which answers when the row is on disk (design §4)."""
+        try:
+            with self._lock, meter.step("accept"):
+                self._seal()
+                assert self._writer is not None
+                ref, raw = self._writer.finish(), b"".join(self._pieces)
+                self._writer = None
+        except OSError as error:
+            self.drop()
+            return Refusal(_disk(error), permanent=False)
+        answer = accept(raw, ref)
+        # Store down may mean that the row was written and only the answer was lost: then the body must stay.
+        if isinstance(answer, Refusal) and answer.reason != Reason.STORE_DOWN:
+            self._bodies.erase(ref)
+        return answer
+
+    def drop(self) -> None:
+        """Nothing stays of a letter that was not kept; harmless for one that was, or is just being."""
+        with self._lock:
+            self._over = True
+            self._pieces.clear()
+            if self._writer is not None:
+                self._writer.abort()
+                self._writer = None
+
+
+def _disk(error: OSError) -> Reason:
+    return Reason.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else Reason.STORE_DOWN
+
+
+async def receive(reader: asyncio.StreamReader, incoming: Incoming, limits: Limits, run: Run) -> None:
+    """Reads one letter to its end; what is wrong with it then stands in `incoming.fault`.
+
+    Raises TimeoutError where the sender falls silent, TooMuch where it does not end.
+    """
+    unstuffing = Unstuffing()
+    while not unstuffing.ended:
+        async with asyncio.timeout(limits.chunk_s):
+            chunk = await reader.read(READ)
+        if not chunk:
+            raise ConnectionResetError
+        with meter.step("accept"):
+            piece = unstuffing.feed(chunk)
+        incoming.take(piece, unstuffing.fault)
+        if incoming.size > limits.max_bytes + limits.drain_bytes:
+            raise TooMuch
+        if incoming.waiting >= FLUSH and incoming.fault is None:
+            await run(incoming.seal)
+    if unstuffing.rest:
+        # The reader is empty, and nobody else runs between: these are its next bytes.
+        reader.feed_data(unstuffing.rest)

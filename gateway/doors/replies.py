@@ -1,0 +1,323 @@
+"""Every refusal that the product can give: a reason as SMTP code, enhanced code (RFC 3463) and words.
+
+Promises: each Reason and each FilingReason has one row, a French and an English sentence; what goes on the
+wire is ASCII (RFC 5321 §2.4), in lines of at most 512 octets (§4.5.3.1.5), whatever a detail holds; screens
+get the accents. Does not: decide between refusing and accepting, nor hold the turns of the protocol.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from dmp_bridge.model import FilingReason
+from relay.model import Reason, Refusal
+
+
+@dataclass(frozen=True)
+class Reply:
+    code: int
+    enhanced: str
+    """RFC 3463; empty where none is allowed (greeting, EHLO, 3xx)."""
+    french: str
+    english: str = ""
+    tells: str = ""
+    """Set where a refusal's detail is for the other end too: the words before it."""
+
+    def wire(self, detail: str = "") -> str:
+        """The reply's lines, ASCII, without the last CRLF: French first, then English."""
+        sentences = [text for text in (self.french, self.english, detail) if text]
+        texts = [f"{self.enhanced} {ascii_only(text)[:TEXT_MOST]}".strip() for text in sentences]
+        lines = [f"{self.code}-{text}" for text in texts[:-1]]
+        return "\r\n".join([*lines, f"{self.code} {texts[-1]}"])
+
+
+TEXT_MOST = 480
+"""Characters of one line's text: 512 less code, enhanced code and CRLF."""
+
+# What NFKD leaves standing outside ASCII.
+_PLAIN = str.maketrans({"œ": "oe", "Œ": "OE", "æ": "ae", "’": "'", "«": '"', "»": '"', "—": "-", "–": "-"})
+
+
+def ascii_only(text: str) -> str:
+    """Readable without accents; a control character, hence a line end, becomes a space."""
+    plain = unicodedata.normalize("NFKD", text.translate(_PLAIN)).encode("ascii", "ignore").decode("ascii")
+    return " ".join("".join(c if c.isprintable() else " " for c in plain).split())
+
+
+REASONS: dict[Reason, Reply] = {
+    Reason.UNKNOWN_RECIPIENT: Reply(
+        550,
+        "5.1.1",
+        "Destinataire inconnu.",
+        "Unknown recipient.",
+        tells="Adresses proches, nearest addresses:",
+    ),
+    Reason.RECIPIENT_SYNTAX: Reply(
+        553, "5.1.3", "L'adresse du destinataire est mal formée.", "The recipient's address is malformed."
+    ),
+    Reason.NOT_LISTED: Reply(
+        550,
+        "5.7.1",
+        "Le domaine du destinataire n'est pas dans la liste blanche MSSanté.",
+        "The recipient's domain is not in the MSSanté white list.",
+    ),
+    Reason.NO_RELAY: Reply(
+        550,
+        "5.7.1",
+        "Ce serveur ne relaie pas vers ce domaine.",
+        "This server does not relay to that domain.",
+    ),
+    Reason.TOO_MANY_RECIPIENTS: Reply(
+        452,
+        "4.5.3",
+        "Trop de destinataires ; envoyez les suivants dans une autre lettre.",
+        "Too many recipients; send the others in another letter.",
+    ),
+    Reason.DIRECTORY_DOWN: Reply(
+        451,
+        "4.4.3",
+        "L'annuaire ne répond pas ; rien n'est perdu, réessayez plus tard.",
+        "The directory does not answer; nothing is lost, try again later.",
+    ),
+    Reason.AUTH_REQUIRED: Reply(530, "5.7.0", "Identifiez-vous d'abord.", "Authenticate first."),
+    Reason.AUTH_FAILED: Reply(
+        535, "5.7.8", "Identifiant ou mot de passe refusé.", "User name or password refused."
+    ),
+    Reason.TLS_REQUIRED: Reply(530, "5.7.0", "Ouvrez d'abord TLS (STARTTLS).", "Start TLS first (STARTTLS)."),
+    Reason.SENDER_SYNTAX: Reply(
+        553, "5.1.7", "L'adresse de l'expéditeur est mal formée.", "The sender's address is malformed."
+    ),
+    Reason.SENDER_NOT_ALLOWED: Reply(
+        550,
+        "5.7.1",
+        "Vous n'avez pas le droit d'écrire au nom de cet expéditeur.",
+        "You may not write in this sender's name.",
+    ),
+    Reason.FROM_AMBIGUOUS: Reply(
+        554,
+        "5.6.0",
+        "Le champ From doit porter une seule adresse, sans ambiguïté.",
+        "The From field must hold one address with one reading.",
+    ),
+    Reason.FROM_NOT_ALLOWED: Reply(
+        550,
+        "5.7.1",
+        "Vous n'avez pas le droit d'écrire au nom de l'adresse du champ From.",
+        "You may not write in the name of the address in From.",
+    ),
+    Reason.PEER_NO_CERTIFICATE: Reply(
+        550,
+        "5.7.1",
+        "Présentez le certificat IGC-Santé de votre opérateur.",
+        "Present your operator's IGC-Santé certificate.",
+    ),
+    Reason.PEER_UNTRUSTED: Reply(
+        550,
+        "5.7.1",
+        "Votre certificat n'est pas accepté.",
+        "Your certificate is not accepted.",
+        tells="Motif, cause:",
+    ),
+    Reason.PEER_CANNOT_TELL: Reply(
+        451,
+        "4.7.5",
+        "La validité de votre certificat ne peut pas être établie pour l'instant.",
+        "The validity of your certificate cannot be established at present.",
+        tells="Motif, cause:",
+    ),
+    Reason.PEER_NOT_LISTED: Reply(
+        550,
+        "5.7.1",
+        "Votre certificat n'est pas celui que la liste blanche donne pour ce domaine.",
+        "Your certificate is not the one that the white list gives for this domain.",
+    ),
+    Reason.WHITE_LIST_STALE: Reply(
+        451,
+        "4.7.0",
+        "Notre liste blanche est trop ancienne ; réessayez plus tard.",
+        "Our white list is too old; try again later.",
+    ),
+    Reason.BARE_LINE_END: Reply(
+        554,
+        "5.6.0",
+        "La lettre contient un CR ou un LF isolé ; chaque ligne finit par CRLF.",
+        "The letter holds a bare CR or LF; each line ends with CRLF.",
+    ),
+    Reason.TOO_LARGE: Reply(
+        552, "5.3.4", "La lettre dépasse la taille admise.", "The letter is larger than what we take."
+    ),
+    Reason.MALFORMED: Reply(
+        554, "5.6.0", "La lettre n'est pas un message lisible.", "The letter is not a readable message."
+    ),
+    Reason.LOOP: Reply(554, "5.4.6", "La lettre tourne en rond.", "The letter is looping."),
+    Reason.DISK_FULL: Reply(
+        452,
+        "4.3.1",
+        "Plus de place pour garder la lettre ; réessayez plus tard.",
+        "No room to keep the letter; try again later.",
+    ),
+    Reason.STORE_DOWN: Reply(
+        451,
+        "4.3.0",
+        "La lettre n'a pas pu être mise en garde ; réessayez plus tard.",
+        "The letter could not be taken into custody; try again later.",
+    ),
+    Reason.KEEPER_DOWN: Reply(
+        451, "4.3.0", "Le gardien des clés ne répond pas.", "The keeper of the keys does not answer."
+    ),
+    Reason.NO_KEY: Reply(
+        550,
+        "5.7.5",
+        "Aucune clé ne permet de signer pour cet expéditeur.",
+        "No key can sign for this sender.",
+    ),
+    Reason.PEER_UNREACHABLE: Reply(
+        451,
+        "4.4.1",
+        "Le serveur du destinataire est injoignable.",
+        "The recipient's server cannot be reached.",
+    ),
+    Reason.PEER_REFUSED_TLS: Reply(
+        550,
+        "5.7.10",
+        "La liaison chiffrée avec le serveur du destinataire a échoué.",
+        "The encrypted link with the recipient's server failed.",
+    ),
+    Reason.PEER_REFUSED: Reply(
+        550,
+        "5.0.0",
+        "Le serveur du destinataire a refusé la lettre.",
+        "The recipient's server refused the letter.",
+    ),
+    Reason.PEER_DELAYED: Reply(
+        451,
+        "4.0.0",
+        "Le serveur du destinataire a demandé d'attendre.",
+        "The recipient's server asked to wait.",
+    ),
+    Reason.PEER_NO_8BIT: Reply(
+        554,
+        "5.6.3",
+        "Le serveur du destinataire ne prend que du 7 bits, et une lettre signée ne se modifie pas.",
+        "The recipient's server takes no 8-bit letter and the signed letter may not be changed.",
+    ),
+    Reason.NO_ROUTE: Reply(550, "5.4.4", "Aucun chemin vers ce destinataire.", "No route to this recipient."),
+    Reason.MAILBOX_REFUSED: Reply(
+        550, "5.2.0", "La boîte aux lettres a refusé la lettre.", "The mailbox refused the letter."
+    ),
+    Reason.MAILBOX_DELAYED: Reply(
+        451,
+        "4.2.0",
+        "La boîte aux lettres n'est pas disponible pour l'instant.",
+        "The mailbox is not available at present.",
+    ),
+    Reason.EXPIRED: Reply(
+        554,
+        "5.4.7",
+        "La lettre n'a pas pu être remise dans le délai prévu.",
+        "The letter could not be delivered in the time allowed.",
+    ),
+    Reason.SURPRISE: Reply(
+        451,
+        "4.3.0",
+        "Une erreur imprévue chez nous ; rien n'est perdu, réessayez plus tard.",
+        "An unforeseen fault of ours; nothing is lost, try again later.",
+    ),
+}
+
+
+FILINGS: dict[FilingReason, Reply] = {
+    FilingReason.NOT_A_DOCUMENT: Reply(
+        554, "5.6.1", "La pièce n'est pas un document de santé.", "The attachment is not a health document."
+    ),
+    FilingReason.ARCHIVE_REFUSED: Reply(
+        554, "5.6.0", "L'archive IHE_XDM est refusée.", "The IHE_XDM archive is refused."
+    ),
+    FilingReason.DOCUMENT_REFUSED: Reply(
+        554, "5.6.0", "Le document CDA est refusé.", "The CDA document is refused."
+    ),
+    FilingReason.TYPE_UNKNOWN: Reply(
+        554, "5.6.1", "Le type du document est inconnu.", "The document's type is unknown."
+    ),
+    FilingReason.PATIENT_UNKNOWN: Reply(
+        550, "5.7.0", "Le patient n'est pas connu de notre registre.", "The patient is not in our register."
+    ),
+    FilingReason.INS_ABSENT: Reply(
+        550, "5.7.0", "Le document ne porte pas d'INS.", "The document carries no INS."
+    ),
+    FilingReason.INS_DIFFERS: Reply(
+        550,
+        "5.7.0",
+        "L'INS du document n'est pas celui de notre registre.",
+        "The document's INS differs from our register's.",
+    ),
+    FilingReason.INS_INCOMPLETE: Reply(
+        550,
+        "5.7.0",
+        "Les traits stricts de l'identité sont incomplets.",
+        "The strict traits of the identity are incomplete.",
+    ),
+    FilingReason.INS_NOT_QUALIFIED: Reply(
+        550, "5.7.0", "L'INS du patient n'est pas qualifiée.", "The patient's INS is not qualified."
+    ),
+    FilingReason.PATIENT_NOT_UNIQUE: Reply(
+        550, "5.7.0", "Plusieurs patients correspondent.", "Several patients match."
+    ),
+    FilingReason.NOT_OURS: Reply(
+        550,
+        "5.7.1",
+        "L'auteur du document n'est pas des nôtres.",
+        "The document's author is not one of ours.",
+    ),
+    FilingReason.MASKED: Reply(550, "5.7.1", "Le document est masqué.", "The document is masked."),
+    FilingReason.OLD_VERSION: Reply(
+        554,
+        "5.6.0",
+        "Ce n'est pas la dernière version du document.",
+        "This is not the document's latest version.",
+    ),
+    FilingReason.RULE_CANNOT_TELL: Reply(
+        451, "4.7.0", "Une règle ne peut pas encore conclure.", "A rule cannot conclude yet."
+    ),
+    FilingReason.HOST_DOWN: Reply(
+        451, "4.4.1", "L'hébergeur du dossier ne répond pas.", "The dossier host does not answer."
+    ),
+    FilingReason.HOST_REFUSED: Reply(
+        550, "5.0.0", "L'hébergeur du dossier a refusé le document.", "The dossier host refused the document."
+    ),
+    FilingReason.HOST_WRONG: Reply(
+        451, "4.5.0", "L'hébergeur du dossier se contredit.", "The dossier host contradicts itself."
+    ),
+    FilingReason.NOT_IN_DOSSIER: Reply(
+        550, "5.0.0", "Le document n'est pas au dossier.", "The document is not in the dossier."
+    ),
+}
+
+_BY_NAME: dict[str, Reply] = {
+    **{reason.value: reply for reason, reply in REASONS.items()},
+    **{reason.value: reply for reason, reply in FILINGS.items()},
+}
+
+
+def of(reason: str) -> Reply:
+    """The row of a reason; a name that we do not know is our own surprise."""
+    return _BY_NAME.get(reason, REASONS[Reason.SURPRISE])
+
+
+def sentence(reason: str, language: str = "fr") -> str:
+    """For screens and timelines, with accents; `language` is 'fr' or 'en'. An unknown name shows itself."""
+    reply = _BY_NAME.get(reason)
+    if reply is None:
+        return reason
+    return reply.french if language == "fr" else reply.english
+
+
+def refusal(answer: Refusal) -> str:
+    """The wire lines of a refusal. Its own permanence wins over the table's usual one (RFC 5321 §4.2.1)."""
+    reply = of(answer.reason)
+    told = f"{reply.tells} {answer.detail}" if reply.tells and answer.detail else ""
+    if answer.permanent != (reply.code >= 500):
+        code, first = (554, "5") if answer.permanent else (451, "4")
+        reply = Reply(code, first + reply.enhanced[1:], reply.french, reply.english)
+    return reply.wire(told)

@@ -1,0 +1,362 @@
+"""One SMTP session, on aiosmtpd's command loop: everything that is said, and the turns of a letter.
+
+Promises: every reply carries its enhanced code (RFC 2034) and is ASCII; nothing but NOOP, EHLO, STARTTLS and
+QUIT before TLS (RFC 3207 §4); what was sent in clear before TLS is forgotten; one log line per transaction,
+without content or a patient's identity; a surprise is answered 451 and logged by its type.
+Does not: decide who may speak or receive (the intake does), nor know which door it is (smtp does).
+"""
+
+# ruff: noqa: N802  (the library finds a command by its name)
+from __future__ import annotations
+
+import asyncio
+import collections
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import structlog
+from aiosmtpd.smtp import SMTP, TLSSetupException
+
+from directory.model import Address
+from gateway.doors import commands, data, replies, turns
+from gateway.doors.porter import Porter
+from gateway.doors.spec import DoorSpec
+from gateway.doors.turns import Turn
+from relay.model import Addressee, BodyRef, DoorProof, Envelope, Reason, Receipt, Refusal, new_id
+
+T = TypeVar("T")
+
+log = structlog.get_logger("gateway.doors")
+# The library logs command lines, hence addresses; our own line says what happened.
+logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)
+
+LINE_MOST = 12_288
+"""RFC 4954 §4: the longest line, of AUTH."""
+
+# What the library's loop says, and what we say instead.
+_INSTEAD = (
+    ("220 Ready to start TLS", Turn.TLS_GO),
+    ("221 Bye", Turn.GOODBYE),
+    ("250 OK", Turn.NOTHING_DONE),
+    ("421 4.7.0 ", Turn.TOO_OFTEN),
+    ("454 TLS", Turn.TLS_FAILED),
+    ("500 Command line too long", Turn.LINE_TOO_LONG),
+    ("500 Error: bad syntax", Turn.SYNTAX),
+    ("500 Error: command", Turn.UNKNOWN_COMMAND),
+    ("500 Error: strict ASCII", Turn.NOT_ASCII),
+    ("501 5.7.0 Auth aborted", Turn.AUTH_ABORTED),
+    ("501 5.5.2 Can't", Turn.AUTH_SYNTAX),
+    ("501 Syntax:", Turn.SYNTAX),
+    ("502 5.5.1 Too many", Turn.TOO_MANY_UNKNOWN),
+    ("503 Error: send", Turn.HELLO_FIRST),
+    ("530 Must issue", Reason.TLS_REQUIRED),
+)
+
+_OFTEN = dict.fromkeys(("MAIL", "RCPT", "DATA", "RSET", "NOOP"), 10_000)
+"""A kept connection carries many letters; anything else is not said a hundred times."""
+
+
+@dataclass
+class Transaction:
+    """From MAIL to the answer after DATA."""
+
+    sender: Address | None
+    asked: commands.Mail
+    proof: DoorProof
+    addressees: dict[str, Addressee] = field(default_factory=dict)
+    refused: int = 0
+
+
+class Session(SMTP):
+    """What both doors have in common. `spec` says whom to call."""
+
+    line_length_limit = LINE_MOST
+
+    def __init__(self, spec: DoorSpec, porter: Porter, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            object(),
+            hostname=spec.hostname,
+            ident="ESMTP Pli",
+            data_size_limit=spec.limits.max_bytes,
+            tls_context=spec.tls,
+            require_starttls=True,
+            timeout=spec.limits.command_s,
+            command_call_limit={**_OFTEN, "*": 100},
+            loop=loop,
+        )
+        self.spec = spec
+        self.porter = porter
+        self.transaction: Transaction | None = None
+        self.command_size_limits = collections.defaultdict(
+            lambda: 512, {"MAIL": 1536, "RCPT": 1536, "AUTH": LINE_MOST}
+        )
+
+    # --- what a door adds --------------------------------------------------------------------------------
+
+    def offers(self) -> tuple[str, ...]:
+        """Further EHLO keywords of this door."""
+        return ()
+
+    def barred(self) -> Reason | None:
+        """Why no transaction may begin yet."""
+        return None
+
+    def prove(self) -> DoorProof | Refusal:
+        """Who is there; runs in a thread."""
+        raise NotImplementedError
+
+    # --- coming and going --------------------------------------------------------------------------------
+
+    @property
+    def client(self) -> str:
+        """Address of the other end."""
+        peer: Any = self.session.peer if self.session else None
+        return str(peer[0]) if peer else ""
+
+    @property
+    def helo(self) -> str:
+        return (self.session.host_name if self.session else None) or ""
+
+    @property
+    def tls(self) -> Any:
+        """The ssl object of this session, or None before STARTTLS."""
+        return self.transport.get_extra_info("ssl_object") if self.transport and self._tls_protocol else None
+
+    @property
+    def tls_words(self) -> str:
+        """Protocol and cipher suite, for the trace field."""
+        return f"{self.tls.version()} {self.tls.cipher()[0]}" if self.tls else ""
+
+    @property
+    def busy(self) -> bool:
+        return self.transaction is not None
+
+    def say_goodbye(self) -> None:
+        """Between two commands, because the service stops (RFC 5321 §3.8)."""
+        self._last_words(Turn.CLOSING)
+
+    def throw_out(self) -> None:
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
+
+    def _last_words(self, turn: Turn) -> None:
+        """Says so and ends the session: what the other end still sends is never read as a command."""
+        if isinstance(self.transport, asyncio.WriteTransport) and not self.transport.is_closing():
+            self.transport.write(turns.said(turn).encode("ascii") + b"\r\n")
+            self.transport.close()
+        if self._handler_coroutine is not None:
+            self._handler_coroutine.cancel()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self.porter.leave(self)
+
+    def _timeout_cb(self) -> None:
+        self._last_words(Turn.SLOW)
+
+    async def _handle_client(self) -> None:
+        if not self.porter.enter(self):
+            self._last_words(Turn.BUSY)
+            return
+        try:
+            await super()._handle_client()
+        except ConnectionError:
+            self._log("connection-lost")
+
+    def _set_post_data_state(self) -> None:
+        super()._set_post_data_state()  # type: ignore[no-untyped-call]
+        self.transaction = None
+
+    async def handle_exception(self, error: Exception) -> str:
+        if isinstance(error, TLSSetupException):
+            self._log("tls-failed", cause=getattr(error.__cause__, "reason", None) or "")
+            return turns.said(Turn.TLS_FAILED)
+        log.error("door-surprise", door=self.spec.kind.value, client=self.client, type=type(error).__name__)
+        return replies.refusal(Refusal(Reason.SURPRISE, permanent=False))
+
+    # --- speaking ----------------------------------------------------------------------------------------
+
+    async def push(self, status: Any) -> None:
+        if isinstance(status, str):
+            status = next((_words(ours) for theirs, ours in _INSTEAD if status.startswith(theirs)), status)
+        await super().push(status)
+
+    async def answer(self, what: Turn | Reason | Refusal, detail: str = "") -> None:
+        await self.push(_words(what, detail))
+
+    def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Shielded: a session that ends does not cut a letter that is being kept."""
+        return asyncio.shield(self.porter.start(work))
+
+    # --- hello -------------------------------------------------------------------------------------------
+
+    async def smtp_EHLO(self, hostname: str) -> None:
+        assert self.session is not None
+        if not (name := commands.host(hostname)):
+            return await self.answer(Turn.HELLO_SYNTAX)
+        self._set_rset_state()  # type: ignore[no-untyped-call]
+        self.session.extended_smtp = True
+        self.session.host_name = name
+        offers = self.offers() if self.tls else ("STARTTLS",)
+        size = f"SIZE {self.spec.limits.max_bytes}"
+        words = (self.hostname, "PIPELINING", size, "8BITMIME", "DSN", "ENHANCEDSTATUSCODES", *offers, "HELP")
+        await self.push("\r\n".join([f"250-{word}" for word in words[:-1]] + [f"250 {words[-1]}"]))
+
+    async def smtp_HELO(self, hostname: str) -> None:
+        if not commands.host(hostname):
+            return await self.answer(Turn.HELLO_SYNTAX)
+        await super().smtp_HELO(hostname)
+
+    async def smtp_STARTTLS(self, arg: str) -> None:
+        if self._tls_protocol:
+            return await self.answer(Turn.TLS_ALREADY)
+        await super().smtp_STARTTLS(arg)
+
+    async def smtp_AUTH(self, arg: str) -> None:
+        await self.answer(Turn.NOT_HERE)
+
+    async def smtp_EXPN(self, arg: str) -> None:
+        await self.answer(Turn.NOT_HERE)
+
+    async def smtp_VRFY(self, arg: str) -> None:
+        await self.answer(Turn.WILL_NOT_SAY)
+
+    async def smtp_HELP(self, arg: str) -> None:
+        await self.answer(Turn.HELP)
+
+    # --- the turns of a letter ---------------------------------------------------------------------------
+
+    async def smtp_MAIL(self, arg: str | None) -> None:
+        if await self.check_helo_needed("EHLO"):
+            return
+        if reason := self.barred():
+            return await self.answer(reason)
+        if self.transaction:
+            return await self.answer(Turn.MAIL_ALREADY)
+        asked = commands.mail(arg)
+        if not isinstance(asked, commands.Mail):
+            return await self.answer(asked)
+        if asked.size > self.spec.limits.max_bytes:
+            return await self.answer(Reason.TOO_LARGE)
+        admitted = await self.run(lambda: self._admit(asked))
+        if isinstance(admitted, Refusal):
+            self._log("sender-refused", sender=self._named(asked.sender), reason=admitted.reason)
+            return await self.answer(admitted)
+        self.transaction = Transaction(asked.sender, asked, admitted)
+        await self.answer(Turn.SENDER_DONE)
+
+    def _admit(self, asked: commands.Mail) -> DoorProof | Refusal:
+        proof = self.prove()
+        if isinstance(proof, Refusal):
+            return proof
+        return self.spec.intake.check_sender(asked.sender, proof, self.spec.kind) or proof
+
+    async def smtp_RCPT(self, arg: str | None) -> None:
+        if not (letter := self.transaction):
+            return await self.answer(Turn.MAIL_FIRST)
+        if len(letter.addressees) >= self.spec.limits.max_recipients:
+            return await self._refuse_recipient(letter, Reason.TOO_MANY_RECIPIENTS)
+        asked = commands.rcpt(arg)
+        if not isinstance(asked, commands.Rcpt):
+            return await self._refuse_recipient(letter, asked)
+        found = await self.run(lambda: self.spec.intake.check_recipient(asked.recipient, self.spec.kind))
+        if isinstance(found, Refusal):
+            return await self._refuse_recipient(letter, found)
+        letter.addressees[asked.recipient.key] = replace(found, asked=asked.asked)
+        await self.answer(Turn.RECIPIENT_DONE)
+
+    async def _refuse_recipient(self, letter: Transaction, why: Turn | Reason | Refusal) -> None:
+        letter.refused += 1
+        await self.answer(why)
+
+    async def smtp_DATA(self, arg: str | None) -> None:
+        if not (letter := self.transaction):
+            return await self.answer(Turn.MAIL_FIRST)
+        if arg:
+            return await self.answer(Turn.SYNTAX)
+        if not letter.addressees:
+            return await self.answer(Turn.NO_RECIPIENT)
+        await self.answer(Turn.DATA_GO)
+        incoming = data.Incoming(self.spec.bodies, self.spec.limits.max_bytes)
+        self._reset_timeout(self.spec.limits.data_s)
+        outcome: Receipt | Refusal | str = Refusal(Reason.SURPRISE, permanent=False)
+        try:
+            outcome = await self._receive(letter, incoming)
+        except (asyncio.CancelledError, ConnectionError):
+            # Once the intake was asked, the letter may be in custody: the journal knows.
+            outcome = "answer-lost" if incoming.handed_over else "connection-lost"
+            raise
+        except TimeoutError:
+            outcome = "slow"
+            self._last_words(Turn.SLOW)
+        except data.TooMuch:
+            outcome = Refusal(Reason.TOO_LARGE, permanent=True)
+            await self.answer(outcome)
+            self._last_words(Turn.CLOSING)
+        finally:
+            incoming.drop()
+            self._log_letter(letter, outcome, incoming.size)
+            self._set_post_data_state()
+            if self.transport is not None:
+                self._reset_timeout()
+
+    async def _receive(self, letter: Transaction, incoming: data.Incoming) -> Receipt | Refusal:
+        await data.receive(self._reader, incoming, self.spec.limits, self.run)
+        if incoming.fault:
+            outcome: Receipt | Refusal = Refusal(incoming.fault, replies.of(incoming.fault).code >= 500)
+        else:
+            incoming.handed_over = True
+            outcome = await self.run(lambda: incoming.keep(self._accepting(letter)))
+        if isinstance(outcome, Receipt):
+            await self.answer(Turn.LETTER_KEPT, outcome.letter_id)
+        else:
+            await self.answer(outcome)
+        return outcome
+
+    def _accepting(self, letter: Transaction) -> Callable[[bytes, BodyRef], Receipt | Refusal]:
+        now = self.spec.clock()
+        envelope = Envelope(
+            id=new_id(now),
+            tenant=self.spec.tenant,
+            door=self.spec.kind,
+            sender=letter.sender,
+            addressees=tuple(letter.addressees.values()),
+            proof=letter.proof,
+            received_at=now,
+            envid=letter.asked.envid,
+            return_full=letter.asked.return_full,
+        )
+        return lambda raw, body: self.spec.intake.accept(envelope, raw, body)
+
+    # --- the log -----------------------------------------------------------------------------------------
+
+    def _named(self, sender: Address | None) -> str:
+        return self.spec.pseudonyms.address(sender) if sender else "<>"
+
+    def _log(self, event: str, **facts: Any) -> None:
+        log.info(event, door=self.spec.kind.value, client=self.client, **facts)
+
+    def _log_letter(self, letter: Transaction, outcome: Receipt | Refusal | str, size: int) -> None:
+        said = outcome if isinstance(outcome, str) else "accepted"
+        self._log(
+            "letter",
+            outcome="refused" if isinstance(outcome, Refusal) else said,
+            reason=str(outcome.reason) if isinstance(outcome, Refusal) else "",
+            letter=outcome.letter_id if isinstance(outcome, Receipt) else "",
+            sender=self._named(letter.sender),
+            account=letter.proof.account,
+            peer=letter.proof.peer,
+            recipients=len(letter.addressees),
+            recipients_refused=letter.refused,
+            size=size,
+        )
+
+
+def _words(what: Turn | Reason | Refusal, detail: str = "") -> str:
+    if isinstance(what, Turn):
+        return turns.said(what, detail)
+    if isinstance(what, Reason):
+        what = Refusal(what, permanent=replies.of(what).code >= 500)
+    return replies.refusal(what)
