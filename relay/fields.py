@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 Span = tuple[int, int]
@@ -43,7 +43,7 @@ class Malformed(ValueError):
 class Field:
     name: str
     """As written."""
-    value: bytes
+    value: bytes = field(repr=False)
     """After the colon, without the final line end."""
     span: Span
     """From the first byte of the name to after the final line end."""
@@ -100,7 +100,7 @@ def _field_spans(raw: bytes, start: int, end: int) -> tuple[list[Span], bool]:
             raise Malformed("header-count")
         line_end = raw.find(b"\n", at, end)
         at = end if line_end < 0 else line_end + 1
-    return list(zip(starts, [*starts[1:], end], strict=True)), clean
+    return list(zip(starts, [*starts[1:], end], strict=False)), clean
 
 
 # --- structured values --------------------------------------------------------------------------------------
@@ -186,6 +186,6 @@ def _word(match: re.Match[str]) -> str:
     if coding == "q":
         return _charset_text(binascii.a2b_qp(source, header=True), charset)
     try:
-        return _charset_text(base64.b64decode(source + b"=" * (-len(source) % 4)), charset)
+        return _charset_text(base64.b64decode(source + b"=" * (-len(source) % 4), validate=True), charset)
     except binascii.Error:
         return match.group(0)

@@ -53,10 +53,10 @@ class Part:
     """'1.2' in the manner of IMAP; a multipart at the top is ''."""
     type: str
     """Lower case, e.g. 'application/zip'."""
-    params: Mapping[str, str]
-    filename: str
+    params: Mapping[str, str] = field(repr=False)
+    filename: str = field(repr=False)
     """Decoded (RFC 2231, RFC 2047), or ''. Never a path for our disk."""
-    raw_filename: str
+    raw_filename: str = field(repr=False)
     """As written, or ''."""
     disposition: str
     encoding: str
