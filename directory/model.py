@@ -91,11 +91,23 @@ class Entry:
     """DER, from userCertificate and userSMIMECertificate."""
     provenance: Provenance = field(default_factory=lambda: Provenance(source=""))
 
+    @property
+    def holder(self) -> str:
+        """Who holds the mailbox: RPPS, else FINESS and service, else the displayed name."""
+        return self.rpps or "/".join((self.finess, self.service)).strip("/") or self.display_name
+
 
 @dataclass(frozen=True)
 class Found:
     entry: Entry
     stale: bool = False
+    others: tuple[Entry, ...] = ()
+    """Further entries with the same address (directory §3.5: it is legal)."""
+
+    @property
+    def several_holders(self) -> bool:
+        """The entries name different holders: nobody can tell who reads the mailbox."""
+        return len({entry.holder for entry in (self.entry, *self.others)}) > 1
 
 
 @dataclass(frozen=True)

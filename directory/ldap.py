@@ -1,0 +1,264 @@
+"""A regional directory over LDAP (RFC 4511), looked up and searched.
+
+Promises: thread-safe; every trouble of the directory, even a wrong password or base, is DirectoryDown: only
+a directory that really answered says NotFound. A lost connection is tried once more. A patient's address is
+never sent.
+Does not: write, cache, follow referrals, nor show red-listed entries in a search or a suggestion.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import ldap
+import structlog
+
+from certs.model import Clock
+from directory import entries, filters
+from directory.filters import Filter
+from directory.lookup import SEARCH_LIMIT
+from directory.model import Address, Capabilities, DirectoryDown, Entry, Found, Listing, Lookup, NotFound
+from directory.names import words
+
+SAME_ADDRESS_LIMIT = 20
+SUGGESTIONS = 3
+NEAR = 0.75
+"""Least likeness of a suggested address, by difflib's ratio."""
+_NEIGHBOURS = 100
+_MAX_WORDS = 8
+
+_MAILBOX = filters.equal("objectClass", entries.CLASS)
+_SHOWN = filters.every(_MAILBOX, filters.no(filters.equal("mssListeRouge", "TRUE")))
+_LOST = (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.UNAVAILABLE)
+
+log = structlog.get_logger("directory")
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Raw (dn, attributes) pairs."""
+
+    rows: Sequence[tuple[str, entries.Values]]
+    truncated: bool = False
+
+
+class LdapDirectory:
+    """`directory.lookup.Directory` with at most `pool` connections, opened when needed.
+
+    `bind_dn` is the relay's identity, which sees the red list. `timeout_s` bounds the connection and each
+    answer. Outside this machine ldap:// is upgraded by StartTLS or not used; `ca` is the PEM file of whoever
+    vouches for the server.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        base: str,
+        bind_dn: str,
+        password: str,
+        pool: int = 4,
+        timeout_s: float = 5.0,
+        *,
+        clock: Clock,
+        ca: Path | None = None,
+    ) -> None:
+        self._uri, self._base = uri, base
+        self._bind_dn, self._password = bind_dn, password
+        self._timeout_s, self._clock, self._ca = timeout_s, clock, ca
+        self._slots: queue.LifoQueue[Any] = queue.LifoQueue()
+        for _ in range(pool):
+            self._slots.put(None)
+
+    def find(self, address: Address) -> Lookup:
+        """The mailbox with exactly this address, without case; red-listed ones too."""
+        if address.is_patient:
+            # Citizens are in no directory of professionals (operator §1.2), and the address is an identity.
+            return NotFound()
+        answer = self._ask(filters.every(_MAILBOX, filters.equal("mail", address.key)), SAME_ADDRESS_LIMIT)
+        if isinstance(answer, DirectoryDown):
+            return answer
+        found = self._entries(answer, address)
+        return one_of(found) if found else NotFound(self._nearest(address))
+
+    def search(self, text: str, limit: int = SEARCH_LIMIT) -> Listing | DirectoryDown:
+        """Mailboxes whose names, town or specialty hold every word of `text` or its beginning."""
+        asked = words(text)[:_MAX_WORDS]
+        if not asked:
+            return Listing(())
+        answer = self._ask(filters.every(_SHOWN, *map(_word, asked)), min(limit, SEARCH_LIMIT))
+        if isinstance(answer, DirectoryDown):
+            return answer
+        return Listing(tuple(sorted(self._entries(answer), key=_alphabetical)), answer.truncated)
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def _entries(self, answer: _Rows, wanted: Address | None = None) -> list[Entry]:
+        """Those that can be read and are in force."""
+        now = self._clock()
+        read = [
+            entries.read(dn, values, self._uri, wanted)
+            for dn, values in answer.rows
+            if entries.in_force(values, now)
+        ]
+        for entry in read:
+            if isinstance(entry, entries.Unreadable):
+                log.warning("directory.unreadable", attribute=entry.attribute, source=self._uri)
+        return [entry for entry in read if isinstance(entry, Entry)]
+
+    def _nearest(self, address: Address) -> tuple[Entry, ...]:
+        """Listed mailboxes whose address looks like this one, nearest first."""
+        named = words(address.local)[:_MAX_WORDS]
+        domain = filters.equal("pliDomain", address.domain)
+        beginnings = filters.some(*(filters.begins("pliWord", word[:3]) for word in named if len(word) > 2))
+        asked = filters.some(
+            filters.every(domain, beginnings),
+            filters.every(*(filters.equal("pliWord", word) for word in named)),
+        )
+        near: list[Entry] = []
+        for neighbours in (asked, domain) if named else ():
+            answer = self._ask(filters.every(_SHOWN, neighbours), _NEIGHBOURS)
+            near = [] if isinstance(answer, DirectoryDown) else rank(address, self._entries(answer))
+            if near:
+                break
+        return tuple(near)
+
+    # --- asking --------------------------------------------------------------------------------------------
+
+    def _ask(self, asked: Filter, limit: int) -> _Rows | DirectoryDown:
+        try:
+            try:
+                return self._once(asked, limit)
+            except _LOST:
+                # The server may have been restarted, and closed what we kept.
+                self._forget_idle()
+                return self._once(asked, limit)
+        except queue.Empty:
+            return self._down("every connection is busy")
+        except ldap.LDAPError as trouble:
+            return self._down(type(trouble).__name__)
+
+    def _down(self, detail: str) -> DirectoryDown:
+        log.warning("directory.down", detail=detail, source=self._uri)
+        return DirectoryDown(detail)
+
+    def _once(self, asked: Filter, limit: int) -> _Rows:
+        with self._connection() as connection:
+            return self._collect(connection, asked, limit)
+
+    def _collect(self, connection: Any, asked: Filter, limit: int) -> _Rows:
+        number = connection.search_ext(
+            self._base,
+            ldap.SCOPE_SUBTREE,
+            asked,
+            list(entries.READ),
+            timeout=self._timeout_s,
+            sizelimit=limit,
+        )
+        rows: list[tuple[str, entries.Values]] = []
+        try:
+            while True:
+                kind, data = connection.result(number, 0, self._timeout_s)
+                if kind == ldap.RES_SEARCH_RESULT:
+                    return _Rows(rows)
+                if kind == ldap.RES_SEARCH_ENTRY:
+                    rows += data
+        except (ldap.SIZELIMIT_EXCEEDED, ldap.ADMINLIMIT_EXCEEDED):
+            return _Rows(rows, truncated=True)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        """One of the pool, for us alone; dropped if anything went wrong while we had it."""
+        kept = None
+        connection = self._slots.get(timeout=self._timeout_s)
+        try:
+            connection = connection or self._open()
+            yield connection
+            kept = connection
+        finally:
+            self._slots.put(kept)
+
+    def _forget_idle(self) -> None:
+        taken = []
+        while True:
+            try:
+                taken.append(self._slots.get_nowait())
+            except queue.Empty:
+                break
+        for _ in taken:
+            self._slots.put(None)
+
+    def _open(self) -> Any:
+        connection = ldap.initialize(self._uri)
+        connection.protocol_version = ldap.VERSION3
+        connection.timeout = self._timeout_s
+        connection.set_option(ldap.OPT_NETWORK_TIMEOUT, self._timeout_s)
+        # A referral would carry our password to wherever it points.
+        connection.set_option(ldap.OPT_REFERRALS, 0)
+        connection.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
+        if self._ca:
+            connection.set_option(ldap.OPT_X_TLS_CACERTFILE, str(self._ca))
+        connection.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
+        if needs_start_tls(self._uri):
+            connection.start_tls_s()
+        connection.simple_bind_s(self._bind_dn, self._password)
+        return connection
+
+
+def needs_start_tls(uri: str) -> bool:
+    """Whether passwords and answers would travel in clear to another machine."""
+    parts = urlsplit(uri)
+    return parts.scheme == "ldap" and parts.hostname not in ("127.0.0.1", "::1", "localhost")
+
+
+def one_of(found: Sequence[Entry]) -> Found:
+    """The answer when several entries have the one address asked for, which is legal (directory §3.5).
+
+    Entries of one holder (his places of practice) are one mailbox. With several holders nobody can tell who
+    reads it: no certificate is kept, and only what all of them take.
+    """
+    first, *others = sorted(found, key=lambda entry: entry.provenance.dn)
+    answer = Found(first, others=tuple(others))
+    if not answer.several_holders:
+        return answer
+    shared = replace(
+        first,
+        certificates=(),
+        capabilities=_common([entry.capabilities for entry in found]),
+        red_list=any(entry.red_list for entry in found),
+    )
+    return replace(answer, entry=shared)
+
+
+def _common(said: Sequence[Capabilities]) -> Capabilities:
+    refused = any(one.smime is False for one in said)
+    return Capabilities(
+        xdm=all(one.xdm for one in said),
+        smime=False if refused else True if all(one.smime for one in said) else None,
+        mdn=all(one.mdn for one in said),
+        max_bytes=min((one.max_bytes for one in said if one.max_bytes is not None), default=None),
+    )
+
+
+def rank(address: Address, candidates: Sequence[Entry]) -> list[Entry]:
+    """The nearest of some entries by their address, at most SUGGESTIONS, none that is not like it."""
+    scored = [(SequenceMatcher(None, address.key, entry.address.key).ratio(), entry) for entry in candidates]
+    near = sorted(
+        (pair for pair in scored if pair[0] >= NEAR), key=lambda pair: (-pair[0], pair[1].address.key)
+    )
+    return list({entry.address.key: entry for _, entry in near}.values())[:SUGGESTIONS]
+
+
+def _word(word: str) -> Filter:
+    # Beginnings of one or two letters would read the whole index (directory §6.5).
+    return filters.begins("pliWord", word) if len(word) > 2 else filters.equal("pliWord", word)
+
+
+def _alphabetical(entry: Entry) -> tuple[str, ...]:
+    return (*words(entry.family_name, entry.given_name, entry.display_name), entry.address.key)

@@ -1,0 +1,26 @@
+"""How names are compared: without accents, case, hyphens or apostrophes.
+
+Promises: the same function makes what the directory stores and what a search asks, so that they meet.
+Does not: compare by sound, nor guess which word is a family name.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# NFKD leaves these whole.
+_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d"})
+_WORD = re.compile(r"[a-z0-9]+")
+
+
+def fold(text: str) -> str:
+    """'Hélène LE-GUENŒC' becomes 'helene le guenoec': ASCII words between single blanks."""
+    parts = unicodedata.normalize("NFKD", text.casefold().translate(_LIGATURES))
+    bare = "".join(part for part in parts if not unicodedata.combining(part))
+    return " ".join(_WORD.findall(bare))
+
+
+def words(*texts: str) -> tuple[str, ...]:
+    """The different words of some texts, folded, in order."""
+    return tuple(dict.fromkeys(word for text in texts for word in fold(text).split()))
