@@ -31,6 +31,7 @@ from signxml.signer import XMLSigner
 from signxml.verifier import SignatureConfiguration, XMLVerifier
 
 from certs.chain import TrustStore
+from certs.keys import SigningKey
 from certs.model import Fault, Identity, Trust, Trusted, Untrusted
 from certs.profiles import Profile
 
@@ -124,12 +125,14 @@ def _root_begins(*_: object) -> None:
 # --- enveloped signatures ----------------------------------------------------------------------------------
 
 
-def sign_enveloped(root: etree._Element, key: rsa.RSAPrivateKey, chain: Sequence[bytes]) -> bytes:
+def sign_enveloped(root: etree._Element, key: SigningKey, chain: Sequence[bytes]) -> bytes:
     """The document with a Signature as last child of its root (exclusive C14N, RSA-SHA256), in UTF-8.
 
     `chain`: DER, the signer's own certificate first; only that one is shown, as in the national white list.
-    Raises ValueError where it does not belong to `key`.
+    Raises ValueError where it does not belong to `key`, or the key is not RSA.
     """
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("an enveloped signature is made with an RSA key")
     certificate = x509.load_der_x509_certificate(chain[0])
     if _spki(certificate) != key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
         raise ValueError("the first certificate is not that of the key")

@@ -214,7 +214,7 @@ def check(store: TrustStore, moment: datetime) -> Check:
 
 
 def signed_by(who: Issued, document: bytes = PLAIN) -> bytes:
-    return sign_enveloped(parse(document), who.key, (who.der, *who.chain))  # type: ignore[arg-type]
+    return sign_enveloped(parse(document), who.key, (who.der, *who.chain))
 
 
 def fault(answer: tuple[etree._Element | None, Trust]) -> Fault:
@@ -320,7 +320,7 @@ def test_a_signature_that_is_not_last_is_refused(check: Check, signer: Issued) -
 
 
 def test_a_comment_does_not_split_what_is_read(check: Check, signer: Issued) -> None:
-    """A comment put into a signed text does not count in the signature, and is gone from what is handed on."""
+    """A comment put into a signed text counts in no signature, and is gone from what is handed on."""
     root, trust = check(signed_by(signer).replace(b"bonjour", b"bon<!-- x -->jour"))
     assert isinstance(trust, Trusted)
     assert root is not None
@@ -353,7 +353,17 @@ def test_a_signature_without_certificate_is_refused(check: Check, signer: Issued
     assert fault(check(etree.tostring(document))) is Fault.NO_CERTIFICATE
 
 
+def test_signing_with_an_elliptic_key_is_refused(pki: Pki) -> None:
+    """The accepted shape is RSA with SHA-256;
+
+    another key makes nothing rather than something that is refused.
+    """
+    other = pki.smime("a@b.test", "A", "PLI", "300000000000000", key="p256")
+    with pytest.raises(ValueError, match="RSA"):
+        signed_by(other)
+
+
 def test_signing_with_another_s_certificate_is_refused(pki: Pki, signer: Issued) -> None:
     """The certificate shown is that of the key, or nothing is signed."""
     with pytest.raises(ValueError, match="key"):
-        sign_enveloped(parse(PLAIN), pki.root.key, (signer.der,))  # type: ignore[arg-type]
+        sign_enveloped(parse(PLAIN), pki.root.key, (signer.der,))
