@@ -1,8 +1,8 @@
 """The two SMTP doors, 25 for peers (operators) and 587 for our people's mail clients; and what opens them.
 
 Promises: a peer is known by the certificate of its TLS session alone, judged again for each transaction; a
-person by a login, never before TLS, slowed and counted when it fails; all door processes share the ports; a stop
-lets transactions in flight end. Does not: decide what a known peer or person may do.
+person by a login, never before TLS, slowed and counted when it fails; all door processes share the ports; a
+stop lets transactions in flight end. Does not: decide what a known peer or person may do.
 """
 
 # ruff: noqa: N802  (the library finds a command by its name)
