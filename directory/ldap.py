@@ -29,8 +29,8 @@ from directory.names import words
 
 SAME_ADDRESS_LIMIT = 20
 SUGGESTIONS = 3
-NEAR = 0.75
-"""Least likeness of a suggested address, by difflib's ratio."""
+NEAR = 0.6
+"""Least likeness of a suggested address, of both its parts, by difflib's ratio."""
 _NEIGHBOURS = 100
 _MAX_WORDS = 8
 
@@ -248,11 +248,15 @@ def _common(said: Sequence[Capabilities]) -> Capabilities:
 
 def rank(address: Address, candidates: Sequence[Entry]) -> list[Entry]:
     """The nearest of some entries by their address, at most SUGGESTIONS, none that is not like it."""
-    scored = [(SequenceMatcher(None, address.key, entry.address.key).ratio(), entry) for entry in candidates]
-    near = sorted(
-        (pair for pair in scored if pair[0] >= NEAR), key=lambda pair: (-pair[0], pair[1].address.key)
-    )
-    return list({entry.address.key: entry for _, entry in near}.values())[:SUGGESTIONS]
+    scored = [(_likeness(address, entry.address), entry) for entry in candidates]
+    scored.sort(key=lambda pair: (-pair[0], pair[1].address.key))
+    near = {entry.address.key: entry for likeness, entry in scored if likeness >= NEAR}
+    return list(near.values())[:SUGGESTIONS]
+
+
+def _likeness(one: Address, other: Address) -> float:
+    pairs = ((one.local.lower(), other.local.lower()), (one.domain, other.domain))
+    return min(SequenceMatcher(None, *pair).ratio() for pair in pairs)
 
 
 def _word(word: str) -> Filter:

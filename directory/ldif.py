@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
+import string
 from collections.abc import Mapping, Sequence
 
 # RFC 2849 SAFE-STRING, without the trailing blank that it advises to encode.
@@ -14,12 +15,20 @@ _SAFE = re.compile(
     rb"[\x01-\x09\x0b\x0c\x0e-\x1f\x21-\x39\x3b\x3d-\x7f](?:[\x01-\x09\x0b\x0c\x0e-\x7f]*[\x21-\x7f])?"
 )
 
+_PLAIN = frozenset(f"{string.ascii_letters}{string.digits}@.-_".encode())
+
 
 def record(dn: str, attributes: Mapping[str, Sequence[str | bytes]]) -> str:
     """One entry and the blank line that ends it; attributes without values are left out."""
     lines = [_line("dn", dn)]
     lines += [_line(name, value) for name, values in attributes.items() for value in values]
     return "\n".join(lines) + "\n\n"
+
+
+def escaped(value: str) -> str:
+    """One attribute value inside a distinguished name (RFC 4514 §2.4); all that is unusual as hex pairs."""
+    octets = value.encode()
+    return "".join(chr(octet) if octet in _PLAIN else f"\\{octet:02x}" for octet in octets)
 
 
 def _line(name: str, value: str | bytes) -> str:
