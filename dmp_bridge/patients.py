@@ -165,11 +165,16 @@ def _among(patient: Patient, bearers: tuple[Patient, ...]) -> Match:
     if len(same) > 1:
         return Doubtful(FilingReason.PATIENT_NOT_UNIQUE, (("ins", "agrees"),), _ids(same))
     evidence = (("ins", "agrees"), *_compared(patient.traits, same[0].traits))
-    if not all(answer == "agrees" or name == "birth_place" != answer for name, answer in evidence):
+    if not all(_suffices(name, answer) for name, answer in evidence):
         return Doubtful(FilingReason.INS_DIFFERS, evidence, _ids(same))
     if same[0].ins_status is not InsStatus.QUALIFIED:
         return Doubtful(FilingReason.INS_NOT_QUALIFIED, evidence, _ids(same))
     return Matched(same[0].id, evidence)
+
+
+def _suffices(name: str, answer: str) -> bool:
+    """Each must agree; the birth place may be unsaid on one side, never different."""
+    return answer == "agrees" or (name == "birth_place" and answer == "absent")
 
 
 def _ids(found: Sequence[Patient]) -> tuple[str, ...]:
