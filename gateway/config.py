@@ -65,6 +65,9 @@ class Tls(Section):
 class Trust(Section):
     folder: Path = Field(description="anchors/, intermediates/ and crls/ in PEM or DER.")
     white_list: Path = Field(description="Signed white list (liste blanche), XML.")
+    white_list_signer: str = Field(
+        default="alb@mssante.fr", description="rfc822Name that the list's signer must carry."
+    )
     white_list_max_age_hours: int = Field(default=72, ge=1)
 
 
@@ -99,7 +102,8 @@ class DossierSection(Section):
     name: str = "regional"
     url: str = Field(pattern=r"^https://.+", description="Base of the dossier host's services.")
     repository_id: str
-    source_id: str
+    source_id: str = Field(description="OID of this sending system.")
+    local_root: str = Field(default="", description="OID under which the establishment's own patient ids stand.")
     certificate: Path = Field(description="ORG AUTH_CLI, PEM chain.")
     key: Path
     files_incoming: bool = Field(default=False, description="File what peers send (regional rules only).")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from directory.address import parse
 from directory.model import Capabilities, Entry, Kind
+from dmp_bridge.model import Author, Code
 
 LILAS = "imagerie-des-lilas.mssante.example"
 PARC = "clinique-du-parc.mssante.example"
@@ -92,3 +93,15 @@ OPERATORS = {
 }
 
 PASSWORD = "un-mot-de-passe-de-demonstration"  # noqa: S105  # invented accounts on loopback
+
+
+def author_of(entry: Entry, who: Operator) -> Author:
+    """The person as the author of a document: PS_IdNat '8' + RPPS, Struct_IdNat '1' + FINESS (payload §2.3)."""
+    return Author(
+        person_id=f"8{entry.rpps}",
+        family_name=entry.family_name,
+        given_name=entry.given_name,
+        institution_id=who.unit,
+        institution_name=who.organisation,
+        specialty=Code("G15_10/SM44", "1.2.250.1.213.1.1.4.5", "Médecin - Radio-diagnostic (SM)"),
+    )

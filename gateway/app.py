@@ -1,0 +1,412 @@
+"""The wiring: from a node's settings to its parts. Nothing else joins anything.
+
+Promises: each function builds what one process needs and no more (a door has no key that opens a body, the keeper has
+no database to write). Does not: decide, speak a protocol or loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import dns.exception
+import dns.resolver
+import structlog
+
+from certs import tls
+from certs.chain import TrustStore
+from certs.keys import KeeperClient
+from directory.ldap import LdapDirectory
+from dmp_bridge import candidates, filings, patients, receipts, roll
+from dmp_bridge import tables as dossier_tables
+from dmp_bridge.courier import DossierCourier
+from dmp_bridge.dmp import DossierClient
+from dmp_bridge.model import HostProfile
+from gateway.accounts import Accounts
+from gateway.config import ConfigError, DossierSection, Listen, Settings
+from gateway.doors import replies, smtp
+from gateway.doors.spec import DoorSpec, Limits
+from gateway.keeper import Keeper
+from gateway.log import configure
+from gateway.serve import REFUSED, announce
+from relay import journal, notices, spool
+from relay.carrier import Carrier
+from relay.couriers.mailbox import MailboxCourier
+from relay.couriers.peer import PeerCourier
+from relay.intake import Intake
+from relay.journal import SpoolJournal
+from relay.model import Courier, Door, Event, Mode
+from relay.partners import WhiteList
+from relay.pseudonym import Pseudonyms
+from relay.routing import Node
+from relay.spooler import SpoolClient, Spooler, SpoolerRunning, Write
+from relay.store import engine, tables
+from relay.store import migrations
+from relay.store.bodies import BodyStore, open_bytes, seal_bytes
+
+METADATAS = (tables.metadata, dossier_tables.metadata)
+WRITES: dict[str, Write] = {**spool.WRITES, **filings.WRITES, **patients.WRITES}
+
+T = TypeVar("T")
+
+
+def clock() -> datetime:
+    return datetime.now(UTC)
+
+
+# --- what files say, read again when they change ------------------------------------------------------------------
+
+
+class Fresh(Generic[T]):
+    """A value made from files: made again when one of them changed; the last good one is kept on trouble."""
+
+    def __init__(self, folder: Path, make: Callable[[T | None], T]) -> None:
+        self._folder, self._make = folder, make
+        self._lock = threading.Lock()
+        self._seen = self._stamp()
+        self._value = make(None)
+
+    def __call__(self) -> T:
+        stamp = self._stamp()
+        if stamp != self._seen:
+            with self._lock:
+                self._renew(stamp)
+        return self._value
+
+    def _renew(self, stamp: tuple[int, ...]) -> None:
+        try:
+            self._value = self._make(self._value)
+        except (ConfigError, OSError, ValueError) as error:
+            structlog.get_logger().error("alarm-not-renewed", what=str(self._folder), why=str(error))
+        self._seen = stamp
+
+    def _stamp(self) -> tuple[int, ...]:
+        files = sorted(self._folder.rglob("*")) if self._folder.is_dir() else [self._folder]
+        return tuple(file.stat().st_mtime_ns for file in files if file.exists())
+
+
+def trust(settings: Settings) -> Fresh[TrustStore]:
+    return Fresh(settings.trust.folder, lambda _: TrustStore.load(settings.trust.folder))
+
+
+def white_list(settings: Settings, store: Callable[[], TrustStore]) -> Fresh[WhiteList]:
+    return Fresh(settings.trust.white_list, lambda held: _believed(settings, store(), held))
+
+
+def _believed(settings: Settings, store: TrustStore, held: WhiteList | None) -> WhiteList:
+    path = settings.trust.white_list
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"the white list {path} cannot be read: {error.strerror}") from None
+    answer = WhiteList.load(data, store, clock(), held, signer=settings.trust.white_list_signer)
+    if isinstance(answer, WhiteList):
+        return answer
+    raise ConfigError(f"the white list {path} is not believed: {answer.fault} {answer.detail}".rstrip())
+
+
+# --- shared parts -------------------------------------------------------------------------------------------------
+
+
+def node(settings: Settings) -> Node:
+    section = settings.node
+    return Node(section.tenant, frozenset(section.domains), section.hostname, section.name)
+
+
+def pseudonyms(settings: Settings) -> Pseudonyms:
+    return Pseudonyms(secret(settings.keeper.pseudonym_key))
+
+
+def secret(path: Path) -> bytes:
+    """A key or password kept in a file of its own."""
+    try:
+        return path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def bodies(settings: Settings) -> BodyStore:
+    keys = settings.keeper
+    public = bytes.fromhex(secret(keys.body_public_key).decode("ascii"))
+    return BodyStore(settings.paths.data / "bodies", public, secret(keys.digest_key))
+
+
+def client(settings: Settings) -> SpoolClient:
+    return SpoolClient(settings.spool_socket)
+
+
+def keeper_client(settings: Settings) -> KeeperClient:
+    return KeeperClient(settings.keeper_socket)
+
+
+def directory(settings: Settings) -> LdapDirectory:
+    section = settings.directory
+    password = secret(section.password_file).decode()
+    return LdapDirectory(
+        section.uri, section.base, section.bind_dn, password, timeout_s=section.timeout_s, clock=clock
+    )
+
+
+def profile(section: DossierSection | None) -> HostProfile | None:
+    if section is None:
+        return None
+    return HostProfile(
+        name=section.name,
+        url=section.url,
+        repository_id=section.repository_id,
+        source_id=section.source_id,
+        files_incoming=section.files_incoming,
+        enabled=section.enabled,
+        ins_root=section.ins_root,
+    )
+
+
+def intake(settings: Settings) -> Intake:
+    store = trust(settings)
+    return Intake(
+        node=node(settings),
+        client=client(settings),
+        directory=directory(settings),
+        white_list=white_list(settings, store),
+        trust=store,
+        finders=(candidates.make_finder(profile(settings.dossier)),),
+        pseudonyms=pseudonyms(settings),
+        clock=clock,
+        may_use=accounts(settings).may_use,
+        white_list_age_most=timedelta(hours=settings.trust.white_list_max_age_hours),
+    )
+
+
+def accounts(settings: Settings) -> Accounts:
+    return Accounts(settings.accounts.file, settings.accounts.delegations)
+
+
+def where(settings: Settings) -> Callable[[str], Sequence[tuple[str, int]]]:
+    """Hosts of a domain, best first: configured ones, else MX (RFC 5321 §5.1)."""
+
+    def hosts(domain: str) -> Sequence[tuple[str, int]]:
+        if named := settings.peers.get(domain):
+            host, _, port = named.rpartition(":")
+            return [(host, int(port))]
+        try:
+            answer = dns.resolver.resolve(domain, "MX", lifetime=10)
+        except dns.exception.DNSException:
+            return []
+        return [(str(mx.exchange).rstrip("."), 25) for mx in sorted(answer, key=lambda mx: int(mx.preference))]
+
+    return hosts
+
+
+# --- processes ----------------------------------------------------------------------------------------------------
+
+
+def run(process: str, settings: Settings, stop: threading.Event) -> None:
+    """Runs one process of the node until `stop`; a start that cannot succeed exits with a sentence and code 2."""
+    configure(settings.log.level, settings.log.file, process, pseudonyms(settings).scrub)
+    try:
+        {"spooler": spooler, "keeper": keeper, "doors": doors, "carrier": carrier}[process](settings, stop)
+    except (ConfigError, smtp.PortUnusable, SpoolerRunning) as error:
+        print(f"pli: {process}: {error}", file=sys.stderr, flush=True)
+        sys.exit(REFUSED)
+
+
+def migrate(settings: Settings) -> None:
+    settings.paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    migrations.upgrade(settings.database_url, METADATAS)
+
+
+def spooler(settings: Settings, stop: threading.Event) -> None:
+    migrate(settings)
+    writer = engine.writer_engine(settings.database_url)
+    serving = Spooler(writer, settings.spool_socket, WRITES, clock)
+    _announced_when(settings, "spooler", settings.spool_socket)
+    serving.serve(stop)
+
+
+def keeper(settings: Settings, stop: threading.Event) -> None:
+    records = SpoolJournal(client(settings))
+
+    def record(name: str, facts: dict[str, str]) -> None:
+        letter = facts.pop("letter", "")
+        records.add(settings.node.tenant, [Event(name, letter, facts=tuple(facts.items()))])
+
+    serving = Keeper(settings.keeper.folder, settings.keeper_socket, frozenset({os.getuid()}), record)
+    _announced_when(settings, "keeper", settings.keeper_socket)
+    serving.serve(stop)
+
+
+def carrier(settings: Settings, stop: threading.Event) -> None:
+    taking = letters_out(settings, intake(settings))
+    announce(settings, "carrier")
+    taking.run(stop)
+
+
+def letters_out(settings: Settings, entry: Intake) -> Carrier:
+    """The carrier with its couriers."""
+    reader = engine.reader_engine(settings.database_url)
+    return Carrier(
+        client=entry.client,
+        engine=reader,
+        bodies=bodies(settings),
+        keeper=keeper_client(settings),
+        couriers=couriers(settings, entry),
+        notice=_notices(settings, entry),
+        clock=clock,
+        worker=f"{settings.node.name}-carrier",
+    )
+
+
+def couriers(settings: Settings, entry: Intake) -> dict[Mode, Courier]:
+    records = SpoolJournal(entry.client)
+    peer = PeerCourier(
+        hostname=settings.node.hostname,
+        where=where(settings),
+        context=tls.client_side(settings.tls.certificate, settings.tls.key, entry.trust()),
+        trust=entry.trust,
+        white_list=entry.white_list,
+        keeper=keeper_client(settings),
+        journal=records,
+        clock=clock,
+    )
+    delivery = settings.delivery
+    mailbox = MailboxCourier(delivery.lmtp_host, delivery.lmtp_port, settings.node.hostname, clock)
+    found: dict[Mode, Courier] = {Mode.PEER_SIGNED: peer, Mode.PEER_PLAIN: peer, Mode.MAILBOX: mailbox}
+    if settings.dossier:
+        dossier = dossier_courier(settings, settings.dossier, entry)
+        found |= {Mode.DOSSIER: dossier, Mode.DOSSIER_SHOW: dossier}
+    return found
+
+
+def register(settings: Settings) -> patients.Register:
+    keys = keeper_client(settings)
+    reader = engine.reader_engine(settings.database_url)
+    return patients.Register(
+        reader, pseudonyms(settings), lambda blob: open_bytes(blob, lambda wrapped: keys.unwrap(wrapped, "patient"))
+    )
+
+
+def dossier_client(settings: Settings, section: DossierSection) -> DossierClient:
+    host = profile(section)
+    assert host is not None
+    return DossierClient(host, section.certificate, section.key, settings.trust.folder, clock=clock)
+
+
+def dossier_courier(settings: Settings, section: DossierSection, entry: Intake) -> DossierCourier:
+    return DossierCourier(
+        client=dossier_client(settings, section),
+        register=register(settings),
+        spool=entry.client,
+        engine=engine.reader_engine(settings.database_url),
+        journal=SpoolJournal(entry.client),
+        institutions=frozenset({settings.node.establishment}),
+        clock=clock,
+    )
+
+
+def _notices(settings: Settings, entry: Intake) -> notices.Notices:
+    here = node(settings)
+    builders = (
+        partial(notices.failure, node=here, clock=clock, words=_words),
+        partial(notices.delivered, node=here, clock=clock, words=_words),
+        partial(receipts.build, node=here, clock=clock),
+    )
+    return notices.Notices(entry, bodies(settings), here, builders, clock)
+
+
+def _words(reason: str) -> tuple[str, str, str]:
+    reply = replies.of(reason)
+    return reply.enhanced, reply.french, reply.english
+
+
+# --- doors --------------------------------------------------------------------------------------------------------
+
+
+def doors(settings: Settings, stop: threading.Event) -> None:
+    entry = intake(settings)
+    shown, key = settings.tls.certificate, settings.tls.key
+    sides = (
+        (Door.PEER, settings.doors.peers, lambda: tls.peer_side(shown, key, entry.trust())),
+        (Door.SUBMISSION, settings.doors.submission, lambda: tls.service_side(shown, key)),
+    )
+    specs = [_door(settings, kind, at, side(), entry) for kind, at, side in sides if at is not None]
+    asyncio.run(_serve_doors(settings, specs, stop))
+
+
+def _door(settings: Settings, kind: Door, at: Listen, context: ssl.SSLContext, entry: Intake) -> DoorSpec:
+    limits = Limits(max_bytes=settings.doors.max_bytes, max_recipients=settings.doors.max_recipients)
+    return DoorSpec(
+        kind=kind,
+        host=at.host,
+        port=at.port,
+        tls=context,
+        hostname=settings.node.hostname,
+        tenant=settings.node.tenant,
+        intake=entry,
+        bodies=bodies(settings),
+        pseudonyms=entry.pseudonyms,
+        clock=clock,
+        trust=entry.trust,
+        accounts=accounts(settings),
+        limits=limits,
+    )
+
+
+async def _serve_doors(settings: Settings, specs: Sequence[DoorSpec], stop: threading.Event) -> None:
+    ended = asyncio.Event()
+    watch = asyncio.create_task(_watch(stop, ended))
+    await smtp.serve(specs, ended, lambda _: announce(settings, "doors"))
+    watch.cancel()
+
+
+async def _watch(stop: threading.Event, ended: asyncio.Event) -> None:
+    """A signal sets a thread's event; this carries it into the loop."""
+    while not stop.is_set():
+        await asyncio.sleep(0.1)
+    ended.set()
+
+
+# --- what a process says once it serves ---------------------------------------------------------------------------
+
+
+def _announced_when(settings: Settings, process: str, socket_path: Path) -> None:
+    """Announces `process` as soon as its socket is there."""
+
+    def watch() -> None:
+        before = socket_path.stat().st_mtime_ns if socket_path.exists() else 0
+        while not socket_path.exists() or socket_path.stat().st_mtime_ns == before:
+            time.sleep(0.01)
+        announce(settings, process)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+# --- care ---------------------------------------------------------------------------------------------------------
+
+
+def import_patients(settings: Settings, file: Path) -> tuple[int, tuple[str, ...]]:
+    """Patients written, and a sentence for each line that was not."""
+    root = settings.dossier.local_root if settings.dossier else ""
+    read = roll.load_csv(file.read_bytes(), root or settings.node.establishment)
+    public = bytes.fromhex(secret(settings.keeper.body_public_key).decode("ascii"))
+    written = 0
+    if read.patients:
+        names = pseudonyms(settings)
+        written = patients.put(
+            client(settings), settings.node.tenant, read.patients, names, partial(seal_bytes, public)
+        )
+    return written, tuple(str(error) for error in read.errors)
+
+
+def verify(settings: Settings) -> list[str]:
+    """Faults in the journal's chain and in the spool; empty when all is well."""
+    reader = engine.reader_engine(settings.database_url)
+    return [*map(str, journal.verify(reader)), *map(str, spool.verify(reader))]

@@ -1,0 +1,318 @@
+"""The command `pli`: what an operator types. Each command builds its parts from the configuration and shows values.
+
+Promises: a wrong configuration, file or address is one sentence on standard error and exit code 2, never a traceback;
+look-ups show no content and no patient's identity. Does not: hold rules of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gateway import config as configuration
+from gateway.config import ConfigError, Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+out = Console(soft_wrap=True, highlight=False)
+
+LANGUAGE = click.option("--lang", type=click.Choice(["fr", "en"]), default="fr", help="Langue des phrases.")
+
+
+class Failure(click.ClickException):
+    """One sentence, exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"pli: {self.format_message()}", err=True)
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Turns what the operator can mend into a sentence."""
+    from gateway.doors.smtp import PortTaken
+    from relay.spooler import SpoolerRunning, StoreDown
+
+    try:
+        yield
+    except ConfigError as error:
+        raise Failure(str(error)) from None
+    except PortTaken as error:
+        raise Failure(f"port {error.port} on {error.host} is taken: stop what uses it, or choose another") from None
+    except SpoolerRunning as error:
+        raise Failure(f"this node is already running: {error}") from None
+    except StoreDown:
+        raise Failure("the node's spooler does not answer: start it with `pli serve`") from None
+
+
+def settings_of(context: click.Context) -> Settings:
+    """The configuration named by --config; read when a command needs it."""
+    path: Path = context.obj
+    return configuration.load(path)
+
+
+def with_settings(command: F) -> F:
+    """Passes the settings as the first argument, and failures in words."""
+
+    @click.pass_context
+    @wraps(command)
+    def wrapped(context: click.Context, *args: Any, **kwargs: Any) -> Any:
+        with _in_words():
+            return command(settings_of(context), *args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]  # click's decorators lose the type
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config", "-c", type=click.Path(path_type=Path), default=Path("/etc/pli/pli.toml"), show_default=True,
+    envvar="PLI_CONFIG", help="The node's configuration.",
+)  # fmt: skip
+@click.version_option(package_name="pli-gateway", prog_name="pli")
+@click.pass_context
+def pli(context: click.Context, config: Path) -> None:
+    """Pli, passerelle de messagerie sécurisée de santé. A secure messaging gateway for health professionals."""
+    context.obj = config
+
+
+# --- serving ---------------------------------------------------------------------------------------------------
+
+
+@pli.command()
+@click.option("--only", type=click.Choice(["spooler", "keeper", "doors", "carrier"]), help="Run one process of it.")
+@click.pass_context
+def serve(context: click.Context, only: str | None) -> None:
+    """Run this node: doors, spooler, keeper, carrier."""
+    from gateway import app
+    from gateway import serve as serving
+
+    with _in_words():
+        settings = settings_of(context)
+        stop = _until_signalled()
+        if only:
+            app.run(only, settings, stop)
+        else:
+            sys.exit(serving.supervise(settings, context.obj, stop))
+
+
+def _until_signalled() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+# --- letters ---------------------------------------------------------------------------------------------------
+
+
+@pli.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--to", "recipients", multiple=True, required=True, help="Recipient's address; may be repeated.")
+@click.option("--from", "sender", required=True, help="A mailbox of this node.")
+@click.option("--subject", default="", help="Only for letters without a health document.")
+@click.option("--text", default="", help="Text of the letter.")
+@with_settings
+def send(settings: Settings, files: tuple[Path, ...], recipients: tuple[str, ...], sender: str, **words: str) -> None:
+    """Pack documents (CDA or PDF) as a health-document mail and send it."""
+    from gateway import outgoing
+
+    try:
+        receipt = outgoing.send(settings, files, sender, recipients, **words)
+    except outgoing.NotSent as error:
+        raise Failure(str(error)) from None
+    click.echo(receipt.letter_id)
+
+
+@pli.command()
+@click.argument("letter", required=False, default="")
+@click.option("--message-id", default="", help="The mail's Message-ID.")
+@click.option("--sender", default="", help="Envelope sender.")
+@click.option("--recipient", default="", help="Recipient's address.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a letter.")
+@LANGUAGE
+@with_settings
+def trace(settings: Settings, letter: str, as_json: bool, lang: str, **wanted: str) -> None:
+    """Where is a letter: its timeline, one row per step, without content. Each look-up is journalled."""
+    from gateway import lookout
+
+    trails = lookout.trace(settings, letter, **wanted)
+    if not trails:
+        raise Failure("no letter of this node answers to that")
+    for trail in trails:
+        if as_json:
+            click.echo(json.dumps(lookout.as_json(trail), ensure_ascii=False))
+        else:
+            lookout.show(trail, out, lang)
+
+
+@pli.command()
+@LANGUAGE
+@with_settings
+def queue(settings: Settings, lang: str) -> None:
+    """What waits, by destination."""
+    from gateway import lookout
+
+    out.print(lookout.queue_table(settings, lang))
+
+
+@pli.command()
+@click.argument("address")
+@LANGUAGE
+@with_settings
+def explain(settings: Settings, address: str, lang: str) -> None:
+    """Which mode would serve an address, and which rule chose it."""
+    from gateway import lookout
+
+    try:
+        for line in lookout.explain(settings, address, lang):
+            out.print(line, markup=False)
+    except ValueError as error:
+        raise Failure(f"'{address}' is not a mail address: {error}") from None
+
+
+@pli.command()
+@click.argument("action", type=click.Choice(["hold", "release", "resend", "bounce"]))
+@click.argument("recipient_id")
+@with_settings
+def recipient(settings: Settings, action: str, recipient_id: str) -> None:
+    """Hold, release, resend or bounce one recipient of a letter (ids: pli trace)."""
+    from gateway import app
+    from relay.spooler import StoreRefused
+
+    try:
+        app.client(settings).write(f"relay.{action}", settings.node.tenant, recipient_id=recipient_id)
+    except StoreRefused as error:
+        raise Failure(f"not done: {error}") from None
+    click.echo(f"{recipient_id}: {action}")
+
+
+# --- the dossier -------------------------------------------------------------------------------------------------
+
+
+@pli.group()
+def patients() -> None:
+    """The register of patients of this establishment."""
+
+
+@patients.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@with_settings
+def patients_import(settings: Settings, file: Path) -> None:
+    """Read patients from a CSV file; lines that cannot be used are told with their number and reason."""
+    from gateway import app
+
+    loaded, rejected = app.import_patients(settings, file)
+    for line in rejected:
+        click.echo(f"pli: {line}", err=True)
+    click.echo(f"{loaded} patients, {len(rejected)} lines rejected")
+    if rejected:
+        sys.exit(2)
+
+
+@pli.command()
+@click.option("--json", "as_json", is_flag=True)
+@LANGUAGE
+@with_settings
+def worklist(settings: Settings, as_json: bool, lang: str) -> None:
+    """Documents that a person must look at before they are filed."""
+    from gateway import lookout
+
+    rows = lookout.worklist(settings)
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    table = Table("lettre", "motif", "depuis") if lang == "fr" else Table("letter", "reason", "since")
+    for row in rows:
+        table.add_row(row["letter_id"], lookout.why(row["reason"], lang), row["at"])
+    out.print(table)
+
+
+# --- care ------------------------------------------------------------------------------------------------------
+
+
+@pli.group("config")
+def config_group() -> None:
+    """The node's configuration."""
+
+
+@config_group.command("check")
+@with_settings
+def config_check(settings: Settings) -> None:
+    """Look at everything the configuration names; say what Pli does not claim."""
+    bad = 0
+    for check in configuration.checks(settings):
+        bad += not check.ok
+        click.echo(f"{'ok  ' if check.ok else 'BAD '} {check.name}: {check.sentence}")
+    for sentence in configuration.NOT_CLAIMED:
+        click.echo(f"note {sentence}")
+    if bad:
+        raise Failure(f"{bad} things to mend")
+
+
+@config_group.command("show")
+@with_settings
+def config_show(settings: Settings) -> None:
+    """The configuration as it stands; secrets are files and are not shown."""
+    click.echo(settings.model_dump_json(indent=2))
+
+
+@config_group.command("manual")
+def config_manual() -> None:
+    """Print docs/configuration.md."""
+    from gateway.manual import markdown
+
+    click.echo(markdown(), nl=False)
+
+
+@pli.command()
+@with_settings
+def migrate(settings: Settings) -> None:
+    """Bring the database to this version's tables."""
+    from gateway import app
+
+    app.migrate(settings)
+
+
+@pli.command()
+@with_settings
+def verify(settings: Settings) -> None:
+    """Check the journal's chain and the spool's invariants."""
+    from gateway import app
+
+    faults = app.verify(settings)
+    for fault in faults:
+        click.echo(f"BAD  {fault}")
+    if faults:
+        raise Failure(f"{len(faults)} faults")
+    click.echo("ok")
+
+
+@pli.command()
+@click.option("--once", is_flag=True, help="Play once and end everything (the default).")
+@click.option("--keep", is_flag=True, help="Leave everything running and say how to try it.")
+@click.option("--down", is_flag=True, help="End what --keep left running.")
+@click.option("--json", "as_json", is_flag=True, help="Last line: {ok, steps: [{name, ok, evidence}]}.")
+@click.option("--wrong-host", type=click.Choice(["success-without-storing", "wrong-hash", "half-success"]),
+              help="Play against a dossier host that lies; the demo must then fail.")  # fmt: skip
+@click.option("--folder", type=click.Path(path_type=Path), default=Path(".pli/demo"), show_default=True)
+@LANGUAGE
+def demo(once: bool, keep: bool, down: bool, as_json: bool, wrong_host: str | None, folder: Path, lang: str) -> None:
+    """Play the first letter between two invented operators, on real servers, and look at it from outside."""
+    from gateway.demo import play
+
+    if (once or as_json) and keep:
+        raise Failure("--keep leaves it running, --once ends it: choose one")
+    if down:
+        sys.exit(play.down(folder.resolve()))
+    sys.exit(play.main(folder.resolve(), keep=keep, as_json=as_json, wrong_host=wrong_host, language=lang))

@@ -1,0 +1,144 @@
+"""Starts and stops what stands on the stage: slapd, two Dovecots, a dossier host, two nodes of Pli.
+
+Promises: each is its own process in its own folder, unprivileged where we are root, known by its pid there; `stop_all`
+also works from another process, for what an earlier run left. Does not: play, nor start any system service.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.demo.processes import Account, Process, ServerTrouble, account, give, require_reachable
+from gateway.demo.servers import Dovecot, Slapd
+from gateway.demo.stage import REPOSITORY_ID, SUFFIX, Seat, Stage
+
+
+def our_account() -> Account:
+    """`nobody` where we are root and it can reach our code, otherwise ourselves."""
+    who = account()
+    try:
+        require_reachable(Path(sys.prefix), who)
+        require_reachable(Path(__file__).parent, who)
+    except ServerTrouble:
+        return _ourselves()
+    return who
+
+
+def _ourselves() -> Account:
+    import grp
+    import pwd
+
+    user = pwd.getpwuid(os.geteuid())
+    return Account(user.pw_name, grp.getgrgid(user.pw_gid).gr_name, user.pw_uid, user.pw_gid)
+
+
+@dataclass(frozen=True)
+class Company:
+    """Everything of one stage that runs."""
+
+    stage: Stage
+
+    @property
+    def slapd(self) -> Slapd:
+        return Slapd(self.stage.folder / "slapd", self.stage.directory_port, SUFFIX, self.stage.passwords)
+
+    def dovecot(self, seat: Seat) -> Dovecot:
+        certificate, key = seat.tls
+        return Dovecot(
+            seat.folder / "dovecot", seat.ports.imap, seat.ports.lmtp, seat.accounts, certificate, key,
+            seat.who.hostname,
+        )  # fmt: skip
+
+    def start(self, wrong_host: str | None = None) -> None:
+        """Everything, in the order in which each needs the other."""
+        self.slapd.load(self.stage.ldif)
+        self.slapd.start()
+        for seat in self.stage.seats.values():
+            self.dovecot(seat).start()
+        self.start_host(wrong_host)
+        for seat in self.stage.seats.values():
+            self.start_node(seat)
+
+    # --- the dossier host -----------------------------------------------------------------------------------
+
+    @property
+    def host_folder(self) -> Path:
+        return self.stage.folder / "dossier"
+
+    def start_host(self, wrong: str | None = None) -> None:
+        who = our_account()
+        certificate, key = self.stage.host_tls
+        _give_all(self.host_folder, who)
+        command = [
+            sys.executable, "-m", "dmp_bridge.host", "--folder", str(self.host_folder / "kept"), "--port",
+            str(self.stage.dossier_port), "--cert", str(certificate), "--key", str(key), "--trust",
+            str(self.stage.trust), "--repository-id", REPOSITORY_ID,
+        ]  # fmt: skip
+        process = Process(self.host_folder)
+        process.launch(command + (["--wrong", wrong] if wrong else []), _environment(), who)
+        process.wait_ready({self.stage.dossier_port: b""}, "dossier host", [self.host_folder / "server.log"])
+
+    def stop_host(self) -> None:
+        Process(self.host_folder).stop()
+
+    # --- the nodes ------------------------------------------------------------------------------------------
+
+    def start_node(self, seat: Seat) -> None:
+        who = our_account()
+        _give_all(seat.folder, who, leave=("dovecot",))
+        process = Process(seat.folder)
+        process.launch([sys.executable, "-m", "gateway", "--config", str(seat.config), "serve"], _environment(), who)
+        ports = {seat.ports.peers: b"220", seat.ports.submission: b"220"}
+        process.wait_ready(ports, f"pli {seat.who.name}", [seat.folder / "server.log", seat.folder / "pli.log"])
+
+    def stop_node(self, seat: Seat) -> None:
+        Process(seat.folder).stop()
+
+    def kill(self, seat: Seat, name: str) -> None:
+        """SIGKILL to one process of a node; its supervisor starts it again."""
+        pid = int((seat.folder / "run" / f"{name}.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        stop_all(self.stage.folder)
+
+
+def stop_all(folder: Path) -> int:
+    """Stops by pid whatever runs from `folder`; answers how many."""
+    stopped = 0
+    for where in ("lilas", "parc", "dossier", "lilas/dovecot", "parc/dovecot", "slapd"):
+        process = Process(folder / where)
+        if process.pid() is not None:
+            process.stop(signal.SIGINT if where == "slapd" else signal.SIGTERM)
+            stopped += 1
+    return stopped
+
+
+@contextmanager
+def company(stage: Stage, wrong_host: str | None = None) -> Iterator[Company]:
+    """The company, running; ended at the end, whatever happened."""
+    running = Company(stage)
+    try:
+        running.start(wrong_host)
+        yield running
+    finally:
+        running.stop()
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _give_all(folder: Path, who: Account, leave: tuple[str, ...] = ()) -> None:
+    """The folder and all in it belong to the account; what belongs to another server stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    give(folder, who)
+    for path in folder.rglob("*"):
+        if path.relative_to(folder).parts[0] not in leave:
+            give(path, who)
