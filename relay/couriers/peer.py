@@ -13,12 +13,13 @@ import hashlib
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 from certs import meter, profiles
 from certs.chain import TrustStore
-from certs.keys import KeeperClient, KeeperDown, KeeperRefused
+from certs.keys import KeeperDown, KeeperRefused, Signer
 from certs.model import CannotTell, Clock, Trusted
 from directory import address
 from relay import message as mime
@@ -48,6 +49,12 @@ REASONS = Reasons(Reason.PEER_DELAYED, Reason.PEER_REFUSED, Reason.PEER_UNREACHA
 _log = structlog.get_logger(__name__)
 
 
+class Keys(Protocol):
+    """What this courier asks of the keeper (certs.keys.KeeperClient)."""
+
+    def signer_for(self, address: str, letter_id: str) -> Signer | None: ...
+
+
 @dataclass(frozen=True)
 class PeerCourier:
     hostname: str
@@ -57,7 +64,7 @@ class PeerCourier:
     """certs.tls.client_side: shows our certificate."""
     trust: Callable[[], TrustStore]
     white_list: Callable[[], WhiteList]
-    keeper: KeeperClient
+    keeper: Keys
     journal: Journal
     clock: Clock
     command_s: float = smtp.COMMAND_S
@@ -130,7 +137,7 @@ class PeerCourier:
                 trouble = self._prepare(session, domain, server)
                 return trouble or self._send(session, job, server, data)
             except smtp.FAILURES as failure:
-                return self._lost(domain, server, failure)
+                return Later(Reason.PEER_UNREACHABLE, type(failure).__name__)
             finally:
                 session.leave()
 
@@ -151,7 +158,7 @@ class PeerCourier:
             return self._alarm(Reason.PEER_REFUSED_TLS, domain, server, error.reason or "handshake failed")
         if code != 220:
             return self._alarm(Reason.TLS_REQUIRED, domain, server, str(smtp.reply((code, words))))
-        return self._check_peer(session, domain, server) or self._greet_again(session)
+        return self._check_peer(session, domain, server) or self._greet_again(session, domain, server)
 
     def _check_peer(self, session: Session, domain: str, server: tuple[str, int]) -> Later | None:
         shown = session.sock.getpeercert(True) if isinstance(session.sock, ssl.SSLSocket) else None
@@ -166,8 +173,14 @@ class PeerCourier:
             return self._alarm(Reason.PEER_NOT_LISTED, domain, server, trust.identity.subject)
         return None
 
-    def _greet_again(self, session: Session) -> Later | None:
-        code, words = session.ehlo()  # RFC 3207 §4.2
+    def _greet_again(self, session: Session, domain: str, server: tuple[str, int]) -> Later | None:
+        try:
+            code, words = session.ehlo()  # RFC 3207 §4.2
+        except smtp.FAILURES as failure:
+            # In TLS 1.3 a refused client certificate shows only now, at the first read (RFC 8446 §4.4.2.4)
+            cause = failure.__context__ or failure
+            alert = cause.reason if isinstance(cause, ssl.SSLError) else ""
+            return self._alarm(Reason.PEER_REFUSED_TLS, domain, server, alert or type(cause).__name__)
         return None if code == 250 else Later(Reason.PEER_DELAYED, str(smtp.reply((code, words))))
 
     def _send(
@@ -185,12 +198,6 @@ class PeerCourier:
         riders = [_passenger(each, with_dsn=session.has_extn("dsn")) for each in job.recipients]
         outcomes = smtp.carry(session, riders, data, REASONS)
         return {rider.id: _noted(rider, outcomes[rider.id]) for rider in riders}
-
-    def _lost(self, domain: str, server: tuple[str, int], failure: Exception) -> Later:
-        if isinstance(failure, ssl.SSLError):
-            # TLS 1.3: a refused client certificate shows at the first read (RFC 8446 §4.4.2.4)
-            return self._alarm(Reason.PEER_REFUSED_TLS, domain, server, failure.reason or "")
-        return Later(Reason.PEER_UNREACHABLE, type(failure).__name__)
 
     def _alarm(self, reason: Reason, domain: str, server: tuple[str, int], detail: str) -> Later:
         _log.error("alarm-peer", reason=reason.value, domain=domain, host=server[0], detail=detail)

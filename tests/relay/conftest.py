@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
@@ -62,3 +64,20 @@ def make_mail() -> Callable[..., bytes]:
         return mail.as_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
     return make
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[], asyncio.Protocol]], int]]:
+    """Serves a protocol on a loopback port of its own, in a thread; answers the port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    def start(protocol: Callable[[], asyncio.Protocol]) -> int:
+        server = loop.create_server(protocol, "127.0.0.1", 0)
+        listening = asyncio.run_coroutine_threadsafe(server, loop).result(10)
+        return int(listening.sockets[0].getsockname()[1])
+
+    yield start
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)

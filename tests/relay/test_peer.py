@@ -1,0 +1,500 @@
+"""The courier to other operators, against real TLS peers on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from structlog.testing import capture_logs
+
+from certs import chain, tls
+from certs.chain import TrustStore
+from certs.keys import KeeperDown, Signer
+from certs.throwaway import Issued, Pki
+from relay import smime
+from relay.couriers.peer import BY_PEER, PeerCourier
+from relay.message import scan
+from relay.model import (
+    Asked,
+    BodyRef,
+    Done,
+    Door,
+    DoorProof,
+    Event,
+    Job,
+    Later,
+    Letter,
+    Mode,
+    Never,
+    Outcome,
+    Reason,
+    Recipient,
+    Route,
+    SignatureState,
+    State,
+    Verdict,
+)
+from relay.partners import Listed, WhiteList
+
+FROM = "marie.martin@lilas.mssante.example"
+DOMAIN = "parc.mssante.example"
+Mail = Callable[..., bytes]
+Serve = Callable[[Callable[[], asyncio.Protocol]], int]
+
+
+@dataclass(frozen=True)
+class World:
+    """Two operators: ours calls, theirs answers; and a third one, listed for its own domain only."""
+
+    ours: tuple[Path, Path]
+    theirs: tuple[Path, Path]
+    stranger: tuple[Path, Path]
+    revoked: tuple[Path, Path]
+    mailbox: Issued
+    trust: TrustStore
+    white_list: WhiteList
+    now: datetime
+
+
+@pytest.fixture(scope="module")
+def world(pki: Pki, today: datetime, tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("peers")
+    names = ("ours", "theirs", "stranger", "revoked")
+    issued = {name: pki.tls_server(f"mss.{name}.example", name.upper(), "1750000001") for name in names}
+    pki.revoke(issued["revoked"])
+    pki.write_trust(folder / "trust", today)
+    listed = [Listed(DOMAIN, chain.identity(issued[name].der).subject) for name in ("theirs", "revoked")]
+    listed.append(Listed("stranger.mssante.example", chain.identity(issued["stranger"].der).subject))
+    return World(
+        **{name: issued[name].write(folder, name) for name in names},
+        mailbox=pki.smime(FROM, "Marie MARTIN", "LILAS", "1750000001"),
+        trust=TrustStore.load(folder / "trust"),
+        white_list=WhiteList.of(listed, today),
+        now=today,
+    )
+
+
+class Keys:
+    """The keeper's answers, with the keys at hand."""
+
+    def __init__(self, *issued: Issued, down: bool = False) -> None:
+        self.signers = {name: each.signer() for each in issued for name in chain.identity(each.der).addresses}
+        self.down = down
+
+    def signer_for(self, address: str, letter_id: str) -> Signer | None:
+        if self.down:
+            raise KeeperDown("not there")
+        return self.signers.get(address)
+
+
+@dataclass
+class Written:
+    events: list[Event] = field(default_factory=list)
+
+    def add(self, tenant: str, events: Sequence[Event]) -> None:
+        self.events += events
+
+
+def courier(world: World, port: int, keys: Keys | None = None, written: Written | None = None) -> PeerCourier:
+    return PeerCourier(
+        hostname="mss.ours.example",
+        where=lambda domain: [("127.0.0.1", port)],
+        context=tls.client_side(*world.ours, world.trust),
+        trust=lambda: world.trust,
+        white_list=lambda: world.white_list,
+        keeper=keys or Keys(world.mailbox),
+        journal=written or Written(),
+        clock=lambda: world.now,
+        command_s=5.0,
+    )
+
+
+def job(world: World, raw: bytes, mode: Mode = Mode.PEER_SIGNED, *locals_: str, sender: str = FROM) -> Job:
+    letter = Letter(
+        id="01abc",
+        tenant="lilas",
+        door=Door.SUBMISSION,
+        sender=sender,
+        message_id="<1@x>",
+        body=BodyRef("n", len(raw), "d"),
+        received_at=world.now,
+        trace="Received: by mss.ours.example (Pli) id 01abc\r\n",
+        verdict=Verdict(),
+        proof=DoorProof(),
+        envid="env-1",
+    )
+    route = Route(mode, DOMAIN, "test")
+    rows = [
+        Recipient(local, letter.id, "lilas", f"{local}@{DOMAIN}", route, State.RUNNING)
+        for local in locals_ or ("paul",)
+    ]
+    return Job(letter, tuple(rows), lambda: raw, 1)
+
+
+class Keeps:
+    """The handler of a real aiosmtpd peer."""
+
+    def __init__(self) -> None:
+        self.letters: list[bytes] = []
+        self.recipients: list[str] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        assert isinstance(envelope.original_content, bytes)
+        self.letters.append(envelope.original_content)
+        self.recipients += envelope.rcpt_tos
+        return "250 2.0.0 kept as 42"
+
+
+def real_peer(world: World, serve: Serve, keeps: Keeps) -> int:
+    context = tls.peer_side(*world.theirs, world.trust)
+    return serve(lambda: SMTP(keeps, tls_context=context, require_starttls=True))
+
+
+def test_a_letter_is_signed_and_passed_on_in_one_transaction(
+    world: World, serve: Serve, make_mail: Mail
+) -> None:
+    """Both recipients in one letter, our trace on top, the signature valid for the mailbox, an event that
+    says so."""
+    keeps, written = Keeps(), Written()
+    sender = courier(world, real_peer(world, serve, keeps), written=written)
+    raw = make_mail("été\n.\n..\n", X_Pli_Signature="valid")
+    answer = sender.deliver(job(world, raw, Mode.PEER_SIGNED, "paul", "anne"))
+    assert answer == {name: Done("250 2.0.0 kept as 42") for name in ("paul", "anne")}
+    assert keeps.recipients == [f"paul@{DOMAIN}", f"anne@{DOMAIN}"]
+    (letter,) = keeps.letters
+    assert letter.startswith(b"Received: by mss.ours.example")
+    assert b"X-Pli-" not in letter
+    assert smime.judge(scan(letter), world.trust, world.now).signature is SignatureState.VALID
+    assert [event.name for event in written.events] == ["signed"]
+
+
+def test_a_plain_route_and_a_signed_letter_pass_byte_for_byte(
+    world: World, serve: Serve, make_mail: Mail
+) -> None:
+    """What arrived signed is never signed again; a plain route signs nothing."""
+    keeps = Keeps()
+    sender = courier(world, real_peer(world, serve, keeps))
+    raw = make_mail()
+    signed = smime.sign(raw, world.mailbox.signer(), world.now)
+    sender.deliver(job(world, raw, Mode.PEER_PLAIN))
+    sender.deliver(job(world, signed, Mode.PEER_SIGNED))
+    trace = b"Received: by mss.ours.example (Pli) id 01abc\r\n"
+    assert keeps.letters == [trace + raw, trace + signed]
+
+
+# --- a peer that is told what to answer ---------------------------------------------------------------------
+
+
+@dataclass
+class Scripted:
+    """A foreign server: real sockets and TLS, answers by command, and ways to misbehave."""
+
+    context: ssl.SSLContext
+    extensions: tuple[str, ...] = ("8BITMIME", "SIZE 1000000")
+    replies: dict[str, str] = field(default_factory=dict)
+    starttls: bool = True
+    injected: bytes = b""
+    hang_up_in_data: bool = False
+    said: list[str] = field(default_factory=list)
+
+    def listen(self) -> int:
+        listening = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._serve, args=(listening,), daemon=True).start()
+        return int(listening.getsockname()[1])
+
+    def _serve(self, listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        listening.close()
+        with contextlib.suppress(OSError):
+            connection.sendall(b"220 scripted\r\n")
+            self._talk(connection)
+        connection.close()
+
+    def _talk(self, connection: socket.socket) -> None:
+        reader = connection.makefile("rb")
+        while line := reader.readline():
+            words = line.decode().strip()
+            self.said.append(words)
+            verb = words.split(" ")[0].upper()
+            if verb == "STARTTLS":
+                connection.sendall(b"220 go on\r\n" + self.injected)
+                self._talk(self.context.wrap_socket(connection, server_side=True))
+                return
+            if verb == "DATA" and self.hang_up_in_data:
+                connection.sendall(b"354 go on\r\n")
+                reader.readline()
+                return
+            connection.sendall((self._reply(verb, words) + "\r\n").encode())
+            if verb == "DATA":
+                while reader.readline() not in (b".\r\n", b""):
+                    pass
+                connection.sendall((self.replies.get(".", "250 2.0.0 taken") + "\r\n").encode())
+
+    def _reply(self, verb: str, words: str) -> str:
+        for start, answer in self.replies.items():
+            if words.upper().startswith(start.upper()):
+                return answer
+        if verb == "EHLO":
+            offered = (*self.extensions, *(("STARTTLS",) if self.starttls else ()))
+            return "250-scripted\r\n" + "".join(f"250-{each}\r\n" for each in offered) + "250 OK"
+        return "354 go on" if verb == "DATA" else "250 2.1.0 fine"
+
+
+@pytest.fixture
+def scripted(world: World) -> Callable[..., Scripted]:
+    def make(**options: object) -> Scripted:
+        who = options.pop("who", world.theirs)
+        assert isinstance(who, tuple)
+        return Scripted(tls.peer_side(*who, world.trust), **options)  # type: ignore[arg-type]
+
+    return make
+
+
+def one(outcomes: dict[str, Outcome]) -> Outcome:
+    (outcome,) = outcomes.values()
+    return outcome
+
+
+def attempt(world: World, peer: Scripted, raw: bytes) -> tuple[Outcome, list[str]]:
+    with capture_logs() as logs:
+        outcome = one(courier(world, peer.listen()).deliver(job(world, raw)))
+    return outcome, [entry["reason"] for entry in logs if entry["event"] == "alarm-peer"]
+
+
+def test_another_operators_certificate_gets_nothing(
+    world: World, scripted: Callable[..., Scripted], make_mail: Mail
+) -> None:
+    """cert-no-match-audit (spec/operator.md §2.6): decided on the certificate of this session, before any
+    address."""
+    peer = scripted(who=world.stranger)
+    outcome, alarmed = attempt(world, peer, make_mail())
+    assert isinstance(outcome, Later)
+    assert outcome.reason == Reason.PEER_NOT_LISTED
+    assert alarmed == [Reason.PEER_NOT_LISTED]
+    assert not any(words.startswith("MAIL") for words in peer.said)
+
+
+def test_a_revoked_certificate_gets_nothing(
+    world: World, scripted: Callable[..., Scripted], make_mail: Mail
+) -> None:
+    """cert-revoque-audit: listed, chained, and revoked."""
+    outcome, alarmed = attempt(world, scripted(who=world.revoked), make_mail())
+    assert outcome == Later(Reason.PEER_UNTRUSTED, "revoked")
+    assert alarmed == [Reason.PEER_UNTRUSTED]
+
+
+def test_a_certificate_of_another_hierarchy_gets_nothing(
+    world: World, today: datetime, tmp_path: Path, make_mail: Mail
+) -> None:
+    """cert-non-igc-audit: same names, another root."""
+    other = Pki.create(today, "ELSEWHERE")
+    files = other.tls_server("mss.theirs.example", "THEIRS", "1750000001").write(tmp_path, "other")
+    outcome, alarmed = attempt(world, Scripted(tls.service_side(*files)), make_mail())
+    assert isinstance(outcome, Later)
+    assert outcome.reason == Reason.PEER_UNTRUSTED
+    assert alarmed == [Reason.PEER_UNTRUSTED]
+
+
+def test_a_peer_without_starttls_gets_nothing(
+    world: World, scripted: Callable[..., Scripted], make_mail: Mail
+) -> None:
+    """sans-tls-audit: nothing is ever sent in clear."""
+    peer = scripted(starttls=False)
+    outcome, alarmed = attempt(world, peer, make_mail())
+    assert outcome == Later(Reason.TLS_REQUIRED, "STARTTLS is not offered")
+    assert alarmed == [Reason.TLS_REQUIRED]
+    assert not any(words.startswith("MAIL") for words in peer.said)
+
+
+def test_a_peer_that_refuses_our_certificate_in_the_handshake_is_later_and_an_alarm(
+    world: World, today: datetime, tmp_path: Path, make_mail: Mail
+) -> None:
+    """TLS 1.3 shows it at the first read; certificates are renewed, letters wait."""
+    Pki.create(today, "ELSEWHERE").write_trust(tmp_path / "trust", today)
+    context = tls.peer_side(*world.theirs, TrustStore.load(tmp_path / "trust"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    outcome, alarmed = attempt(world, Scripted(context), make_mail())
+    assert isinstance(outcome, Later)
+    assert outcome.reason == Reason.PEER_REFUSED_TLS
+    assert alarmed == [Reason.PEER_REFUSED_TLS]
+
+
+@pytest.mark.parametrize(
+    "words", ["550 5.7.1 your certificate is not listed", "530 5.7.0 show a certificate"]
+)
+def test_a_peer_that_refuses_our_certificate_in_words_is_later_and_an_alarm(
+    world: World, scripted: Callable[..., Scripted], make_mail: Mail, words: str
+) -> None:
+    """At MAIL it speaks about us, not about the letter."""
+    outcome, alarmed = attempt(world, scripted(replies={"MAIL": words}), make_mail())
+    assert outcome == Later(Reason.PEER_REFUSED_TLS, words)
+    assert alarmed == [Reason.PEER_REFUSED_TLS]
+
+
+@pytest.mark.parametrize(
+    ("replies", "expected"),
+    [
+        ({"MAIL": "552 5.3.4 too big"}, Never(Reason.PEER_REFUSED, "552 5.3.4 too big")),
+        ({"MAIL": "451 4.3.0 busy"}, Later(Reason.PEER_DELAYED, "451 4.3.0 busy")),
+        ({"RCPT": "550 5.7.1 by policy"}, Never(Reason.PEER_REFUSED, "550 5.7.1 by policy")),
+        ({"DATA": "451 4.3.0 busy"}, Later(Reason.PEER_DELAYED, "451 4.3.0 busy")),
+        ({"DATA": "250 what"}, Later(Reason.PEER_DELAYED, "250 what")),
+        ({".": "554 5.6.0 no"}, Never(Reason.PEER_REFUSED, "554 5.6.0 no")),
+        ({".": "452 4.3.1 full"}, Later(Reason.PEER_DELAYED, "452 4.3.1 full")),
+        ({".": "421 4.3.2 closing"}, Later(Reason.PEER_DELAYED, "421 4.3.2 closing")),
+    ],
+)
+def test_a_reply_decides_by_its_class(
+    world: World,
+    scripted: Callable[..., Scripted],
+    make_mail: Mail,
+    replies: dict[str, str],
+    expected: Outcome,
+) -> None:
+    """5xx is Never, anything else that is not a success is Later, at every step, without an alarm."""
+    assert attempt(world, scripted(replies=replies), make_mail()) == (expected, [])
+
+
+def test_mixed_replies_are_each_their_recipients(
+    world: World, scripted: Callable[..., Scripted], make_mail: Mail
+) -> None:
+    """250, 550 and 451 in one transaction."""
+    replies = {f"RCPT TO:<no@{DOMAIN}": "550 5.1.1 unknown", f"RCPT TO:<wait@{DOMAIN}": "451 4.2.1 later"}
+    peer = scripted(replies=replies)
+    task = job(world, make_mail(), Mode.PEER_SIGNED, "paul", "no", "wait")
+    assert courier(world, peer.listen()).deliver(task) == {
+        "paul": Done("250 2.0.0 taken"),
+        "no": Never(Reason.PEER_REFUSED, "550 5.1.1 unknown"),
+        "wait": Later(Reason.PEER_DELAYED, "451 4.2.1 later"),
+    }
+
+
+def test_a_connection_lost_in_data_is_later_except_for_whom_it_is_decided(
+    world: World, scripted: Callable[..., Scripted], make_mail: Mail
+) -> None:
+    """A drop after 354 leaves the outcome unknown; a recipient refused before stays refused."""
+    peer = scripted(hang_up_in_data=True, replies={f"RCPT TO:<no@{DOMAIN}": "550 5.1.1 unknown"})
+    task = job(world, make_mail(), Mode.PEER_SIGNED, "paul", "no")
+    answer = courier(world, peer.listen()).deliver(task)
+    assert isinstance(answer["paul"], Later)
+    assert answer["paul"].reason == Reason.PEER_UNREACHABLE
+    assert answer["no"] == Never(Reason.PEER_REFUSED, "550 5.1.1 unknown")
+
+
+def test_a_peer_that_stalls_is_cut_off(
+    world: World, scripted: Callable[..., Scripted], make_mail: Mail
+) -> None:
+    """However a server trickles, a delivery ends; the letter waits."""
+    silent = socket.create_server(("127.0.0.1", 0))
+    sender = replace(courier(world, silent.getsockname()[1]), total_s=0.2)
+    outcome = one(sender.deliver(job(world, make_mail())))
+    assert isinstance(outcome, Later)
+    silent.close()
+
+
+def test_nobody_there_is_later_and_the_next_host_is_tried(
+    world: World, serve: Serve, make_mail: Mail
+) -> None:
+    """Hosts are asked in order until one takes the letter; without any it waits."""
+    closed = socket.create_server(("127.0.0.1", 0))
+    dead = closed.getsockname()[1]
+    closed.close()
+    alive = real_peer(world, serve, Keeps())
+    sender = courier(world, dead)
+    assert one(sender.deliver(job(world, make_mail()))) == Later(
+        Reason.PEER_UNREACHABLE, "ConnectionRefusedError"
+    )
+    both = replace(sender, where=lambda domain: [("127.0.0.1", dead), ("127.0.0.1", alive)])
+    assert isinstance(one(both.deliver(job(world, make_mail()))), Done)
+    nowhere = replace(sender, where=lambda domain: [])
+    assert one(nowhere.deliver(job(world, make_mail()))) == Later(Reason.PEER_UNREACHABLE, "no host is known")
+
+
+def test_what_is_said_before_the_handshake_is_dropped(
+    world: World, scripted: Callable[..., Scripted], make_mail: Mail
+) -> None:
+    """CVE-2021-38371: replies injected in clear behind the answer to STARTTLS are never read."""
+    outcome, _ = attempt(world, scripted(injected=b"250-DSN\r\n250 injected\r\n"), make_mail())
+    assert not isinstance(outcome, Done) or outcome == Done("250 2.0.0 taken")
+    assert "injected" not in repr(outcome)
+
+
+def test_eight_bit_needs_a_peer_that_takes_it(
+    world: World, scripted: Callable[..., Scripted], make_mail: Mail
+) -> None:
+    """A letter that we may not convert is Never towards a peer without 8BITMIME; one that we sign is made
+    7-bit."""
+    raw = make_mail("été\n")
+    without = scripted(extensions=())
+    assert one(courier(world, without.listen()).deliver(job(world, raw, Mode.PEER_PLAIN))) == Never(
+        Reason.PEER_NO_8BIT
+    )
+    assert attempt(world, scripted(extensions=()), raw)[0] == Done("250 2.0.0 taken")
+    with_it = scripted()
+    courier(world, with_it.listen()).deliver(job(world, raw, Mode.PEER_PLAIN))
+    assert any(words.startswith("MAIL") and "BODY=8BITMIME" in words for words in with_it.said)
+
+
+def test_a_letter_larger_than_the_peer_takes_is_never(
+    world: World, scripted: Callable[..., Scripted], make_mail: Mail
+) -> None:
+    """RFC 1870: known before a byte is sent."""
+    outcome, _ = attempt(world, scripted(extensions=("SIZE 100",)), make_mail())
+    assert outcome == Never(Reason.TOO_LARGE, "the peer takes 100 bytes")
+
+
+def test_what_the_sender_asked_goes_along(
+    world: World, scripted: Callable[..., Scripted], make_mail: Mail
+) -> None:
+    """RFC 3461: NOTIFY, ORCPT and ENVID for a peer that keeps them, who then owes the report; else not a
+    word."""
+    task = job(world, make_mail())
+    asked = Asked(frozenset({"SUCCESS", "FAILURE"}), "rfc822;paul@x.example")
+    task = replace(task, recipients=(replace(task.recipients[0], asked=asked),))
+    keeps, ignores = scripted(extensions=("DSN",)), scripted(extensions=())
+    assert one(courier(world, keeps.listen()).deliver(task)) == Done("250 2.0.0 taken", BY_PEER)
+    assert f"RCPT TO:<paul@{DOMAIN}> NOTIFY=FAILURE,SUCCESS ORCPT=rfc822;paul@x.example" in keeps.said
+    assert any("RET=HDRS ENVID=env-1" in words for words in keeps.said)
+    assert one(courier(world, ignores.listen()).deliver(task)) == Done("250 2.0.0 taken")
+    assert f"RCPT TO:<paul@{DOMAIN}>" in ignores.said
+
+
+def test_a_patients_address_in_a_reply_is_not_kept(
+    world: World, scripted: Callable[..., Scripted], make_mail: Mail
+) -> None:
+    """Replies are kept and shown: addresses and long numbers are taken out first."""
+    words = "550 5.1.1 <279035121518989@patient.mssante.fr> 279035121518989 unknown"
+    outcome, _ = attempt(world, scripted(replies={"RCPT": words}), make_mail())
+    assert outcome == Never(Reason.PEER_REFUSED, "550 5.1.1 <…> … unknown")
+
+
+def test_without_a_key_the_letter_waits_and_a_notice_goes_unsigned(
+    world: World, serve: Serve, make_mail: Mail
+) -> None:
+    """A letter never loses its signature in silence; a notice has to be told, signed or not."""
+    keeps = Keeps()
+    port = real_peer(world, serve, keeps)
+    raw = make_mail()
+    assert one(courier(world, port, Keys()).deliver(job(world, raw))) == Later(Reason.NO_KEY)
+    assert one(courier(world, port, Keys(down=True)).deliver(job(world, raw))) == Later(Reason.KEEPER_DOWN)
+    assert keeps.letters == []
+    assert isinstance(one(courier(world, port, Keys()).deliver(job(world, raw, sender=""))), Done)
+    assert keeps.letters[0].endswith(raw)
+
+
+def test_a_bare_line_end_never_leaves(world: World, serve: Serve, make_mail: Mail) -> None:
+    """SMTP smuggling: nothing that two servers could end differently."""
+    keeps = Keeps()
+    raw = make_mail() + b"x\n.\r\nMAIL FROM:<evil@x.example>\r\n"
+    sender = courier(world, real_peer(world, serve, keeps))
+    assert one(sender.deliver(job(world, raw, Mode.PEER_PLAIN))) == Never(Reason.BARE_LINE_END)
+    assert keeps.letters == []

@@ -1,0 +1,399 @@
+"""S/MIME around a letter, with OpenSSL as the other reader and writer."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+import smtplib
+import subprocess
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from certs.chain import TrustStore
+from certs.throwaway import Issued, Pki
+from relay import canonical, smime
+from relay.message import Message, scan
+from relay.model import SignatureState, Signer
+
+FROM = "marie.martin@lilas.mssante.example"
+DOMAIN = "lilas.mssante.example"
+ZIP = b"PK\x03\x04" + bytes(range(256)) * 300
+Mail = Callable[..., bytes]
+
+
+@pytest.fixture(scope="module")
+def mailbox(pki: Pki) -> Issued:
+    return pki.smime(FROM, "Marie MARTIN", "IMAGERIE DES LILAS", "1750000001")
+
+
+@pytest.fixture(scope="module")
+def seal(pki: Pki) -> Issued:
+    return pki.seal(DOMAIN, "IMAGERIE DES LILAS", "1750000001")
+
+
+@pytest.fixture(scope="module")
+def openssl_verifies(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], bytes]:
+    """`openssl cms -verify` on a whole letter: the content it vouches for, or CalledProcessError."""
+    folder = tmp_path_factory.mktemp("openssl")
+    root, _ = pki.root.write(folder, "root")
+
+    def verify(letter: bytes) -> bytes:
+        path = folder / "letter.eml"
+        path.write_bytes(letter)
+        command = [
+            "openssl",
+            "cms",
+            "-verify",
+            "-in",
+            str(path),
+            "-CAfile",
+            str(root),
+            "-purpose",
+            "smimesign",
+        ]
+        return subprocess.run(command, capture_output=True, check=True).stdout
+
+    return verify
+
+
+def attached(letter: bytes) -> dict[str, bytes]:
+    """Attachments as an independent reader sees them."""
+    parsed = email.message_from_bytes(letter, policy=email.policy.SMTP)
+    return {
+        part.get_filename(): part.get_payload(decode=True)
+        for part in parsed.walk()
+        if part.get_filename() and part.get_filename() != "smime.p7s"
+    }
+
+
+HARD = (
+    ("IHE_XDM.zip", "application/zip", ZIP),
+    ("Compte rendu été.pdf", "application/pdf", b"%PDF-1.4\n\x00\xff" * 99),
+)
+
+
+@pytest.mark.parametrize("key", ["rsa", "p256"])
+def test_openssl_verifies_what_we_sign(
+    pki: Pki, today: datetime, make_mail: Mail, openssl_verifies: Callable[[bytes], bytes], key: str
+) -> None:
+    """Subject and X-MSS-* stay outside, the archive stays reachable, attachments are byte-identical."""
+    issued = pki.smime(FROM, "Marie MARTIN", "IMAGERIE DES LILAS", "1750000001", key=key)
+    raw = make_mail("Un résumé.\n", HARD, Subject="XDM/1.0/DDM+CR", X_MSS_INS="O", X_MSS_CODECDA="18748-4")
+    signed = smime.sign(raw, issued.signer(), today)
+    openssl_verifies(signed)
+    outer = scan(signed)
+    assert outer.values("X-MSS-CODECDA") == ["18748-4"]
+    assert outer.value("Subject") == "XDM/1.0/DDM+CR"
+    assert outer.root.params["micalg"] == "sha-256"
+    assert attached(signed) == {name: data for name, _, data in HARD}
+    assert canonical.is_seven_bit(signed)
+
+
+def test_openssl_refuses_an_altered_letter(
+    mailbox: Issued, today: datetime, make_mail: Mail, openssl_verifies: Callable[[bytes], bytes]
+) -> None:
+    """The twin: one changed byte in the content."""
+    signed = smime.sign(make_mail(), mailbox.signer(), today)
+    with pytest.raises(subprocess.CalledProcessError):
+        openssl_verifies(signed.replace(b"voici", b"voila"))
+
+
+class Kept:
+    """A real SMTP server's memory."""
+
+    def __init__(self) -> None:
+        self.letters: list[bytes] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        assert isinstance(envelope.original_content, bytes)
+        self.letters.append(envelope.original_content)
+        return "250 2.0.0 kept"
+
+
+def test_a_signature_survives_a_real_smtp_round(
+    serve: Callable[[Callable[[], asyncio.Protocol]], int],
+    mailbox: Issued,
+    today: datetime,
+    trust: TrustStore,
+    make_mail: Mail,
+    openssl_verifies: Callable[[bytes], bytes],
+) -> None:
+    """Dots, long lines, 8-bit text and binary come through, and both OpenSSL and we say valid."""
+    kept = Kept()
+    port = serve(lambda: SMTP(kept))
+    raw = make_mail(".a dot\n" + "é" * 2000 + "\n.\n", HARD)
+    signed = smime.sign(raw, mailbox.signer(), today)
+    with smtplib.SMTP("127.0.0.1", port) as client:
+        client.sendmail(FROM, ["b@x.example"], signed)
+    openssl_verifies(kept.letters[0])
+    verdict = smime.judge(scan(kept.letters[0]), trust, today)
+    assert (verdict.signature, verdict.signer) == (SignatureState.VALID, Signer.MAILBOX)
+    assert attached(kept.letters[0]) == {name: data for name, _, data in HARD}
+
+
+def leaf(kind: str, encoding: str, body: bytes, extra: bytes = b"") -> bytes:
+    head = f"From: {FROM}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n"
+    return head.encode() + extra + b"\r\n" + body
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        leaf("text/plain; charset=utf-8", "8bit", "été\r\nligne \r\n.\r\n".encode()),
+        leaf("text/plain; charset=utf-8", "8bit", b"a" * 5000 + b"\r\n"),
+        leaf("text/plain", "7bit", b"nul \0 inside\r\n"),
+        leaf("application/octet-stream", "binary", bytes(range(256))),
+        leaf("application/zip", "base64", b"UEsDBA==" * 1, b""),
+        leaf("application/zip", "base64", b"QUJD" * 1000),
+        leaf("text/plain", "quoted-printable", b"=C3=A9" * 400 + b"\r\n"),
+        leaf("text/plain", "x-unknown", "été".encode()),
+        leaf("text/plain", "7bit", b"bare \n line\r end"),
+        leaf('text/plain; name="été.txt"', "8bit", "é".encode()),
+        f"From: {FROM}\r\n\r\nno MIME at all, é\r\n".encode(),
+    ],
+)
+def test_every_part_becomes_seven_bit_and_decodes_to_the_same(
+    raw: bytes, mailbox: Issued, today: datetime
+) -> None:
+    """8-bit, long lines, NUL and bare line ends get another transfer encoding, the content stays."""
+    before = scan(raw).root
+    signed = smime.sign(raw, mailbox.signer(), today)
+    inner = scan(signed).parts[1]
+    assert canonical.is_seven_bit(signed)
+    assert inner.decode() == before.decode()
+    assert inner.type == before.type
+    assert inner.filename == before.filename
+
+
+def test_what_is_seven_bit_already_is_copied_byte_for_byte(make_mail: Mail) -> None:
+    """The twin: no re-encoding where none is needed."""
+    raw = make_mail(attachments=(("IHE_XDM.zip", "application/zip", ZIP),))
+    message = scan(raw)
+    assert canonical.content(message).endswith(message.root.body)
+
+
+def test_a_forwarded_eight_bit_letter_is_converted_inside() -> None:
+    """RFC 2046 §5.2.1 lets a message/rfc822 part have no transfer encoding of its own."""
+    inner = "Subject: s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\né\r\n".encode()
+    raw = (
+        f"From: {FROM}\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\né preamble\r\n--b\r\n".encode()
+        + b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+        + inner
+        + b"\r\n--b\r\n\r\n\xe9 bare\r\n--b--\r\n"
+    )
+    content = canonical.content(scan(raw))
+    assert canonical.is_seven_bit(content)
+    parts = scan(content).parts
+    assert scan(parts[1].body).root.decode() == "é\r\n".encode()
+    assert parts[2].decode() == b"\xe9 bare"
+
+
+def test_a_part_signed_inside_is_never_touched() -> None:
+    """What arrived signed stays as it is, 8-bit or not."""
+    part = b"Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\n\xe9\r\n--s--"
+    raw = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + part + b"\r\n--b--\r\n"
+    assert part in canonical.content(scan(raw))
+
+
+def judged(letter: bytes, trust: TrustStore, at: datetime) -> tuple[SignatureState, Signer | None, str]:
+    verdict = smime.judge(scan(letter), trust, at)
+    return verdict.signature, verdict.signer, verdict.fault
+
+
+def test_whose_word_a_valid_signature_is(
+    pki: Pki, mailbox: Issued, seal: Issued, trust: TrustStore, today: datetime, make_mail: Mail
+) -> None:
+    """The mailbox's, its establishment's, or some holder's own: three verdicts, three names."""
+    raw = make_mail()
+    other = pki.smime("paul.durand@parc.mssante.example", "Paul DURAND", "CLINIQUE DU PARC", "1750000002")
+    answers = [
+        smime.judge(scan(smime.sign(raw, each.signer(), today)), trust, today)
+        for each in (mailbox, seal, other)
+    ]
+    assert [each.signer for each in answers] == [Signer.MAILBOX, Signer.ESTABLISHMENT, Signer.AUTHOR]
+    assert [each.signer_name for each in answers] == ["Marie MARTIN", "IMAGERIE DES LILAS", "Paul DURAND"]
+    assert all(each.signature is SignatureState.VALID for each in answers)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        " marie.martin@lilas.mssante.example",
+        "marie.martin@lilas.mssante.example ",
+        "Marie.Martin@lilas.mssante.example",
+        "marie.martin@sub.lilas.mssante.example",
+        "domain-signing-authority@sub.lilas.mssante.example",
+        "xdomain-signing-authority@lilas.mssante.example",
+        '"marie.martin"@lilas.mssante.example',
+    ],
+)
+def test_an_address_that_is_not_exactly_the_authors_speaks_for_its_holder_only(
+    pki: Pki, trust: TrustStore, today: datetime, make_mail: Mail, written: str
+) -> None:
+    """CVE-2026-2748: addresses are compared whole, after a strict parse."""
+    odd = pki.smime(written, "Quelqu'un", "AILLEURS", "1750000009")
+    state, signer, _ = judged(smime.sign(make_mail(), odd.signer(), today), trust, today)
+    assert (state, signer) == (SignatureState.VALID, Signer.AUTHOR)
+
+
+def test_the_domain_of_an_address_is_compared_without_case(
+    pki: Pki, trust: TrustStore, today: datetime, make_mail: Mail
+) -> None:
+    """The twin, RFC 5280 §7.5: host parts without case, local parts exactly."""
+    same = pki.smime("marie.martin@LILAS.mssante.example", "Marie MARTIN", "LILAS", "1750000001")
+    assert judged(smime.sign(make_mail(), same.signer(), today), trust, today)[1] is Signer.MAILBOX
+
+
+def test_two_authors_have_no_mailbox_that_signs_for_both(
+    mailbox: Issued, trust: TrustStore, today: datetime
+) -> None:
+    """Several addresses in From, or a second From, are a finding, and nobody's signature stands for them."""
+    for fields in (f"From: {FROM}, x@y.example\r\n", f"From: {FROM}\r\nFrom: x@y.example\r\n"):
+        letter = smime.sign(fields.encode() + b"\r\nhello\r\n", mailbox.signer(), today)
+        verdict = smime.judge(scan(letter), trust, today)
+        assert verdict.signer is Signer.AUTHOR
+        assert "from.not-one" in verdict.findings
+
+
+def openssl_signs(content: bytes, issued: Issued, folder: Path, *options: str) -> bytes:
+    """`openssl cms -sign -stream`-less: a letter as Thunderbird's like would send it."""
+    cert, key = issued.write(folder, "signer")
+    body = folder / "content"
+    body.write_bytes(content)
+    chain = folder / "chain.pem"
+    chain.write_bytes(cert.read_bytes().split(b"-----END CERTIFICATE-----\n", 1)[1])
+    command = [
+        "openssl",
+        "cms",
+        "-sign",
+        "-in",
+        str(body),
+        "-signer",
+        str(cert),
+        "-inkey",
+        str(key),
+        "-crlfeol",
+    ]
+    made = subprocess.run(
+        [*command, "-certfile", str(chain), *options], capture_output=True, check=True
+    ).stdout
+    return f"From: {FROM}\r\nSubject: s\r\n".encode() + made.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+CONTENT = b"Content-Type: text/plain\r\n\r\nbonjour\r\n"
+
+
+@pytest.mark.parametrize("options", [(), ("-md", "sha384"), ("-nodetach",), ("-nosmimecap",)])
+def test_we_verify_what_openssl_signs(
+    mailbox: Issued, trust: TrustStore, today: datetime, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Clear and opaque signatures of another maker."""
+    letter = openssl_signs(CONTENT, mailbox, tmp_path, *options)
+    assert judged(letter, trust, today + timedelta(minutes=1))[:2] == (SignatureState.VALID, Signer.MAILBOX)
+
+
+def test_an_altered_letter_of_openssl_is_invalid(
+    mailbox: Issued, trust: TrustStore, today: datetime, tmp_path: Path
+) -> None:
+    """The twin."""
+    letter = openssl_signs(CONTENT, mailbox, tmp_path).replace(b"bonjour", b"bonsoir")
+    state, signer, fault = judged(letter, trust, today + timedelta(minutes=1))
+    assert (state, signer, fault) == (SignatureState.INVALID, None, "digest-mismatch")
+
+
+def test_a_signature_beside_something_unsigned_covers_a_part_only(
+    mailbox: Issued, trust: TrustStore, today: datetime, make_mail: Mail
+) -> None:
+    """A footer or an attachment that nobody signed takes the word away from the whole."""
+    signed = smime.sign(make_mail(), mailbox.signer(), today)
+    inner = signed[signed.index(b"Content-Type: multipart/signed") :]
+    letter = (
+        f"From: {FROM}\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\n".encode()
+        + inner
+        + b"\r\n--o\r\nContent-Type: text/plain\r\n\r\nfooter\r\n--o--\r\n"
+    )
+    assert judged(letter, trust, today)[:2] == (SignatureState.PARTIAL, None)
+
+
+def test_a_second_content_type_takes_the_word_away(
+    mailbox: Issued, trust: TrustStore, today: datetime, make_mail: Mail
+) -> None:
+    """Another reader might follow the other field and show what nobody signed."""
+    signed = smime.sign(make_mail(), mailbox.signer(), today)
+    letter = signed.replace(b"\r\n\r\n", b"\r\nContent-Type: text/html\r\n\r\n", 1)
+    assert judged(letter, trust, today)[:2] == (SignatureState.PARTIAL, None)
+
+
+TWO = b"--b\r\n\r\nx\r\n--b\r\nContent-Type: application/%s-signature\r\n\r\n%s\r\n--b--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        (b"--b\r\n\r\nx\r\n--b--\r\n", SignatureState.INVALID),
+        (TWO % (b"pkcs7", b"xx\r\n--b\r\n\r\na third"), SignatureState.INVALID),
+        (TWO % (b"pkcs7", b"garbage"), SignatureState.INVALID),
+        (TWO % (b"pgp", b"xx"), SignatureState.CANNOT_TELL),
+    ],
+)
+def test_a_signature_of_the_wrong_shape_is_no_signature(
+    trust: TrustStore, today: datetime, body: bytes, state: SignatureState
+) -> None:
+    """RFC 1847 §2.1: two parts, the second one the signature; another kind of signature we cannot tell."""
+    letter = f"From: {FROM}\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n".encode() + body
+    assert judged(letter, trust, today)[0] is state
+
+
+def test_an_unsigned_letter_has_no_signature(trust: TrustStore, today: datetime, make_mail: Mail) -> None:
+    """And no finding."""
+    verdict = smime.judge(scan(make_mail()), trust, today)
+    assert (verdict.signature, verdict.signer, verdict.findings) == (SignatureState.NONE, None, ())
+
+
+def test_a_certificate_that_expired_or_has_the_wrong_use_signs_nothing(
+    pki: Pki, trust: TrustStore, today: datetime, make_mail: Mail
+) -> None:
+    """The chain's answer is the letter's."""
+    old = pki.smime(
+        FROM, "M", "L", "1", not_before=today - timedelta(days=9), not_after=today - timedelta(days=1)
+    )
+    server = pki.tls_server("mss.lilas.example", "LILAS", "1750000001")
+    answers = [judged(smime.sign(make_mail(), each.signer(), today), trust, today) for each in (old, server)]
+    assert [(state, fault) for state, _, fault in answers] == [
+        (SignatureState.INVALID, "expired"),
+        (SignatureState.INVALID, "wrong-usage"),
+    ]
+
+
+def test_our_own_fields_are_a_finding(mailbox: Issued, trust: TrustStore, today: datetime) -> None:
+    """CVE-2026-27443: X-Pli-* from a stranger is told, outside and inside a signed part."""
+    inside = (
+        f"From: {FROM}\r\nX-Pli-Signature: valid\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        "--b\r\nX-Pli-Signer: mailbox\r\n\r\nx\r\n--b--\r\n"
+    ).encode()
+    assert smime.judge(scan(inside), trust, today).findings == ("own-field.outside", "own-field.inside")
+    signed = scan(smime.sign(inside, mailbox.signer(), today))
+    assert not signed.values("X-Pli-Signature")
+    assert smime.judge(signed, trust, today).findings == ("own-field.inside",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sealed"),
+    [
+        ("multipart/signed; boundary=b", True),
+        ("application/pkcs7-mime; smime-type=enveloped-data", True),
+        ("application/x-pkcs7-mime", True),
+        ("multipart/encrypted; boundary=b", True),
+        ("multipart/mixed; boundary=b", False),
+        ("text/plain", False),
+    ],
+)
+def test_what_arrived_signed_or_encrypted_is_known(kind: str, sealed: bool) -> None:
+    """Such a letter is passed on untouched."""
+    message: Message = scan(f"Content-Type: {kind}\r\n\r\n".encode())
+    assert smime.already_signed(message) is sealed
