@@ -9,6 +9,8 @@ inside forwarded messages.
 
 from __future__ import annotations
 
+import binascii
+import codecs
 from typing import TYPE_CHECKING
 
 from dmp_bridge import cda, ebrim, xdm
@@ -68,12 +70,25 @@ def _kind(part: Part) -> str:
     names = {part.filename.casefold(), part.raw_filename.casefold()}
     if XDM_NAME in names:
         return "xdm"
-    content = _content(part)
+    content = _content(part) if _begins_well(part) else None
     if content is None:
         return ""
     if looks_like_zip(content):
         return "xdm" if lists_xdm(content) else ""
     return "cda" if b"ClinicalDocument" in content and cda.HL7.encode() in content else ""
+
+
+def _begins_well(part: Part) -> bool:
+    """Whether the first bytes are those of a zip or of XML: a large image is not decoded to be passed
+    over."""
+    head = part.body[:400]
+    if part.encoding == "base64":
+        head = b"".join(head.split())[:256]
+        try:
+            head = binascii.a2b_base64(head[: len(head) // 4 * 4])
+        except binascii.Error:
+            return False
+    return looks_like_zip(head) or head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<")
 
 
 def _content(part: Part) -> bytes | None:

@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
 from lxml import etree
 
 from dmp_bridge import cda
@@ -243,6 +245,17 @@ def test_an_outside_stylesheet_is_never_fetched(report_xml: bytes) -> None:
     """A processing instruction that points outside is left alone, and the document read."""
     pointing = b'<?xml-stylesheet type="text/xsl" href="http://127.0.0.1:9/x.xsl"?>'
     assert isinstance(cda.read(pointing + report_xml.partition(b"?>")[2]), Document)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=some.integers(0, 7000), flips=some.binary(min_size=1, max_size=6))
+def test_no_altered_byte_makes_a_surprise(report_xml: bytes, at: int, flips: bytes) -> None:
+    """Whatever is overwritten in a header, the answer is a document or a named refusal, never an
+    exception."""
+    data = bytearray(report_xml)
+    data[at : at + len(flips)] = flips
+    found = cda.read(bytes(data))
+    assert isinstance(found, Document) or found.detail
 
 
 def test_no_identity_is_in_repr(report: Document) -> None:
