@@ -214,6 +214,8 @@ class HostProfile:
     """False: what a peer sent is only looked for and shown (design §8)."""
     enabled: bool = True
     ins_root: str = "1.2.250.1.213.1.4.10"
+    reads: bool = True
+    """False: the host refuses reading (indirect mode, design §8), so its success is believed."""
 
 
 class FilingState(StrEnum):

@@ -71,9 +71,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--cert", type=Path, required=True, help="PEM chain of the host")
     parser.add_argument("--key", type=Path, required=True)
-    parser.add_argument(
-        "--trust", type=Path, required=True, help="folder with anchors/, intermediates/ and crls/"
-    )
+    parser.add_argument("--trust", type=Path, required=True, help="folder with anchors/, intermediates/ and crls/")
     parser.add_argument("--patients", type=Path, help="who has a dossier; without it, everybody")
     parser.add_argument("--repository-id", default=REPOSITORY_ID, type=_oid, help="OID (%(default)s)")
     parser.add_argument("--wrong", choices=[each.value for each in Wrong], help="lie, in this way")

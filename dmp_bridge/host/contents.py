@@ -46,10 +46,13 @@ class Contents:
         except FileNotFoundError:
             return None
 
+    def names(self) -> set[str]:
+        return {path.name for path in self._folder.iterdir()}
+
     def drop(self, names: Iterable[str]) -> None:
         for name in names:
             (self._folder / name).unlink(missing_ok=True)
 
     def sweep(self, told: set[str]) -> None:
         """Removes what a crash left between the files and their rows."""
-        self.drop(path.name for path in self._folder.iterdir() if path.name not in told)
+        self.drop(self.names() - told)

@@ -41,6 +41,11 @@ def is_cx(text: str) -> bool:
     return found is not None and is_oid(found.group(1))
 
 
+def is_local_cx(text: str) -> bool:
+    """A CX of the source: roots that no standard gives out (3.4.5) are seen there, even in NIST's samples."""
+    return _CX.match(text) is not None
+
+
 def is_xcn(text: str) -> bool:
     """A person needs an identifier or a name; an authority without an identifier says nothing."""
     fields = text.split("^")

@@ -39,7 +39,7 @@ ENTRY_SLOTS: Mapping[str, SlotRule] = {
     "languageCode": SlotRule(formats.is_language, least=1),
     "serviceStartTime": SlotRule(formats.is_time),
     "serviceStopTime": SlotRule(formats.is_time),
-    "sourcePatientId": SlotRule(formats.is_cx, least=1),
+    "sourcePatientId": SlotRule(formats.is_local_cx, least=1),
     "sourcePatientInfo": SlotRule(formats.is_source_patient_info, most=MANY),
     "legalAuthenticator": SlotRule(formats.is_xcn),
     "hash": SlotRule(formats.is_sha1),
@@ -93,9 +93,7 @@ def entry_problems(entry: etree._Element) -> Iterator[Problem]:
 
 def link_problems(link: etree._Element, own: set[str]) -> Iterator[Problem]:
     """`own`: the ids of the SubmissionSet and the entries of the message."""
-    kind, source, target = (
-        str(link.get(name, "")) for name in ("associationType", "sourceObject", "targetObject")
-    )
+    kind, source, target = (str(link.get(name, "")) for name in ("associationType", "sourceObject", "targetObject"))
     if kind not in names.LINKS:
         yield Problem(Code.METADATA, "associationType is not known")
     if source not in own or not (target in own or formats.is_uuid(target)) or source == target:
@@ -106,9 +104,7 @@ def link_problems(link: etree._Element, own: set[str]) -> Iterator[Problem]:
 
 def _member_problems(link: etree._Element, original: bool) -> Iterator[Problem]:
     if objects.slot(link, "SubmissionSetStatus") != ("Original" if original else "Reference",):
-        yield Problem(
-            Code.METADATA, "SubmissionSetStatus is not single, or not Original or Reference as it should be"
-        )
+        yield Problem(Code.METADATA, "SubmissionSetStatus is not single, or not Original or Reference as it should be")
     if objects.elements(link, "Classification"):
         yield Problem(Code.METADATA, "HasMember carries a code")
 
@@ -125,18 +121,14 @@ def _slots(element: etree._Element, rules: Mapping[str, SlotRule]) -> Iterator[P
         yield Problem(Code.METADATA, "two slots have one name")
     for name, values in held:
         if not values or not all(0 < len(value) <= MAX_VALUE for value in values):
-            yield Problem(
-                Code.METADATA, f"slot {name[:64]} is empty or has a value that is empty or too long"
-            )
+            yield Problem(Code.METADATA, f"slot {name[:64]} is empty or has a value that is empty or too long")
     for name, rule in rules.items():
         values = objects.slot(element, name)
         if not rule.least <= len(values) <= rule.most or not all(map(rule.form, values)):
             yield Problem(Code.METADATA, f"slot {name} is absent, repeated or has not its form")
 
 
-def _classifications(
-    element: etree._Element, rules: Mapping[str, CodeRule], author: str
-) -> Iterator[Problem]:
+def _classifications(element: etree._Element, rules: Mapping[str, CodeRule], author: str) -> Iterator[Problem]:
     for held in objects.elements(element, "Classification"):
         if held.get("classifiedObject") != element.get("id"):
             yield Problem(Code.METADATA, "a classification names another object")

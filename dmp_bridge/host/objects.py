@@ -13,9 +13,7 @@ from dmp_bridge.host import names
 
 _ORDER = {
     f"{{{names.RIM}}}{name}": rank
-    for rank, name in enumerate(
-        ("Slot", "Name", "Description", "VersionInfo", "Classification", "ExternalIdentifier")
-    )
+    for rank, name in enumerate(("Slot", "Name", "Description", "VersionInfo", "Classification", "ExternalIdentifier"))
 }
 
 

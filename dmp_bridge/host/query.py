@@ -44,6 +44,7 @@ _TIME_NAMES = frozenset(f"{name}{end}" for name in TIMES for end in ("From", "To
 _SINGLES = _TIME_NAMES | {
     "$XDSDocumentEntryPatientId",
     "$XDSSubmissionSetPatientId",
+    "$XDSFolderPatientId",
     "$patientId",
     "$XDSSubmissionSetEntryUUID",
     "$XDSSubmissionSetUniqueId",
@@ -72,18 +73,14 @@ SHAPES: Mapping[str, Shape] = {
     "10b545ea-725c-446d-9b95-8aeb444eddf3": Shape(
         "GetAll", ("$patientId", "$XDSDocumentEntryStatus", "$XDSSubmissionSetStatus", "$XDSFolderStatus")
     ),
-    "5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4": Shape(
-        "GetDocuments", one_of=(*_OF_DOCUMENT, "$XDSDocumentEntryLogicalID")
-    ),
+    "5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4": Shape("GetDocuments", one_of=(*_OF_DOCUMENT, "$XDSDocumentEntryLogicalID")),
     "a7ae438b-4bc2-4642-93e9-be891f7bb155": Shape("GetAssociations", ("$uuid",)),
     "bab9529a-4a10-40b3-a01f-f68a615d247a": Shape("GetDocumentsAndAssociations", one_of=_OF_DOCUMENT),
     "51224314-5390-4169-9b91-b1980040715a": Shape("GetSubmissionSets", ("$uuid",)),
     "e8e3cb2c-e39c-46b9-99e4-c12f57260b83": Shape(
         "GetSubmissionSetAndContents", one_of=("$XDSSubmissionSetEntryUUID", "$XDSSubmissionSetUniqueId")
     ),
-    "d90e5407-b356-4d91-a89f-873917b4b0e6": Shape(
-        "GetRelatedDocuments", ("$AssociationTypes",), one_of=_OF_DOCUMENT
-    ),
+    "d90e5407-b356-4d91-a89f-873917b4b0e6": Shape("GetRelatedDocuments", ("$AssociationTypes",), one_of=_OF_DOCUMENT),
     # Folders are not kept here: these four are known, and find nothing.
     "958f3006-baad-4929-a4de-ff1114824431": Shape("FindFolders", ("$XDSFolderPatientId", "$XDSFolderStatus")),
     "5737b14c-8a1a-4539-b659-e03a34a5e1e4": Shape("GetFolders"),

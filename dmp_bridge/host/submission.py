@@ -129,9 +129,7 @@ def _unique_ids(lot: etree._Element, entries: list[etree._Element]) -> Iterator[
         yield Problem(Code.DUPLICATE_IN_MESSAGE, "a uniqueId occurs twice")
 
 
-def _members(
-    lot: etree._Element, entries: list[etree._Element], links: list[etree._Element]
-) -> Iterator[Problem]:
+def _members(lot: etree._Element, entries: list[etree._Element], links: list[etree._Element]) -> Iterator[Problem]:
     """Each entry is a member of the SubmissionSet, by one HasMember."""
     members = Counter(
         each.get("targetObject")

@@ -1,0 +1,198 @@
+"""What was sent to a dossier host, how it ended, and what waits for a person.
+
+Promises: an attempt is on the disk before the host is asked, so that "already there" can be told from
+somebody else's document; every write is idempotent; no row names a patient. Does not: ask a host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+
+from dmp_bridge.model import Filing, FilingState
+from dmp_bridge.tables import filings, worklist
+
+_HELD = (FilingState.BEGUN.value, FilingState.FILED.value)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One document about to be sent. `sha1` and `size` are those of its exact bytes."""
+
+    letter_id: str
+    document_id: str
+    submission_id: str
+    set_id: str
+    version: int
+    sha1: str
+    size: int
+    host: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A row of the work list. Evidence: names of traits, never values."""
+
+    id: str
+    letter_id: str
+    document_id: str
+    host: str
+    reason: str
+    evidence: tuple[tuple[str, str], ...]
+    candidates: tuple[str, ...]
+    added_at: datetime
+
+
+def attempt_id(tenant: str, attempt: Attempt) -> str:
+    return _digest(tenant, attempt.letter_id, attempt.document_id, attempt.sha1, attempt.host)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+# --- writing, in the spooler ---------------------------------------------------------------------------
+
+
+def begin_params(attempts: Sequence[Attempt]) -> dict[str, Any]:
+    return {"attempts": [asdict(each) for each in attempts]}
+
+
+def _begin(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> list[bool]:
+    """For each attempt, in order: whether an earlier one may have stored these bytes at this host."""
+    return [_begin_one(conn, tenant, Attempt(**each), now) for each in params["attempts"]]
+
+
+def _begin_one(conn: Connection, tenant: str, attempt: Attempt, now: datetime) -> bool:
+    held = filings.c
+    earlier = conn.scalar(
+        select(func.count()).where(
+            held.tenant == tenant,
+            held.host == attempt.host,
+            held.document_id == attempt.document_id,
+            held.sha1 == attempt.sha1,
+            held.state.in_(_HELD),
+        )
+    )
+    row_id = attempt_id(tenant, attempt)
+    own = update(filings).where(held.tenant == tenant, held.id == row_id)
+    again = own.values(
+        attempts=held.attempts + 1, state=FilingState.BEGUN.value, submission_id=attempt.submission_id
+    )
+    if conn.execute(again).rowcount == 0:
+        fresh = {
+            "state": FilingState.BEGUN.value,
+            "entry_id": "",
+            "reason": "",
+            "attempts": 1,
+            "begun_at": now,
+        }
+        conn.execute(insert(filings).values(tenant=tenant, id=row_id, **asdict(attempt), **fresh))
+    return bool(earlier)
+
+
+def _end(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> int:
+    """`id`, `state`, `entry_id`, `reason`: how an attempt ended. Answers the number of rows."""
+    held = filings.c
+    ended = update(filings).where(held.tenant == tenant, held.id == params["id"])
+    values = {name: params.get(name, "") for name in ("entry_id", "reason")}
+    state = FilingState(params["state"]).value
+    return conn.execute(ended.values(state=state, ended_at=now, **values)).rowcount
+
+
+def _add(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> str:
+    """Puts one document before a person; the same one for the same reason stands there once."""
+    key = [str(params[name]) for name in ("letter_id", "document_id", "host", "reason")]
+    row_id = _digest(tenant, *key)
+    held = worklist.c
+    if conn.scalar(select(held.id).where(held.tenant == tenant, held.id == row_id)) is None:
+        told = {name: json.dumps(params.get(name, [])) for name in ("evidence", "candidates")}
+        named = dict(zip(("letter_id", "document_id", "host", "reason"), key, strict=True))
+        row = {"tenant": tenant, "id": row_id, "open": True, "added_at": now, **named, **told}
+        conn.execute(insert(worklist).values(**row))
+    return row_id
+
+
+WRITES: dict[str, Callable[[Connection, str, Mapping[str, Any], datetime], Any]] = {
+    "filing.begin": _begin,
+    "filing.end": _end,
+    "worklist.add": _add,
+}
+
+
+# --- reading -------------------------------------------------------------------------------------------
+
+
+def of_letter(engine: Engine, tenant: str, letter_id: str) -> tuple[Filing, ...]:
+    return tuple(_filings(engine, tenant, filings.c.letter_id == letter_id))
+
+
+def of_document(engine: Engine, tenant: str, host: str, document_id: str) -> tuple[Filing, ...]:
+    return tuple(_filings(engine, tenant, filings.c.host == host, filings.c.document_id == document_id))
+
+
+def filed(engine: Engine, tenant: str, host: str, document_id: str, sha1: str) -> Filing | None:
+    """The filing by which exactly these bytes came into the dossier, where there is one."""
+    found = of_document(engine, tenant, host, document_id)
+    return next((each for each in found if each.state is FilingState.FILED and each.sha1 == sha1), None)
+
+
+def held_version(engine: Engine, tenant: str, host: str, set_id: str) -> int | None:
+    """The highest version of a document that we filed; None where we filed none."""
+    held = filings.c
+    chosen = select(func.max(held.version)).where(
+        held.tenant == tenant,
+        held.host == host,
+        held.set_id == set_id,
+        held.state == FilingState.FILED.value,
+    )
+    with engine.connect() as conn:
+        highest: int | None = conn.scalar(chosen)
+    return highest
+
+
+def waiting(engine: Engine, tenant: str, limit: int = 200) -> tuple[Waiting, ...]:
+    """The open work list, oldest first."""
+    held = worklist.c
+    chosen = select(worklist).where(held.tenant == tenant, held.open.is_(True))
+    with engine.connect() as conn:
+        rows = conn.execute(chosen.order_by(held.added_at, held.id).limit(limit)).all()
+    return tuple(_waiting(row) for row in rows)
+
+
+def _filings(engine: Engine, tenant: str, *where: Any) -> Iterator[Filing]:
+    chosen = select(filings).where(filings.c.tenant == tenant, *where)
+    with engine.connect() as conn:
+        rows = conn.execute(chosen.order_by(filings.c.begun_at, filings.c.id)).all()
+    for row in rows:
+        yield Filing(
+            id=row.id,
+            tenant=row.tenant,
+            letter_id=row.letter_id,
+            document_id=row.document_id,
+            submission_id=row.submission_id,
+            sha1=row.sha1,
+            size=row.size,
+            host=row.host,
+            state=FilingState(row.state),
+            entry_id=row.entry_id,
+        )
+
+
+def _waiting(row: Row[Any]) -> Waiting:
+    return Waiting(
+        id=row.id,
+        letter_id=row.letter_id,
+        document_id=row.document_id,
+        host=row.host,
+        reason=row.reason,
+        evidence=tuple((name, answer) for name, answer in json.loads(row.evidence)),
+        candidates=tuple(json.loads(row.candidates)),
+        added_at=row.added_at,
+    )

@@ -1,0 +1,424 @@
+"""The dossier host: what it takes, refuses, stores and finds."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from certs.xml import parse
+from dmp_bridge import soap
+from dmp_bridge.host import names, services
+from dmp_bridge.host.contents import Contents
+from dmp_bridge.host.registry import Registry
+from dmp_bridge.host.tables import open_store
+
+REPOSITORY_ID = "2.25.7"
+RIM, XDSB = f"{{{names.RIM}}}", f"{{{names.XDSB}}}"
+APPROVED, DEPRECATED = names.APPROVED, names.DEPRECATED
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """A host's registry and repository, without its door."""
+    engine = open_store(tmp_path / "dossiers.db")
+    return Registry(engine, Contents(tmp_path / "documents"), REPOSITORY_ID, lambda: datetime.now(UTC))
+
+
+def ask(registry: Registry, service: str, action: str, body: etree._Element, *documents: bytes) -> soap.Soap:
+    attachments = [soap.Attachment(f"d{n}@test", "text/xml", data) for n, data in enumerate(documents, 1)]
+    kind, data = soap.encode(action, body, attachments, mtom=service == "repository")
+    return answer(registry, service, kind, data)
+
+
+def answer(registry: Registry, service: str, kind: str, data: bytes) -> soap.Soap:
+    reply = services.answer(registry, service, kind, data, "c" * 64)
+    return soap.decode(reply.content_type, reply.data)
+
+
+def outcome(reply: soap.Soap) -> str:
+    """'Success', the error codes, or 'fault CODE'."""
+    if reply.fault is not None:
+        return f"fault {reply.fault.code}"
+    assert reply.body is not None
+    codes = [str(each.get("errorCode")) for each in reply.body.iter(f"{{{names.RS}}}RegistryError")]
+    found = next(iter(reply.body.iter(f"{{{names.RS}}}RegistryResponse")), reply.body)
+    return ",".join(sorted(set(codes))) or str(found.get("status")).rpartition(":")[2]
+
+
+def submission(corpus: Path, name: str = "pnr.xml") -> etree._Element:
+    """A submission of the corpus, with an xop:Include for each of its entries."""
+    root = parse((corpus / "xds/messages" / name).read_bytes())
+    for number, entry in enumerate(root.iter(f"{RIM}ExtrinsicObject"), 1):
+        held = etree.SubElement(root, f"{XDSB}Document", id=str(entry.get("id")))
+        held.append(soap.include(f"d{number}@test"))
+    return root
+
+
+def renamed(root: etree._Element, **changes: str) -> etree._Element:
+    """The same submission with other texts: by plain replacement in its XML."""
+    text = etree.tostring(root).decode()
+    for old, new in changes.items():
+        text = text.replace(old.replace("_", "."), new)
+    return etree.fromstring(text.encode())
+
+
+# --- the corpus ----------------------------------------------------------------------------------------
+
+PROVIDED = {
+    "pnr.xml": "Success",
+    "pnr-bad-uplink.xml": "XDSRegistryMetadataError",
+    "pnr-element-order.xml": "XDSRegistryMetadataError",
+    "pnr-limited.xml": "XDSRegistryMetadataError",
+    "pnr-assoc-to-self.xml": "UnresolvedReferenceException,XDSRegistryMetadataError",
+}
+ENVELOPES = {
+    # No document comes with these: their metadata is good, or its order is not.
+    "soap-pnr.xml": "XDSMissingDocument",
+    "soap-pnr-element-order.xml": "XDSMissingDocument,XDSRegistryMetadataError",
+    "soap-pnr-soap-order.xml": "fault Sender",
+    "soap-noaction-pnr.xml": "fault Sender",
+    "soap-ret-req.xml": "XDSUnknownRepositoryId",
+    "soap-ret-req-order.xml": "XDSRepositoryError",
+    "soap-sq-req.xml": "Success",
+    "soap-xcq-req.xml": "fault Sender",
+    "soap-xcr-req.xml": "fault Sender",
+    "empty-soap-wrapper.xml": "fault Sender",
+    "xml-parse-error.xml": "fault Sender",
+    "soap-pnr-resp.xml": "fault Sender",
+    "soap-ret-resp.xml": "fault Sender",
+    "soap-r-resp.xml": "fault Sender",
+    "soap-xret-resp.xml": "fault Sender",
+    "soap-xcq-resp.xml": "fault Sender",
+    "pnr-log.xml": "fault Sender",
+    "sq-log.xml": "fault Sender",
+}
+QUERIES = {
+    "sq-req.xml": "Success",
+    "sq-req-bad-code.xml": "XDSRegistryError",
+    "sq-req-bad-pid-format.xml": "XDSRegistryError",
+    "sq-req-bad-stat-format1.xml": "XDSRegistryError",
+    "sq-req-bad-stat-format2.xml": "XDSRegistryError",
+    "sq-req-missing-stat.xml": "XDSStoredQueryMissingParam",
+}
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("name", PROVIDED)
+def test_submissions_of_the_corpus(registry: Registry, corpus: Path, name: str) -> None:
+    """Each submission of the corpus, its documents beside it, is taken or refused as it should be."""
+    reply = ask(registry, "repository", names.PROVIDE, submission(corpus, name), b"one", b"two")
+    assert outcome(reply) == PROVIDED[name]
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("name", ENVELOPES)
+def test_envelopes_of_the_corpus(registry: Registry, corpus: Path, name: str) -> None:
+    """Each envelope of the corpus, sent as it is, has the answer or the fault that it should have."""
+    data = (corpus / "xds/messages" / name).read_bytes()
+    service = "registry" if "sq" in name or "xcq" in name else "repository"
+    assert outcome(answer(registry, service, "application/soap+xml", data)) == ENVELOPES[name]
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("name", QUERIES)
+def test_queries_of_the_corpus(registry: Registry, corpus: Path, name: str) -> None:
+    """Each stored query of the corpus is answered or refused by the error code that names its fault."""
+    query = parse((corpus / "xds/messages" / name).read_bytes())
+    assert outcome(ask(registry, "registry", names.STORED_QUERY, query)) == QUERIES[name]
+
+
+def http_sample(corpus: Path, name: str) -> tuple[str, bytes]:
+    head, _, body = (corpus / "xds/messages" / name).read_bytes().partition(b"\n\n")
+    if not body:
+        head, _, body = (corpus / "xds/messages" / name).read_bytes().partition(b"\n \n")
+    kind = next(line for line in head.decode().splitlines() if line.startswith("Content-Type"))
+    return kind.partition(":")[2].strip(), body
+
+
+@pytest.mark.corpus
+def test_the_mtom_message_of_the_corpus_is_stored_byte_by_byte(registry: Registry, corpus: Path) -> None:
+    """A foreign MTOM message, with LF line ends and trailing blanks, is stored, its document unchanged."""
+    kind, data = http_sample(corpus, "http-mtom-pnr.txt")
+    assert outcome(answer(registry, "repository", kind, data)) == "Success"
+    document = data.split(b"org> \n\n")[-1].partition(b"\n--MIMEBoundary")[0]
+    with sqlite3.connect(registry.engine.url.database or "") as held:
+        row = held.execute("SELECT file, sha1, size FROM entries").fetchone()
+    assert registry.contents.read(row[0]) == document
+    assert row[1:] == (hashlib.sha1(document, usedforsecurity=False).hexdigest(), len(document))
+
+
+@pytest.mark.corpus
+def test_xml_that_is_not_soap_is_refused(registry: Registry, corpus: Path) -> None:
+    """The same message as plain application/xml, naming a part that it does not carry, is a fault."""
+    kind, data = http_sample(corpus, "http-simple.txt")
+    assert outcome(answer(registry, "repository", kind, data)) == "fault Sender"
+    assert outcome(answer(registry, "repository", "application/soap+xml", data)) == "fault Sender"
+
+
+# --- rules against the store ---------------------------------------------------------------------------
+
+
+@pytest.mark.corpus
+def test_nothing_of_a_refused_lot_is_kept(registry: Registry, corpus: Path) -> None:
+    """All or nothing: where one document of two is known already, neither row nor file of the other stays."""
+    first = submission(corpus)
+    assert outcome(ask(registry, "repository", names.PROVIDE, first, b"one", b"two")) == "Success"
+    files = registry.contents.names()
+    second = renamed(first, **{"20100312105241_4": "20100312105241.5", "20100312105241_3": "20100312105241.6"})
+    reply = ask(registry, "repository", names.PROVIDE, second, b"one", b"other")
+    assert outcome(reply) == "XDSDuplicateUniqueIdInRegistry"
+    assert registry.contents.names() == files
+    with registry.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM entries").scalar() == 2
+
+
+@pytest.mark.corpus
+def test_other_bytes_under_a_known_id_are_refused_by_their_own_code(registry: Registry, corpus: Path) -> None:
+    """A uniqueId that is known with other bytes is XDSNonIdenticalHash, not a plain duplicate."""
+    root = submission(corpus)
+    ask(registry, "repository", names.PROVIDE, root, b"one", b"two")
+    again = ask(registry, "repository", names.PROVIDE, submission(corpus), b"uno", b"two")
+    assert outcome(again) == "XDSNonIdenticalHash"
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize(
+    ("slot", "value", "expected"),
+    [
+        ("hash", hashlib.sha1(b"one", usedforsecurity=False).hexdigest(), "Success"),
+        ("hash", "0" * 40, "XDSRepositoryMetadataError"),
+        ("size", "3", "Success"),
+        ("size", "4", "XDSRepositoryMetadataError"),
+    ],
+)
+def test_hash_and_size_are_those_of_the_bytes(
+    registry: Registry, corpus: Path, slot: str, value: str, expected: str
+) -> None:
+    """A hash or size in the metadata that is not that of the document is refused."""
+    root = submission(corpus)
+    entry = next(root.iter(f"{RIM}ExtrinsicObject"))
+    held = etree.Element(f"{RIM}Slot", name=slot)
+    etree.SubElement(etree.SubElement(held, f"{RIM}ValueList"), f"{RIM}Value").text = value
+    entry.insert(0, held)
+    assert outcome(ask(registry, "repository", names.PROVIDE, root, b"one", b"two")) == expected
+
+
+@pytest.mark.corpus
+def test_documents_and_entries_are_one_to_one(registry: Registry, corpus: Path) -> None:
+    """A document without an entry is refused, as is an entry without a document."""
+    extra = submission(corpus)
+    etree.SubElement(extra, f"{XDSB}Document", id="nobody").append(soap.include("d1@test"))
+    reply = ask(registry, "repository", names.PROVIDE, extra, b"one", b"two")
+    assert outcome(reply) == "XDSMissingDocumentMetadata"
+    lacking = submission(corpus)
+    lacking.remove(lacking.findall(f"{XDSB}Document")[0])
+    reply = ask(registry, "repository", names.PROVIDE, lacking, b"one", b"two")
+    assert outcome(reply) == "XDSMissingDocument"
+
+
+@pytest.mark.corpus
+def test_one_patient_per_submission(registry: Registry, corpus: Path) -> None:
+    """Where an entry names another patient than its SubmissionSet, the lot is refused."""
+    root = submission(corpus)
+    found = next(root.iter(f"{RIM}ExternalIdentifier"))
+    found.set("value", "another^^^&1.3.6.1.4.1.21367.2005.3.7&ISO")
+    reply = ask(registry, "repository", names.PROVIDE, root, b"one", b"two")
+    assert outcome(reply) == "XDSPatientIdDoesNotMatch"
+
+
+@pytest.mark.corpus
+def test_a_patient_list_decides_who_has_a_dossier(registry: Registry, corpus: Path) -> None:
+    """With a list of patients, one who is not on it is unknown; one who is on it is served."""
+    registry.admit(["somebody^^^&1.2.3&ISO"])
+    reply = ask(registry, "repository", names.PROVIDE, submission(corpus), b"one", b"two")
+    assert outcome(reply) == "XDSUnknownPatientId"
+    registry.admit(["53ff11cb404344e^^^&1.3.6.1.4.1.21367.2005.3.7&ISO"])
+    reply = ask(registry, "repository", names.PROVIDE, submission(corpus), b"one", b"two")
+    assert outcome(reply) == "Success"
+
+
+def find(registry: Registry, query_id: str, leaf: bool = True, **slots: str) -> list[etree._Element]:
+    root = etree.Element(f"{{{names.QUERY}}}AdhocQueryRequest")
+    option = etree.SubElement(root, f"{{{names.QUERY}}}ResponseOption", returnComposedObjects="true")
+    option.set("returnType", "LeafClass" if leaf else "ObjectRef")
+    query = etree.SubElement(root, f"{RIM}AdhocQuery", id=f"urn:uuid:{query_id}")
+    for name, value in slots.items():
+        slot = etree.SubElement(query, f"{RIM}Slot", name=f"${name}")
+        etree.SubElement(etree.SubElement(slot, f"{RIM}ValueList"), f"{RIM}Value").text = value
+    reply = ask(registry, "registry", names.STORED_QUERY, root)
+    assert outcome(reply) == "Success"
+    assert reply.body is not None
+    return reply.body.findall(f"{RIM}RegistryObjectList/*")
+
+
+GET_DOCUMENTS = "5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4"
+FIND_DOCUMENTS = "14d4debf-8f97-4251-9a74-a90016b0af0d"
+WHOSE = "'53ff11cb404344e^^^&1.3.6.1.4.1.21367.2005.3.7&ISO'"
+
+
+def replacing(corpus: Path, target: str) -> etree._Element:
+    """A submission with new ids whose first entry replaces `target`."""
+    root = renamed(submission(corpus), **{"20100312105241": "20100312105242"})
+    held = root.find(f"{{{names.LCM}}}SubmitObjectsRequest/{RIM}RegistryObjectList")
+    assert held is not None
+    link = etree.SubElement(held, f"{RIM}Association", id="Replacement01", associationType=names.RPLC)
+    link.set("sourceObject", "Document01")
+    link.set("targetObject", target)
+    return root
+
+
+@pytest.mark.corpus
+def test_a_replaced_document_is_deprecated_once(registry: Registry, corpus: Path) -> None:
+    """RPLC makes the old entry Deprecated; a second RPLC of it is refused."""
+    ask(registry, "repository", names.PROVIDE, submission(corpus), b"one", b"two")
+    unique = "('1.42.20100312105241.2')"
+    old = find(registry, GET_DOCUMENTS, XDSDocumentEntryUniqueId=unique)[0]
+    assert old.get("status") == APPROVED
+    reply = ask(registry, "repository", names.PROVIDE, replacing(corpus, str(old.get("id"))), b"1", b"2")
+    assert outcome(reply) == "Success"
+    assert find(registry, GET_DOCUMENTS, XDSDocumentEntryUniqueId=unique)[0].get("status") == DEPRECATED
+    third = renamed(replacing(corpus, str(old.get("id"))), **{"20100312105242": "20100312105243"})
+    reply = ask(registry, "repository", names.PROVIDE, third, b"1", b"2")
+    assert outcome(reply) == "XDSRegistryDeprecatedDocumentError"
+
+
+@pytest.mark.corpus
+def test_what_is_replaced_must_be_here(registry: Registry, corpus: Path) -> None:
+    """An association to an entry that the registry does not know is refused."""
+    nowhere = "urn:uuid:00000000-0000-4000-8000-000000000000"
+    reply = ask(registry, "repository", names.PROVIDE, replacing(corpus, nowhere), b"1", b"2")
+    assert outcome(reply) == "UnresolvedReferenceException"
+
+
+@pytest.mark.corpus
+def test_find_documents_by_status_and_code(registry: Registry, corpus: Path) -> None:
+    """FindDocuments answers by patient, status and code; another code or status finds nothing."""
+    ask(registry, "repository", names.PROVIDE, submission(corpus), b"one", b"two")
+    base = {"XDSDocumentEntryPatientId": WHOSE, "XDSDocumentEntryStatus": f"('{APPROVED}')"}
+    assert len(find(registry, FIND_DOCUMENTS, **base)) == 2
+    code = "('Communication^^Connect-a-thon classCodes','x^^y')"
+    assert len(find(registry, FIND_DOCUMENTS, XDSDocumentEntryClassCode=code, **base)) == 1
+    assert find(registry, FIND_DOCUMENTS, XDSDocumentEntryClassCode="('x^^y')", **base) == []
+    assert find(registry, FIND_DOCUMENTS, **{**base, "XDSDocumentEntryStatus": f"('{DEPRECATED}')"}) == []
+    assert [each.tag for each in find(registry, FIND_DOCUMENTS, leaf=False, **base)] == [f"{RIM}ObjectRef"] * 2
+
+
+@pytest.mark.corpus
+def test_find_documents_by_time(registry: Registry, corpus: Path) -> None:
+    """A time range takes its beginning in and leaves its end out."""
+    ask(registry, "repository", names.PROVIDE, submission(corpus), b"one", b"two")
+    base = {"XDSDocumentEntryPatientId": WHOSE, "XDSDocumentEntryStatus": f"('{APPROVED}')"}
+    inside = {"XDSDocumentEntryServiceStartTimeFrom": "'200512240800'"}
+    outside = {"XDSDocumentEntryServiceStartTimeTo": "'200512240800'"}
+    assert len(find(registry, FIND_DOCUMENTS, **base, **inside)) == 2
+    assert find(registry, FIND_DOCUMENTS, **base, **outside) == []
+
+
+@pytest.mark.corpus
+def test_the_other_queries(registry: Registry, corpus: Path) -> None:
+    """Submission sets, associations and whole dossiers are found; folders never are."""
+    ask(registry, "repository", names.PROVIDE, submission(corpus), b"one", b"two")
+    entry = str(find(registry, GET_DOCUMENTS, XDSDocumentEntryUniqueId="('1.42.20100312105241.2')")[0].get("id"))
+    tags = lambda found: sorted(etree.QName(each).localname for each in found)  # noqa: E731
+    approved = f"('{APPROVED}')"
+    lots = find(
+        registry,
+        "f26abbcb-ac74-4422-8a30-edb644bbc1a9",
+        XDSSubmissionSetPatientId=WHOSE,
+        XDSSubmissionSetStatus=approved,
+    )
+    assert tags(lots) == ["RegistryPackage"]
+    assert tags(find(registry, "a7ae438b-4bc2-4642-93e9-be891f7bb155", uuid=f"('{entry}')")) == ["Association"]
+    owners = find(registry, "51224314-5390-4169-9b91-b1980040715a", uuid=f"('{entry}')")
+    assert tags(owners) == ["Association", "RegistryPackage"]
+    whole = find(
+        registry,
+        "10b545ea-725c-446d-9b95-8aeb444eddf3",
+        patientId=WHOSE,
+        XDSDocumentEntryStatus=approved,
+        XDSSubmissionSetStatus=approved,
+        XDSFolderStatus=approved,
+    )
+    assert tags(whole) == ["Association"] * 2 + ["ExtrinsicObject"] * 2 + ["RegistryPackage"]
+    contents = find(
+        registry,
+        "e8e3cb2c-e39c-46b9-99e4-c12f57260b83",
+        XDSSubmissionSetUniqueId="'1.42.20100312105241.4'",
+    )
+    assert tags(contents) == tags(whole)
+    folders = {"XDSFolderPatientId": WHOSE, "XDSFolderStatus": approved}
+    assert find(registry, "958f3006-baad-4929-a4de-ff1114824431", **folders) == []
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("schema", ["query.xsd"])
+def test_answers_are_valid_by_the_schema(registry: Registry, corpus: Path, schema: str) -> None:
+    """What the registry gives back is valid by the ebXML schema: element order, ids, required attributes."""
+    ask(registry, "repository", names.PROVIDE, submission(corpus), b"one", b"two")
+    root = etree.Element(f"{{{names.QUERY}}}AdhocQueryResponse", status=names.SUCCESS)
+    held = etree.SubElement(root, f"{RIM}RegistryObjectList")
+    approved = f"('{APPROVED}')"
+    for each in find(
+        registry,
+        "10b545ea-725c-446d-9b95-8aeb444eddf3",
+        patientId=WHOSE,
+        XDSDocumentEntryStatus=approved,
+        XDSSubmissionSetStatus=approved,
+        XDSFolderStatus=approved,
+    ):
+        held.append(each)
+    rules = etree.XMLSchema(etree.parse(corpus / "xds/schema" / schema))
+    rules.assertValid(etree.fromstring(etree.tostring(root)))
+
+
+@pytest.mark.corpus
+def test_some_found_and_some_not_is_a_partial_success(registry: Registry, corpus: Path) -> None:
+    """ITI-43 for one known and one unknown document answers the first and an error for the second."""
+    ask(registry, "repository", names.PROVIDE, submission(corpus), b"one", b"two")
+    root = etree.Element(f"{XDSB}RetrieveDocumentSetRequest")
+    for unique in ("1.42.20100312105241.2", "1.2.3"):
+        wanted = etree.SubElement(root, f"{XDSB}DocumentRequest")
+        etree.SubElement(wanted, f"{XDSB}RepositoryUniqueId").text = REPOSITORY_ID
+        etree.SubElement(wanted, f"{XDSB}DocumentUniqueId").text = unique
+    reply = ask(registry, "repository", names.RETRIEVE, root)
+    assert reply.body is not None
+    response = reply.body.find(f"{{{names.RS}}}RegistryResponse")
+    assert response is not None
+    assert response.get("status") == names.PARTIAL
+    assert outcome(reply) == "XDSDocumentUniqueIdError"
+    documents = reply.body.findall(f"{XDSB}DocumentResponse/{XDSB}Document")
+    assert [soap.content(each, reply.attachments) for each in documents] == [b"one"]
+
+
+# --- privacy -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.corpus
+def test_accesses_are_journalled_without_identity(registry: Registry, corpus: Path) -> None:
+    """Every access leaves a row with who asked and how it went; no row and no file name says about whom."""
+    ask(registry, "repository", names.PROVIDE, submission(corpus), b"one", b"two")
+    find(registry, GET_DOCUMENTS, XDSDocumentEntryUniqueId="('1.42.20100312105241.2')")
+    answer(registry, "registry", "text/plain", b"nonsense")
+    with registry.engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT action, certificate, outcome, objects FROM accesses").all()
+    assert [(row[0].rpartition(":")[2], row[2], row[3]) for row in rows] == [
+        ("ProvideAndRegisterDocumentSet-b", "Success", 2),
+        ("RegistryStoredQuery", "Success", 1),
+        ("registry", "fault Sender", 0),
+    ]
+    written = repr(rows) + repr(registry.contents.names())
+    assert "53ff11cb404344e" not in written
+    assert "1.42.2010" not in written
+
+
+def test_a_crash_between_files_and_rows_leaves_no_file(tmp_path: Path) -> None:
+    """A file that no row tells of is removed when the host starts again."""
+    contents = Contents(tmp_path / "documents")
+    contents.keep(b"orphan")
+    Registry(open_store(tmp_path / "d.db"), contents, REPOSITORY_ID, lambda: datetime.now(UTC))
+    assert list((tmp_path / "documents").iterdir()) == []

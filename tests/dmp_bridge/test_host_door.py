@@ -1,0 +1,84 @@
+"""The dossier host's door: who is let in, over real TLS; and that the host imports nothing of the client's."""
+
+from __future__ import annotations
+
+import ast
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from certs.chain import TrustStore
+from certs.tls import client_side
+from certs.xml import parse
+from dmp_bridge import soap
+from dmp_bridge.host import names, services
+from dmp_bridge.host.registry import Wrong
+
+
+def test_the_host_shares_only_soap_with_the_client() -> None:
+    """Of the bridge, the host imports its own modules and soap.py; of the other floors, certs alone."""
+    folder = Path(services.__file__).parent
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            for module in modules:
+                package = module.partition(".")[0]
+                assert package not in {"relay", "directory", "gateway"}, path.name
+                if package == "dmp_bridge":
+                    assert module == "dmp_bridge.soap" or module.startswith("dmp_bridge.host"), path.name
+
+
+def client(trust: TrustStore, credentials: tuple[Path, Path]) -> httpx.Client:
+    return httpx.Client(verify=client_side(*credentials, trust, check_hostname=True), trust_env=False)
+
+
+@pytest.mark.corpus
+def test_a_listed_client_is_served_over_tls(dossier_host: Callable[..., str], site: Any, corpus: Path) -> None:
+    """With a client certificate of ours the host answers a stored query."""
+    query = parse((corpus / "xds/messages/sq-req.xml").read_bytes())
+    kind, data = soap.encode(names.STORED_QUERY, query)
+    with client(site.trust(), site.client) as http:
+        reply = http.post(f"{dossier_host()}/registry", content=data, headers={"Content-Type": kind})
+    assert reply.status_code == 200
+    body = soap.decode(reply.headers["content-type"], reply.content).body
+    assert body is not None
+    assert body.get("status") == names.SUCCESS
+
+
+def test_a_client_of_another_authority_is_not_let_in(dossier_host: Callable[..., str], site: Any) -> None:
+    """A certificate of an authority that the host does not know ends the session."""
+    with client(site.trust(), site.stranger) as http, pytest.raises((httpx.HTTPError, ssl.SSLError)):
+        http.post(f"{dossier_host()}/registry", content=b"")
+
+
+def test_a_client_without_certificate_is_not_let_in(dossier_host: Callable[..., str], site: Any) -> None:
+    """Without a certificate there is no session."""
+    context = ssl.create_default_context(cadata=site.trust().anchors_pem())
+    refused = pytest.raises((httpx.HTTPError, ssl.SSLError))
+    with httpx.Client(verify=context, trust_env=False) as http, refused:
+        http.post(f"{dossier_host()}/registry", content=b"")
+
+
+def test_a_revoked_client_is_refused_in_words(dossier_host: Callable[..., str], site: Any) -> None:
+    """A revoked certificate gets 403 and a fault, nothing else."""
+    with client(site.trust(), site.revoked) as http:
+        reply = http.post(f"{dossier_host()}/registry", content=b"<x/>")
+    assert reply.status_code == 403
+    assert soap.decode(reply.headers["content-type"], reply.content).fault is not None
+
+
+def test_a_server_certificate_may_not_act_as_a_client(dossier_host: Callable[..., str], site: Any) -> None:
+    """A certificate that is not for TLS clients is refused, although its chain is good."""
+    with client(site.trust(), site.mailbox) as http, pytest.raises((httpx.HTTPError, ssl.SSLError)):
+        http.post(f"{dossier_host()}/registry", content=b"")
+
+
+@pytest.mark.parametrize("wrong", list(Wrong))
+def test_each_way_to_lie_can_be_told(dossier_host: Callable[..., str], wrong: Wrong) -> None:
+    """The host starts with each of its lies."""
+    assert dossier_host(wrong=wrong.value).startswith("https://127.0.0.1:")
