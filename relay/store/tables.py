@@ -96,10 +96,8 @@ recipients = Table(
     Column("orcpt", String(600), nullable=False),
     # '' (none to send), 'due' or 'sent'.
     Column("notice", String(8), nullable=False, server_default=""),
-    ForeignKeyConstraint(
-        ["tenant", "letter_id"], ["letters.tenant", "letters.id"], name="recipients_of_letter"
-    ),
-    Index("recipients_by_letter", "tenant", "letter_id"),
+    ForeignKeyConstraint(["tenant", "letter_id"], ["letters.tenant", "letters.id"], name="recipients_of_letter"),
+    Index("recipients_by_letter", "tenant", "letter_id", "lane"),
     Index("recipients_by_address", "tenant", "address"),
     Index("recipients_by_lane", "state", "lane", "due_at"),
     Index("recipients_by_lease", "state", "lease_until"),

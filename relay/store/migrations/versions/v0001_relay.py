@@ -54,7 +54,7 @@ def _letters() -> None:
 
 def _recipients() -> None:
     op.create_table("recipients", *_recipient_columns(), *_recipient_constraints())
-    op.create_index("recipients_by_letter", "recipients", ["tenant", "letter_id"])
+    op.create_index("recipients_by_letter", "recipients", ["tenant", "letter_id", "lane"])
     op.create_index("recipients_by_address", "recipients", ["tenant", "address"])
     op.create_index("recipients_by_lane", "recipients", ["state", "lane", "due_at"])
     op.create_index("recipients_by_lease", "recipients", ["state", "lease_until"])

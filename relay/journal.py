@@ -1,0 +1,140 @@
+"""The journal: what happened to every letter, in an append-only chain of hashes.
+
+Promises: a row names the hash of the row before it, so that one that was changed, taken out or put in is
+found by verify(); a cut tail is found by who kept a head. Rows hold names, numbers, pseudonyms and hashes.
+Does not: change or delete a row, know what an event means, or scrub what it is given (who makes it does).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, func, insert, select
+
+from relay.model import Event
+from relay.spooler import SpoolClient
+from relay.store.tables import journal
+
+CHAIN = "spool"
+"""The chain of the one writer; with several writers each has its own."""
+_START = "0" * 64
+
+
+@dataclass(frozen=True)
+class Head:
+    """The end of a chain at some moment: kept elsewhere, it shows a tail that was cut later."""
+
+    number: int
+    hash: str
+
+
+def pack(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """JSON-able, for a write's parameters; `unpack` undoes it."""
+    return [
+        {"name": e.name, "letter": e.letter_id, "recipient": e.recipient_id, "facts": dict(e.facts)} for e in events
+    ]
+
+
+def unpack(packed: Sequence[Mapping[str, Any]]) -> list[Event]:
+    return [Event(each["name"], each["letter"], each["recipient"], tuple(each["facts"].items())) for each in packed]
+
+
+def append(conn: Connection, tenant: str, events: Sequence[Event], now: datetime, chain: str = CHAIN) -> None:
+    """Adds the events at the end of the chain. Only the chain's writer calls it, inside its transaction."""
+    head = _head(conn, chain)
+    rows = []
+    for event in events:
+        row = _row(head, chain, tenant, event, now)
+        head = Head(row["number"], row["hash"])
+        rows.append(row)
+    if rows:
+        conn.execute(insert(journal), rows)
+
+
+def heads(engine: Engine) -> dict[str, Head]:
+    """The head of every chain."""
+    with engine.connect() as conn:
+        names = conn.scalars(select(journal.c.chain).distinct()).all()
+        return {name: _head(conn, name) for name in names}
+
+
+def verify(engine: Engine, known: Mapping[str, Head] | None = None) -> tuple[str, ...]:
+    """What is wrong, one sentence per fault; empty if the chains hold. `known`: heads kept from earlier."""
+    wanted = dict(known or {})
+    faults: list[str] = []
+    with engine.connect() as conn:
+        rows = conn.execute(
+            select(journal).order_by(journal.c.chain, journal.c.number).execution_options(yield_per=1000)
+        )
+        faults.extend(_faults(rows, wanted))
+    missing = (f"journal {chain}: the end is missing from row {head.number}" for chain, head in wanted.items())
+    return (*faults, *missing)
+
+
+def _faults(rows: Any, wanted: dict[str, Head]) -> Iterator[str]:
+    """Walks the chains; takes off `wanted` the heads that it met."""
+    chain, before = "", Head(0, _START)
+    for row in rows:
+        if row.chain != chain:
+            chain, before = row.chain, Head(0, _START)
+        if row.number != before.number + 1 or row.previous != before.hash:
+            yield f"journal {chain}: row {row.number} does not follow row {before.number}"
+        if row.hash != _hash(_content(row)):
+            yield f"journal {chain}: row {row.number} was changed"
+        before = Head(row.number, row.hash)
+        head = wanted.get(chain)
+        if head and head.number == before.number:
+            del wanted[chain]
+            if head.hash != before.hash:
+                yield f"journal {chain}: row {row.number} is not the one that was sealed"
+
+
+def _head(conn: Connection, chain: str) -> Head:
+    last = select(func.max(journal.c.number)).where(journal.c.chain == chain).scalar_subquery()
+    query = select(journal.c.number, journal.c.hash).where(journal.c.chain == chain, journal.c.number == last)
+    row = conn.execute(query).one_or_none()
+    return Head(row.number, row.hash) if row else Head(0, _START)
+
+
+def _row(head: Head, chain: str, tenant: str, event: Event, now: datetime) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "chain": chain,
+        "number": head.number + 1,
+        "tenant": tenant,
+        "at": now,
+        "event": event.name,
+        "letter_id": event.letter_id,
+        "recipient_id": event.recipient_id,
+        "facts": json.dumps(dict(event.facts), ensure_ascii=False, sort_keys=True),
+        "previous": head.hash,
+    }
+    return row | {"hash": _hash(row)}
+
+
+def _content(row: Row[Any]) -> dict[str, Any]:
+    content = dict(row._mapping)
+    del content["hash"]
+    return content
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    """SHA-256 over the row's values, each with its name, in one unambiguous form."""
+    plain = {**content, "at": content["at"].isoformat(timespec="microseconds")}
+    data = json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(data.encode()).hexdigest()
+
+
+class SpoolJournal:
+    """relay.model.Journal through the spooler: returns when the rows are on the disk."""
+
+    def __init__(self, client: SpoolClient) -> None:
+        self._client = client
+
+    def add(self, tenant: str, events: Sequence[Event]) -> None:
+        """Raises StoreDown, StoreFull."""
+        self._client.write("relay.note", tenant, events=pack(events))

@@ -1,0 +1,43 @@
+"""When a delayed recipient is tried again, and when it is given up.
+
+Promises: pure; the same recipient and attempt give the same moment, spread among recipients so that a peer
+which comes back is not met by everybody at once. Does not: look at a clock or a store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Back-off of one queue, in seconds."""
+
+    delays_s: tuple[float, ...] = (30, 120, 300, 900, 1800, 3600)
+    """After the first attempt, the second...; the last one repeats."""
+    lifetime_s: float = 5 * 86400
+    """RFC 5321 §4.5.4.1: at least 4-5 days before giving up."""
+    spread: float = 0.2
+    """A delay is lengthened by up to this share."""
+
+
+FACTORY = Policy()
+
+
+def next_due(policy: Policy, recipient_id: str, attempts: int, queued_at: datetime, now: datetime) -> datetime | None:
+    """The next attempt after `attempts` (at least 1); the last one falls on the end of the lifetime.
+    None: the lifetime is over."""
+    end = queued_at + timedelta(seconds=policy.lifetime_s)
+    if now >= end:
+        return None
+    delay = policy.delays_s[min(attempts, len(policy.delays_s)) - 1]
+    share = 1 + policy.spread * _fraction(recipient_id, attempts)
+    return min(now + timedelta(seconds=delay * share), end)
+
+
+def _fraction(recipient_id: str, attempts: int) -> float:
+    """Between 0 and 1, and the same whenever it is asked."""
+    digest = hashlib.sha256(f"{recipient_id} {attempts}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32

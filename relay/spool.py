@@ -1,0 +1,327 @@
+"""The spool: custody of letters, the only place where doors, carriers and notices meet.
+
+A recipient is in one of five states. Who moves it, and what is left when the machine dies before the answer:
+
+    state    means                       moved by         to                    a crash leaves
+    -------  --------------------------  ---------------  --------------------  -----------------------------
+    (none)   the door has it             keep             queued, failed        no 250 was said: the sender
+                                                                                has it and sends it again
+    queued   waits for due_at            claim            running               still queued
+                                         hold, bounce     held, failed          still queued
+    running  one worker carries it,      settle           done, queued, failed  the lease ends, another takes
+             until lease_until           renew            running               it: twice perhaps, never lost
+                                         a later claim    queued, held          running on an ended lease
+    held     a person looks at it        release, bounce  queued, failed        still held
+    done     the other side has it       -                -                     -
+    failed   given up; its sender is     resend           queued                still failed
+             told (notice: due, sent)    noticed          failed                told again, by the same id
+
+Promises: a move not in TRANSITIONS is refused; each move and its journal row are one transaction; only who
+holds the lease settles, so of two workers on one letter exactly one does; asking twice moves once (keep by
+letter id, settle by lease). Not promised: that nothing is delivered twice. A worker killed between the other
+side's 250 and our settle has delivered what the next one will deliver again (RFC 1047); a dossier refuses it.
+Does not: open a body, speak to anyone, or decide a route.
+
+The functions that begin with an underscore run inside the spooler; the others are called anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, insert, select, update
+
+from relay import journal, settlement
+from relay.model import Event, Letter, Outcome, Reason, Recipient, State, new_id
+from relay.schedule import FACTORY, Policy
+from relay.spooler import SpoolClient, StoreRefused, Write
+from relay.store import claims
+from relay.store.reads import Line, Step, due_notices, find, letter, queue, timeline, verify
+from relay.store.rows import Held, letter_of, letter_row, packed, recipient_of, recipient_row, unpacked
+from relay.store.tables import letters, recipients
+
+__all__ = [
+    "MOST_LAPSES",
+    "TRANSITIONS",
+    "WRITES",
+    "Claimed",
+    "Line",
+    "Step",
+    "act",
+    "claim",
+    "due_notices",
+    "find",
+    "keep",
+    "letter",
+    "noticed",
+    "queue",
+    "renew",
+    "settle",
+    "timeline",
+    "verify",
+]
+
+TRANSITIONS: dict[str, dict[State, frozenset[State]]] = {
+    "claim": {
+        State.QUEUED: frozenset({State.RUNNING}),
+        State.RUNNING: frozenset({State.QUEUED, State.HELD}),
+    },
+    "settle": {State.RUNNING: frozenset({State.DONE, State.QUEUED, State.FAILED})},
+    "hold": {State.QUEUED: frozenset({State.HELD})},
+    "release": {State.HELD: frozenset({State.QUEUED})},
+    "bounce": {State.QUEUED: frozenset({State.FAILED}), State.HELD: frozenset({State.FAILED})},
+    "resend": {State.FAILED: frozenset({State.QUEUED})},
+}
+"""From where to where each act may move a recipient. keep creates; renew and noticed move nothing."""
+
+MOST_LAPSES = 8
+"""So many workers may die in a row over one recipient; then it is held for a person to look at."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """One letter for those of its recipients that share a route, leased to a worker."""
+
+    letter: Letter
+    recipients: tuple[Recipient, ...]
+    lease: str
+    attempt: int
+
+
+# --- called anywhere ---------------------------------------------------------------------------------------
+
+
+def keep(client: SpoolClient, letter: Letter, recipients: Sequence[Recipient], events: Sequence[Event]) -> bool:
+    """Takes custody; when it returns, the rows are on the disk. True: kept now. False: a letter with this id
+    was already kept, nothing was added. Raises StoreDown, StoreFull, StoreRefused."""
+    rows = [packed(recipient_row(each, letter.received_at)) for each in recipients]
+    parts = {"letter": packed(letter_row(letter)), "recipients": rows, "events": journal.pack(events)}
+    return bool(client.write("relay.keep", letter.tenant, **parts))
+
+
+def claim(client: SpoolClient, worker: str, limit: int, lease_s: float, per_target: int) -> list[Claimed]:
+    """Up to `limit` letters of all tenants to carry, at most `per_target` at once towards one target, whoever
+    carries them. Leases count on the writer's clock."""
+    given = client.write("relay.claim", "", worker=worker, limit=limit, lease_s=lease_s, per_target=per_target)
+    return [_claimed(each) for each in given]
+
+
+def _claimed(given: Mapping[str, Any]) -> Claimed:
+    rows = tuple(recipient_of(unpacked(row)) for row in given["recipients"])
+    return Claimed(letter_of(unpacked(given["letter"])), rows, given["lease"], max(r.attempts for r in rows))
+
+
+def renew(client: SpoolClient, claimed: Claimed, worker: str, lease_s: float) -> None:
+    """Raises StoreRefused if the lease was lost."""
+    client.write("relay.renew", claimed.letter.tenant, worker=worker, lease=claimed.lease, lease_s=lease_s)
+
+
+def settle(
+    client: SpoolClient,
+    claimed: Claimed,
+    worker: str,
+    outcomes: Mapping[str, Outcome],
+    events: Sequence[Event] = (),
+    policy: Policy = FACTORY,
+) -> None:
+    """Records an outcome for every recipient of the claim. Raises StoreRefused, and records nothing, if the
+    lease was lost; asking again after StoreDown records once."""
+    client.write(
+        "relay.settle",
+        claimed.letter.tenant,
+        worker=worker,
+        lease=claimed.lease,
+        ids=[each.id for each in claimed.recipients],
+        outcomes=settlement.pack(outcomes),
+        events=journal.pack(events),
+        policy=asdict(policy),
+    )
+
+
+def noticed(client: SpoolClient, tenant: str, recipient_ids: Sequence[str]) -> None:
+    """The sender has been told about these recipients."""
+    client.write("relay.noticed", tenant, ids=list(recipient_ids))
+
+
+def act(client: SpoolClient, tenant: str, action: str, recipient_id: str, by: str = "") -> None:
+    """A person's act: hold, release, resend or bounce. Raises StoreRefused for a move not in TRANSITIONS."""
+    client.write(f"relay.{action}", tenant, recipient_id=recipient_id, by=by)
+
+
+# --- inside the spooler: custody ---------------------------------------------------------------------------
+
+
+def _keep(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> bool:
+    row = unpacked(params["letter"])
+    if row["tenant"] != tenant or any(each["tenant"] != tenant for each in params["recipients"]):
+        raise StoreRefused("rows of another tenant")
+    held = conn.execute(
+        select(letters.c.door, letters.c.sender).where(letters.c.tenant == tenant, letters.c.id == row["id"])
+    ).one_or_none()
+    if held is not None:
+        if tuple(held) != (row["door"], row["sender"]):
+            raise StoreRefused("another letter has this id")
+        return False
+    rows = [_kept(unpacked(each), row["id"]) for each in params["recipients"]]
+    if not rows:
+        raise StoreRefused("a letter without a recipient")
+    conn.execute(insert(letters), row)
+    conn.execute(insert(recipients), rows)
+    events = journal.unpack(params["events"]) or [Event("accepted", row["id"])]
+    journal.append(conn, tenant, events, now)
+    return True
+
+
+def _kept(row: dict[str, Any], letter_id: str) -> dict[str, Any]:
+    if row["state"] not in (State.QUEUED, State.FAILED) or row["letter_id"] != letter_id:
+        raise StoreRefused("a recipient enters queued or failed, in its own letter")
+    return row | {"notice": settlement.notice_of_failure(row) if row["state"] == State.FAILED else ""}
+
+
+def _claim(conn: Connection, _tenant: str, params: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    _lapse(conn, now)
+    lease, until = new_id(now), now + timedelta(seconds=params["lease_s"])
+    take = claims.take(params["worker"], lease, params["limit"], params["per_target"], now, until)
+    by_letter: dict[tuple[str, str, str], list[Held]] = {}
+    for row in conn.execute(take).mappings():
+        by_letter.setdefault((row["tenant"], row["letter_id"], row["lane"]), []).append(row)
+    return [_leased(conn, rows) for rows in by_letter.values()]
+
+
+def _leased(conn: Connection, rows: list[Held]) -> dict[str, Any]:
+    """Each letter's lease has a name of its own: it is renewed and settled apart."""
+    first = rows[0]
+    lease = f"{first['lease']}{first['id'][-6:]}"
+    shared = (recipients.c.lease == first["lease"], recipients.c.lane == first["lane"])
+    of = (recipients.c.tenant == first["tenant"], recipients.c.letter_id == first["letter_id"])
+    conn.execute(update(recipients).where(*of, *shared).values(lease=lease))
+    where = (letters.c.tenant == first["tenant"], letters.c.id == first["letter_id"])
+    held = conn.execute(select(letters).where(*where)).mappings().one()
+    return {"letter": packed(held), "recipients": [packed(row) for row in rows], "lease": lease}
+
+
+def _lapse(conn: Connection, now: datetime) -> None:
+    for statement, name in (
+        (claims.lapse(now, MOST_LAPSES), "lapsed"),
+        (claims.set_aside(now, Reason.SURPRISE.value), "set-aside"),
+    ):
+        for row in conn.execute(statement).all():
+            event = Event(name, row.letter_id, row.id, (("attempt", str(row.attempts)),))
+            journal.append(conn, row.tenant, [event], now)
+
+
+def _renew(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> int:
+    until = now + timedelta(seconds=params["lease_s"])
+    renewed = conn.execute(update(recipients).where(*_held_by(tenant, params)).values(lease_until=until))
+    if not renewed.rowcount:
+        raise StoreRefused("the lease was lost")
+    return int(renewed.rowcount)
+
+
+def _held_by(tenant: str, params: Mapping[str, Any]) -> tuple[Any, ...]:
+    r = recipients
+    return (
+        r.c.tenant == tenant,
+        r.c.state == State.RUNNING.value,
+        r.c.worker == params["worker"],
+        r.c.lease == params["lease"],
+    )
+
+
+def _is(tenant: str, recipient_id: str) -> tuple[Any, Any]:
+    return recipients.c.tenant == tenant, recipients.c.id == recipient_id
+
+
+# --- inside the spooler: settling --------------------------------------------------------------------------
+
+
+def _settle(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> None:
+    ids: list[str] = params["ids"]
+    mine = (recipients.c.tenant == tenant, recipients.c.lease == params["lease"], recipients.c.id.in_(ids))
+    rows = conn.execute(select(recipients).where(*mine)).mappings().all()
+    if len(rows) != len(ids) or not rows:
+        raise StoreRefused("the lease was lost")
+    if all(row["state"] != State.RUNNING for row in rows):
+        return  # asked again: this lease has already settled
+    if any(row["state"] != State.RUNNING or row["worker"] != params["worker"] for row in rows):
+        raise StoreRefused("the lease was lost")
+    events = journal.unpack(params["events"])
+    policy = Policy(**(params["policy"] | {"delays_s": tuple(params["policy"]["delays_s"])}))
+    for row in rows:
+        outcome = settlement.unpack(params["outcomes"].get(row["id"]))
+        values, event = settlement.settled(row, outcome, policy, now)
+        # worker and lease_until go, the lease's name stays: by it a repeated request is known.
+        freed = {"worker": "", "lease_until": None, "lapses": 0}
+        conn.execute(update(recipients).where(*_is(tenant, row["id"])).values(values | freed))
+        events.append(event)
+    journal.append(conn, tenant, events, now)
+
+
+# --- inside the spooler: notes and a person's acts ---------------------------------------------------------
+
+
+def _note(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> None:
+    journal.append(conn, tenant, journal.unpack(params["events"]), now)
+
+
+def _noticed(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> None:
+    due = (recipients.c.tenant == tenant, recipients.c.id.in_(params["ids"]), recipients.c.notice == "due")
+    told = update(recipients).where(*due).values(notice="sent")
+    rows = conn.execute(told.returning(recipients.c.letter_id, recipients.c.id)).all()
+    journal.append(conn, tenant, [Event("noticed", row.letter_id, row.id) for row in rows], now)
+
+
+_Change: TypeAlias = Callable[[Held, datetime], dict[str, Any]]
+"""The other values that an act changes."""
+
+
+def _act(action: str, word: str, to: State, changed: _Change) -> Write:
+    """A write by which a person moves one recipient, where TRANSITIONS allows it."""
+
+    def write(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> None:
+        one = _is(tenant, params["recipient_id"])
+        row = conn.execute(select(recipients).where(*one)).mappings().one_or_none()
+        if row is None:
+            raise StoreRefused("no such recipient")
+        if to not in TRANSITIONS[action].get(State(row["state"]), ()):
+            raise StoreRefused(f"{action}: not while it is {row['state']}")
+        conn.execute(update(recipients).where(*one).values(state=to.value, **changed(row, now)))
+        journal.append(conn, tenant, [settlement.event(word, row, {"by": params.get("by", "")})], now)
+
+    return write
+
+
+def _anew(_row: Held, now: datetime) -> dict[str, Any]:
+    """A new life in the queue, with its own five days."""
+    return {
+        "attempts": 0,
+        "lapses": 0,
+        "queued_at": now,
+        "due_at": now,
+        "settled_at": None,
+        "reason": "",
+        "reference": "",
+        "notice": "",
+    }
+
+
+def _bounced(row: Held, now: datetime) -> dict[str, Any]:
+    reason = row["reason"] or Reason.EXPIRED.value
+    return {"settled_at": now, "reason": reason, "notice": settlement.notice_of_failure(row)}
+
+
+WRITES: dict[str, Write] = {
+    "relay.keep": _keep,
+    "relay.claim": _claim,
+    "relay.renew": _renew,
+    "relay.settle": _settle,
+    "relay.note": _note,
+    "relay.noticed": _noticed,
+    "relay.hold": _act("hold", "held", State.HELD, lambda row, now: {}),
+    "relay.release": _act("release", "released", State.QUEUED, lambda row, now: {"due_at": now, "lapses": 0}),
+    "relay.resend": _act("resend", "resent", State.QUEUED, _anew),
+    "relay.bounce": _act("bounce", "bounced", State.FAILED, _bounced),
+}

@@ -1,0 +1,175 @@
+"""What can be asked of the spool, on an engine that only reads.
+
+Promises: every question names its tenant, but those of the node's own care (due_notices, verify); an answer
+is one moment's state. Does not: write, or open a body.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select
+
+from relay.model import Letter, Recipient, State
+from relay.store.rows import letter_of, recipient_of
+from relay.store.tables import journal, letters, recipients
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a letter's timeline."""
+
+    at: datetime
+    event: str
+    recipient: str
+    """Recipient id; empty where the whole letter is meant."""
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one destination of the queue holds."""
+
+    mode: str
+    target: str
+    state: State
+    count: int
+    oldest: datetime
+    next_due: datetime | None
+    reason: str
+    """One of the reasons of the last delay, the first in the alphabet; empty if there was none."""
+
+
+def timeline(engine: Engine, tenant: str, letter_id: str) -> list[Step]:
+    """Everything that the journal says of a letter, in the order in which it was written."""
+    query = (
+        select(journal)
+        .where(journal.c.tenant == tenant, journal.c.letter_id == letter_id)
+        .order_by(journal.c.at, journal.c.chain, journal.c.number)
+    )
+    with engine.connect() as conn:
+        return [
+            Step(row.at, row.event, row.recipient_id, tuple(json.loads(row.facts).items()))
+            for row in conn.execute(query)
+        ]
+
+
+def letter(engine: Engine, tenant: str, letter_id: str) -> tuple[Letter, tuple[Recipient, ...]] | None:
+    """A letter with its recipients, or None."""
+    where = and_(letters.c.tenant == tenant, letters.c.id == letter_id)
+    with engine.connect() as conn:
+        row = conn.execute(select(letters).where(where)).mappings().one_or_none()
+        if row is None:
+            return None
+        mine = and_(recipients.c.tenant == tenant, recipients.c.letter_id == letter_id)
+        rows = conn.execute(select(recipients).where(mine).order_by(recipients.c.id)).mappings()
+        return letter_of(row), tuple(recipient_of(each) for each in rows)
+
+
+def find(
+    engine: Engine,
+    tenant: str,
+    *,
+    message_id: str | None = None,
+    sender: str | None = None,
+    recipient: str | None = None,
+    id: str | None = None,
+    limit: int = 100,
+) -> list[Letter]:
+    """Letters that answer to everything given, the newest first."""
+    wanted: dict[ColumnElement[Any], str | None] = {
+        letters.c.message_id: message_id,
+        letters.c.sender: sender,
+        letters.c.id: id,
+    }
+    query = select(letters).where(letters.c.tenant == tenant)
+    query = query.where(*(column == value for column, value in wanted.items() if value is not None))
+    if recipient is not None:
+        at = select(recipients.c.letter_id).where(recipients.c.tenant == tenant, recipients.c.address == recipient)
+        query = query.where(letters.c.id.in_(at))
+    with engine.connect() as conn:
+        rows = conn.execute(query.order_by(letters.c.id.desc()).limit(limit)).mappings()
+        return [letter_of(row) for row in rows]
+
+
+def queue(engine: Engine, tenant: str) -> list[Line]:
+    """What is not settled, by destination and state."""
+    r = recipients
+    open_states = [State.QUEUED.value, State.RUNNING.value, State.HELD.value]
+    query = (
+        select(
+            r.c.mode,
+            r.c.target,
+            r.c.state,
+            func.count().label("count"),
+            func.min(r.c.queued_at).label("oldest"),
+            func.min(r.c.due_at).label("next_due"),
+            func.min(func.nullif(r.c.reason, "")).label("reason"),
+        )
+        .where(r.c.tenant == tenant, r.c.state.in_(open_states))
+        .group_by(r.c.mode, r.c.target, r.c.state)
+        .order_by(r.c.mode, r.c.target, r.c.state)
+    )
+    with engine.connect() as conn:
+        return [_line(row) for row in conn.execute(query)]
+
+
+def _line(row: Any) -> Line:
+    due = row.next_due if row.state == State.QUEUED.value else None
+    return Line(row.mode, row.target, State(row.state), row._mapping["count"], row.oldest, due, row.reason or "")
+
+
+def due_notices(engine: Engine, limit: int = 100) -> list[tuple[Letter, tuple[Recipient, ...]]]:
+    """Settled recipients whose sender is to be told, by letter; of up to `limit` recipients of this node."""
+    due = select(recipients).where(recipients.c.notice == "due").order_by(recipients.c.letter_id).limit(limit)
+    with engine.connect() as conn:
+        rows = conn.execute(due).mappings().all()
+        return [
+            (_letter(conn, *key), tuple(recipient_of(row) for row in group))
+            for key, group in groupby(rows, key=lambda row: (row["tenant"], row["letter_id"]))
+        ]
+
+
+def _letter(conn: Any, tenant: str, letter_id: str) -> Letter:
+    query = select(letters).where(letters.c.tenant == tenant, letters.c.id == letter_id)
+    return letter_of(conn.execute(query).mappings().one())
+
+
+def verify(engine: Engine) -> tuple[str, ...]:
+    """What is wrong with the spool's rows, one sentence per kind of fault; empty if nothing is."""
+    with engine.connect() as conn:
+        counts = ((words, conn.scalar(_count(query))) for words, query in _INVARIANTS.items())
+        return tuple(f"spool: {count} {words}" for words, count in counts if count)
+
+
+def _count(query: Select[Any]) -> Select[int]:
+    return select(func.count()).select_from(query.subquery())
+
+
+_r = recipients
+_of_letter = and_(letters.c.tenant == _r.c.tenant, letters.c.id == _r.c.letter_id)
+_no_lease = or_(_r.c.lease == "", _r.c.lease_until.is_(None), _r.c.worker == "")
+_INVARIANTS: dict[str, Select[Any]] = {
+    "recipients without a letter": select(_r.c.id).where(~select(letters.c.id).where(_of_letter).exists()),
+    "letters without a recipient": select(letters.c.id).where(~select(_r.c.id).where(_of_letter).exists()),
+    "recipients running without a lease": select(_r.c.id).where(_r.c.state == "running", _no_lease),
+    "leases on recipients that do not run": select(_r.c.id).where(
+        _r.c.state != "running", _r.c.lease_until.is_not(None)
+    ),
+    "recipients in a state that does not exist": select(_r.c.id).where(
+        _r.c.state.not_in([state.value for state in State])
+    ),
+    "settled recipients without a moment": select(_r.c.id).where(
+        _r.c.state.in_(["done", "failed"]), _r.c.settled_at.is_(None)
+    ),
+    "recipients failed without a reason": select(_r.c.id).where(_r.c.state == "failed", _r.c.reason == ""),
+    "letters that the journal does not know": select(letters.c.id).where(
+        ~select(journal.c.number)
+        .where(journal.c.tenant == letters.c.tenant, journal.c.letter_id == letters.c.id)
+        .exists()
+    ),
+}
