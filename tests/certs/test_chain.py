@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -23,6 +23,7 @@ from certs.revocation import Crls
 from certs.throwaway import SIGNS, Issued, Pki, Shape
 
 DAY = timedelta(days=1)
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 
 def fault(trust: Trust) -> Fault:
@@ -84,9 +85,7 @@ def test_an_identity_reads_like_the_white_list(doctor: Issued) -> None:
     assert who.serial == doctor.certificate.serial_number
 
 
-@pytest.mark.parametrize(
-    "junk", [b"", b"\x30\x00", b"-----BEGIN CERTIFICATE-----", b"\x30" * (64 * 1024 + 1)]
-)
+@pytest.mark.parametrize("junk", [b"", b"\x30\x00", b"-----BEGIN CERTIFICATE-----", b"\x30" * (64 * 1024 + 1)])
 def test_unreadable_bytes_name_nobody(store: TrustStore, now: datetime, junk: bytes) -> None:
     """What is no certificate is Untrusted as unreadable, and identity refuses it with ValueError."""
     assert fault(store.judge(junk, (), profiles.SMIME, now)) is Fault.UNREADABLE
@@ -94,9 +93,7 @@ def test_unreadable_bytes_name_nobody(store: TrustStore, now: datetime, junk: by
         chain.identity(junk)
 
 
-def test_the_chain_may_come_with_the_letter(
-    pki: Pki, store: TrustStore, doctor: Issued, now: datetime
-) -> None:
+def test_the_chain_may_come_with_the_letter(pki: Pki, store: TrustStore, doctor: Issued, now: datetime) -> None:
     """Without its intermediate a certificate leads nowhere; the stranger may bring it, beside any junk."""
     bare = replace(store, intermediates=())
     assert fault(bare.judge(doctor.der, (), profiles.SMIME, now)) is Fault.UNKNOWN_ISSUER
@@ -127,9 +124,7 @@ def test_outside_its_time_a_certificate_is_refused(
     pki: Pki, store: TrustStore, now: datetime, begins: timedelta, ends: timedelta, why: Fault
 ) -> None:
     """Expired and not yet valid are two answers."""
-    leaf = pki.smime(
-        "a@b.mssante.fr", "A", "B", "1", key="p256", not_before=now + begins, not_after=now + ends
-    )
+    leaf = pki.smime("a@b.mssante.fr", "A", "B", "1", key="p256", not_before=now + begins, not_after=now + ends)
     assert fault(store.judge(leaf.der, (), profiles.SMIME, now)) is why
 
 
@@ -237,7 +232,7 @@ def resigned(
     pki: Pki,
     like: Issued,
     digest: hashes.SHA256 | hashes.SHA384,
-    key: ec.EllipticCurvePublicKey | None = None,
+    key: PublicKey | None = None,
 ) -> bytes:
     """The same certificate under another hash, or for another key."""
     old = like.certificate
@@ -251,6 +246,13 @@ def resigned(
         list(old.extensions),
     )
     return builder.sign(pki.authority.key, digest).public_bytes(Encoding.DER)
+
+
+def test_an_absurdly_large_key_is_refused(pki: Pki, store: TrustStore, doctor: Issued, now: datetime) -> None:
+    """A key that would only cost us time is refused before it is used."""
+    huge = rsa.RSAPublicNumbers(65537, (1 << 9000) + 1).public_key()
+    trust = store.judge(resigned(pki, doctor, hashes.SHA256(), huge), (), profiles.SMIME, now)
+    assert fault(trust) is Fault.TOO_LARGE
 
 
 def test_sha1_is_refused(
@@ -311,9 +313,7 @@ def test_a_folder_with_junk_is_refused_by_name(trust_folder: Path, tmp_path: Pat
         TrustStore.load(tmp_path)
 
 
-def test_a_list_may_be_pem(
-    pki: Pki, trust_folder: Path, tmp_path: Path, doctor: Issued, now: datetime
-) -> None:
+def test_a_list_may_be_pem(pki: Pki, trust_folder: Path, tmp_path: Path, doctor: Issued, now: datetime) -> None:
     """CRLs are read in PEM as well as in DER, and given to a TLS library as PEM."""
     store = TrustStore.load(trust_folder)
     for name in ("anchors", "intermediates", "crls"):
@@ -325,9 +325,7 @@ def test_a_list_may_be_pem(
     assert isinstance(TrustStore.load(tmp_path).judge(doctor.der, (), profiles.SMIME, now), Trusted)
 
 
-def test_a_store_is_shared_between_threads(
-    pki: Pki, store: TrustStore, doctor: Issued, now: datetime
-) -> None:
+def test_a_store_is_shared_between_threads(pki: Pki, store: TrustStore, doctor: Issued, now: datetime) -> None:
     """Two moments asked about at once by many threads never mix."""
     moments = [now, now + 4 * 365 * DAY] * 50
     with ThreadPoolExecutor(8) as pool:

@@ -61,9 +61,7 @@ def author(todays: Pki) -> Issued:
 
 @pytest.fixture(scope="module")
 def colleague(todays: Pki) -> Issued:
-    return todays.smime(
-        "paul.durand@hopital-a.mssante.fr", "PAUL DURAND", "HOPITAL A", "1750000001", key="p256"
-    )
+    return todays.smime("paul.durand@hopital-a.mssante.fr", "PAUL DURAND", "HOPITAL A", "1750000001", key="p256")
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +170,17 @@ def test_another_content_inside_is_refused(
     assert fault(judged(signature, b"another letter")) is Fault.DIGEST_MISMATCH
 
 
+def test_a_content_inside_that_nobody_signed_is_refused(
+    doctor: Issued, now: datetime, ask: Callable[..., Proof]
+) -> None:
+    """A sound signature beside the letter, with another letter put inside, is refused: a reader may show either."""
+    for shown, holds in ((CONTENT, True), (b"another letter", False)):
+        signature = rebuilt(doctor, now, inside=ber.tlv(0xA0, encode_der(shown)))
+        proof = ask(signature)
+        assert proof.valid is holds
+    assert fault(proof) is Fault.DIGEST_MISMATCH
+
+
 def test_what_is_inside_is_shown_and_what_is_not_is_none(doctor: Issued, now: datetime) -> None:
     """A detached signature has nothing inside; junk is refused with ValueError."""
     assert cms.encapsulated(cms.sign(CONTENT, doctor.signer(), now)) is None
@@ -194,16 +203,12 @@ def test_two_signers_are_refused(
     assert fault(judged(both)) is Fault.SEVERAL_SIGNERS
 
 
-def test_no_signer_is_no_signature(
-    author: Issued, doctor: Issued, ask: Callable[..., Proof], now: datetime
-) -> None:
+def test_no_signer_is_no_signature(author: Issued, doctor: Issued, ask: Callable[..., Proof], now: datetime) -> None:
     """A SignedData with certificates only proves nothing."""
     assert fault(ask(rebuilt(doctor, now, signers=()))) is Fault.NO_SIGNER
 
 
-def test_sha1_is_refused(
-    author: Issued, by_openssl: Callable[..., bytes], judged: Callable[..., Proof]
-) -> None:
+def test_sha1_is_refused(author: Issued, by_openssl: Callable[..., bytes], judged: Callable[..., Proof]) -> None:
     """SHA-1 in a signature is Untrusted by its name, also where everything else holds."""
     proof = judged(by_openssl(author, "-md", "sha1"))
     assert fault(proof) is Fault.WEAK_ALGORITHM
@@ -250,9 +255,7 @@ def test_the_signer_must_be_trusted(
     assert ask(cms.sign(CONTENT, doctor.signer(), now)).valid
 
 
-def test_a_revoked_signer_is_refused_and_without_lists_nobody_can_tell(
-    store: TrustStore, now: datetime
-) -> None:
+def test_a_revoked_signer_is_refused_and_without_lists_nobody_can_tell(store: TrustStore, now: datetime) -> None:
     """Revoked is Untrusted, a missing or stale list is CannotTell, for one and the same signature."""
     pki = Pki.create(now)
     who = pki.smime("a@b.mssante.fr", "A", "B", "1", key="p256")
@@ -292,6 +295,7 @@ def rebuilt(
     signers: tuple[bytes, ...] | None = None,
     certificates: tuple[bytes, ...] | None = None,
     bare: bytes | None = None,
+    inside: bytes = b"",
 ) -> bytes:
     """A signature whose attributes were changed before it was made, by the rightful key."""
     attributes_ = change(list(attributes.compose(CONTENT, who.der, now, "sha256")))
@@ -310,7 +314,7 @@ def rebuilt(
         0x30,
         encode_der(1),
         ber.set_of(algorithms.digest_identifier("sha256")),
-        ber.tlv(0x30, algorithms.oid(attributes.DATA)),
+        ber.tlv(0x30, algorithms.oid(attributes.DATA), inside),
         ber.tlv(0xA0, *(certificates if certificates is not None else (who.der,))),
         ber.set_of(*((info,) if signers is None else signers)),
     )
@@ -383,16 +387,12 @@ def test_unknown_attributes_and_absent_optional_ones_do_no_harm(
 ) -> None:
     """signingTime and signingCertificateV2 may be absent, private attributes present."""
     private = with_value(algorithms.oid("1.2.250.1.999.2"), encode_der(1), encode_der(2))
-    proof = ask(
-        rebuilt(doctor, now, change=lambda found: private(without(TIME)(without(CERTIFICATE)(found))))
-    )
+    proof = ask(rebuilt(doctor, now, change=lambda found: private(without(TIME)(without(CERTIFICATE)(found)))))
     assert proof.valid
     assert proof.signing_time is None
 
 
-def test_a_signing_time_in_the_future_is_refused(
-    doctor: Issued, now: datetime, ask: Callable[..., Proof]
-) -> None:
+def test_a_signing_time_in_the_future_is_refused(doctor: Issued, now: datetime, ask: Callable[..., Proof]) -> None:
     """Within a day of the judge's clock is forgiven, beyond is not."""
     assert ask(cms.sign(CONTENT, doctor.signer(), now + attributes.SKEW)).valid
     late = cms.sign(CONTENT, doctor.signer(), now + attributes.SKEW + timedelta(seconds=1))
@@ -407,9 +407,7 @@ def test_attributes_are_no_content(doctor: Issued, now: datetime, ask: Callable[
     assert fault(ask(rebuilt(doctor, now, bare=passed_off), passed_off)) is Fault.BAD_ATTRIBUTES
 
 
-def test_a_swapped_certificate_is_refused(
-    pki: Pki, doctor: Issued, now: datetime, ask: Callable[..., Proof]
-) -> None:
+def test_a_swapped_certificate_is_refused(pki: Pki, doctor: Issued, now: datetime, ask: Callable[..., Proof]) -> None:
     """A certificate of the same issuer and serial for another key does not fit the signature."""
     other = pki.issue(doctor.certificate.subject, Shape(key="p256", eku=(Eku.EMAIL_PROTECTION,)))
     swapped = same_serial(pki, other, doctor.certificate.serial_number)
@@ -525,9 +523,7 @@ def test_alices_rsa_signature_holds(corpus: Path, ask: Callable[..., Proof]) -> 
         ("authEnvelopedForDanaX25519HKDF.p7m", Fault.UNSUPPORTED, "content type 1.2.840.113549.1.9.16.1.23"),
     ],
 )
-def test_the_others_are_named(
-    corpus: Path, ask: Callable[..., Proof], name: str, why: Fault, detail: str
-) -> None:
+def test_the_others_are_named(corpus: Path, ask: Callable[..., Proof], name: str, why: Fault, detail: str) -> None:
     """Objects of RFC 9216 that we cannot judge are answered by name, never by a crash."""
     proof = ask(lamps(corpus, name), SAMPLE)
     assert fault(proof) is why
