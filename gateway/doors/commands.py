@@ -31,9 +31,7 @@ _MAIL_PARAMETERS = {
     "AUTH": re.compile(rf"{_XTEXT}+"),  # RFC 4954 §5: read, and not believed
 }
 _RCPT_PARAMETERS = {
-    "NOTIFY": re.compile(
-        r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}", re.IGNORECASE
-    ),
+    "NOTIFY": re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}", re.IGNORECASE),
     "ORCPT": re.compile(rf"(?=.{{1,500}}$)[A-Za-z0-9\-]+;{_XTEXT}+"),
 }
 
@@ -72,9 +70,7 @@ def mail(arg: str | None) -> Mail | Wrong:
         sender = parse(match[2]) if match[2] else None
     except BadAddress:
         return Reason.SENDER_SYNTAX
-    return Mail(
-        sender, int(given.get("SIZE", 0)), given.get("ENVID", ""), given.get("RET", "").upper() == "FULL"
-    )
+    return Mail(sender, int(given.get("SIZE", 0)), given.get("ENVID", ""), given.get("RET", "").upper() == "FULL")
 
 
 def rcpt(arg: str | None) -> Rcpt | Wrong:

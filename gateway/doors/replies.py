@@ -81,9 +81,7 @@ REASONS: dict[Reason, Reply] = {
         "The directory does not answer; nothing is lost, try again later.",
     ),
     Reason.AUTH_REQUIRED: Reply(530, "5.7.0", "Identifiez-vous d'abord.", "Authenticate first."),
-    Reason.AUTH_FAILED: Reply(
-        535, "5.7.8", "Identifiant ou mot de passe refusé.", "User name or password refused."
-    ),
+    Reason.AUTH_FAILED: Reply(535, "5.7.8", "Identifiant ou mot de passe refusé.", "User name or password refused."),
     Reason.TLS_REQUIRED: Reply(530, "5.7.0", "Ouvrez d'abord TLS (STARTTLS).", "Start TLS first (STARTTLS)."),
     Reason.SENDER_SYNTAX: Reply(
         553, "5.1.7", "L'adresse de l'expéditeur est mal formée.", "The sender's address is malformed."
@@ -234,18 +232,14 @@ FILINGS: dict[FilingReason, Reply] = {
     FilingReason.ARCHIVE_REFUSED: Reply(
         554, "5.6.0", "L'archive IHE_XDM est refusée.", "The IHE_XDM archive is refused."
     ),
-    FilingReason.DOCUMENT_REFUSED: Reply(
-        554, "5.6.0", "Le document CDA est refusé.", "The CDA document is refused."
-    ),
+    FilingReason.DOCUMENT_REFUSED: Reply(554, "5.6.0", "Le document CDA est refusé.", "The CDA document is refused."),
     FilingReason.TYPE_UNKNOWN: Reply(
         554, "5.6.1", "Le type du document est inconnu.", "The document's type is unknown."
     ),
     FilingReason.PATIENT_UNKNOWN: Reply(
         550, "5.7.0", "Le patient n'est pas connu de notre registre.", "The patient is not in our register."
     ),
-    FilingReason.INS_ABSENT: Reply(
-        550, "5.7.0", "Le document ne porte pas d'INS.", "The document carries no INS."
-    ),
+    FilingReason.INS_ABSENT: Reply(550, "5.7.0", "Le document ne porte pas d'INS.", "The document carries no INS."),
     FilingReason.INS_DIFFERS: Reply(
         550,
         "5.7.0",

@@ -89,9 +89,7 @@ class Session(SMTP):
         self.spec = spec
         self.porter = porter
         self.transaction: Transaction | None = None
-        self.command_size_limits = collections.defaultdict(
-            lambda: 512, {"MAIL": 1536, "RCPT": 1536, "AUTH": LINE_MOST}
-        )
+        self.command_size_limits = collections.defaultdict(lambda: 512, {"MAIL": 1536, "RCPT": 1536, "AUTH": LINE_MOST})
 
     # --- what a door adds --------------------------------------------------------------------------------
 
@@ -138,8 +136,10 @@ class Session(SMTP):
         self._last_words(Turn.CLOSING)
 
     def throw_out(self) -> None:
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+        """At once. Below TLS, whose own transport cannot be aborted any more once it was closed."""
+        below = self._original_transport or self.transport
+        if isinstance(below, asyncio.WriteTransport):
+            below.abort()
 
     def _last_words(self, turn: Turn) -> None:
         """Says so and ends the session: what the other end still sends is never read as a command."""

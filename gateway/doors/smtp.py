@@ -169,9 +169,7 @@ class PortTaken(PortUnusable):
     """Another program listens there."""
 
     def __init__(self, host: str, port: int) -> None:
-        super().__init__(
-            host, port, "the port is taken; end the program that listens there or choose another port"
-        )
+        super().__init__(host, port, "the port is taken; end the program that listens there or choose another port")
 
 
 def ensure_free(host: str, port: int) -> None:
@@ -207,9 +205,7 @@ async def serve(
 
 async def _open(spec: DoorSpec, porter: Porter, listener: socket.socket) -> asyncio.Server:
     loop = asyncio.get_running_loop()
-    return await loop.create_server(
-        lambda: _DOORS[spec.kind](spec, porter, loop), sock=listener, backlog=1024
-    )
+    return await loop.create_server(lambda: _DOORS[spec.kind](spec, porter, loop), sock=listener, backlog=1024)
 
 
 def _bind(host: str, port: int, *, shared: bool) -> socket.socket:

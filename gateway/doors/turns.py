@@ -52,9 +52,7 @@ class Turn(StrEnum):
 
 
 TURNS: dict[Turn, Reply] = {
-    Turn.BUSY: Reply(
-        421, "4.3.2", "Trop de sessions en cours, réessayez plus tard.", "Too many sessions, try later."
-    ),
+    Turn.BUSY: Reply(421, "4.3.2", "Trop de sessions en cours, réessayez plus tard.", "Too many sessions, try later."),
     Turn.HELLO_FIRST: Reply(503, "5.5.1", "Commencez par EHLO.", "Send EHLO first."),
     Turn.HELLO_SYNTAX: Reply(501, "5.5.4", "EHLO attend un nom d'hôte.", "EHLO takes a host name."),
     Turn.TLS_GO: Reply(220, "2.0.0", "Prêt pour TLS, ready to start TLS"),
@@ -62,13 +60,9 @@ TURNS: dict[Turn, Reply] = {
     Turn.TLS_ALREADY: Reply(503, "5.5.1", "TLS est déjà en place.", "TLS is already in place."),
     Turn.AUTH_DONE: Reply(235, "2.7.0", "Identification réussie, authentication succeeded"),
     Turn.AUTH_ALREADY: Reply(503, "5.5.1", "Vous êtes déjà identifié.", "You are already authenticated."),
-    Turn.AUTH_UNKNOWN: Reply(
-        504, "5.5.4", "Mécanisme inconnu : PLAIN ou LOGIN.", "Unknown mechanism: PLAIN or LOGIN."
-    ),
+    Turn.AUTH_UNKNOWN: Reply(504, "5.5.4", "Mécanisme inconnu : PLAIN ou LOGIN.", "Unknown mechanism: PLAIN or LOGIN."),
     Turn.AUTH_ABORTED: Reply(501, "5.7.0", "Identification abandonnée.", "Authentication abandoned."),
-    Turn.AUTH_SYNTAX: Reply(
-        501, "5.5.2", "Réponse d'identification illisible.", "Unreadable authentication response."
-    ),
+    Turn.AUTH_SYNTAX: Reply(501, "5.5.2", "Réponse d'identification illisible.", "Unreadable authentication response."),
     Turn.AUTH_TOO_OFTEN: Reply(
         454,
         "4.7.0",
@@ -95,17 +89,13 @@ TURNS: dict[Turn, Reply] = {
     Turn.UNKNOWN_COMMAND: Reply(500, "5.5.1", "Commande inconnue.", "Unknown command."),
     Turn.TOO_MANY_UNKNOWN: Reply(421, "4.7.0", "Trop de commandes inconnues.", "Too many unknown commands."),
     Turn.TOO_OFTEN: Reply(421, "4.7.0", "Commande trop répétée.", "Command repeated too often."),
-    Turn.NOT_HERE: Reply(
-        502, "5.5.1", "Cette commande n'est pas servie ici.", "This command is not served here."
-    ),
+    Turn.NOT_HERE: Reply(502, "5.5.1", "Cette commande n'est pas servie ici.", "This command is not served here."),
     Turn.LINE_TOO_LONG: Reply(500, "5.5.6", "Ligne de commande trop longue.", "Command line too long."),
     Turn.NOT_ASCII: Reply(553, "5.6.7", "Une commande s'écrit en ASCII.", "A command is written in ASCII."),
     Turn.MAIL_FIRST: Reply(503, "5.5.1", "Commencez par MAIL.", "Send MAIL first."),
     Turn.MAIL_ALREADY: Reply(503, "5.5.1", "L'expéditeur est déjà donné.", "The sender is already given."),
     Turn.NO_RECIPIENT: Reply(554, "5.5.1", "Aucun destinataire accepté.", "No accepted recipient."),
-    Turn.PARAMETER_SYNTAX: Reply(
-        501, "5.5.4", "Paramètre mal formé ou répété.", "Malformed or repeated parameter."
-    ),
+    Turn.PARAMETER_SYNTAX: Reply(501, "5.5.4", "Paramètre mal formé ou répété.", "Malformed or repeated parameter."),
     Turn.PARAMETER_UNKNOWN: Reply(555, "5.5.4", "Paramètre non reconnu.", "Parameter not recognised."),
     Turn.SLOW: Reply(421, "4.4.2", "Délai d'attente dépassé.", "Waited too long for you."),
     Turn.CLOSING: Reply(
