@@ -16,7 +16,10 @@ def foreign_packages() -> list[str]:
 
 def main() -> None:
     if clash := foreign_packages():
-        print(f"pli: another package installs {', '.join(clash)} here; use a virtual environment", file=sys.stderr)
+        print(
+            f"pli: another package installs {', '.join(clash)} here; use a virtual environment",
+            file=sys.stderr,
+        )
         sys.exit(2)
     from gateway.cli import pli
 

@@ -105,9 +105,7 @@ def _replace(file: Path, lines: Sequence[str]) -> None:
     """A reader sees the old file or the new one, whole, and never more of it than before."""
     mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
     draft = file.with_name(f"{file.name}.new")
-    with os.fdopen(
-        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-    ) as out:
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
         out.write("".join(f"{line}\n" for line in lines))
         out.flush()
         os.fchmod(out.fileno(), mode)

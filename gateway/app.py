@@ -6,12 +6,7 @@ no database to write). Does not: decide, speak a protocol or loop.
 
 from __future__ import annotations
 
-import asyncio
-import os
-import ssl
-import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -21,6 +16,8 @@ from typing import Generic, TypeVar
 import dns.exception
 import dns.resolver
 import structlog
+from dmp_bridge.courier import DossierCourier
+from relay.carrier import Carrier
 
 from certs import tls
 from certs.chain import TrustStore
@@ -28,29 +25,22 @@ from certs.keys import KeeperClient
 from directory.ldap import LdapDirectory
 from dmp_bridge import candidates, filings, patients, receipts, roll
 from dmp_bridge import tables as dossier_tables
-from dmp_bridge.courier import DossierCourier
 from dmp_bridge.dmp import DossierClient
 from dmp_bridge.model import HostProfile
 from gateway.accounts import Accounts
-from gateway.config import ConfigError, DossierSection, Listen, Settings
-from gateway.doors import replies, smtp
-from gateway.doors.spec import DoorSpec, Limits
-from gateway.keeper import Keeper
-from gateway.log import configure
-from gateway.serve import REFUSED, announce
+from gateway.config import ConfigError, DossierSection, Settings
+from gateway.doors import replies
 from relay import journal, notices, spool
-from relay.carrier import Carrier
 from relay.couriers.mailbox import MailboxCourier
 from relay.couriers.peer import PeerCourier
 from relay.intake import Intake
 from relay.journal import SpoolJournal
-from relay.model import Courier, Door, Event, Mode
+from relay.model import Courier, Mode
 from relay.partners import WhiteList
 from relay.pseudonym import Pseudonyms
 from relay.routing import Node
-from relay.spooler import SpoolClient, Spooler, SpoolerRunning, Write
-from relay.store import engine, tables
-from relay.store import migrations
+from relay.spooler import SpoolClient, Write
+from relay.store import engine, migrations, tables
 from relay.store.bodies import BodyStore, open_bytes, seal_bytes
 
 METADATAS = (tables.metadata, dossier_tables.metadata)
@@ -151,9 +141,7 @@ def keeper_client(settings: Settings) -> KeeperClient:
 def directory(settings: Settings) -> LdapDirectory:
     section = settings.directory
     password = secret(section.password_file).decode()
-    return LdapDirectory(
-        section.uri, section.base, section.bind_dn, password, timeout_s=section.timeout_s, clock=clock
-    )
+    return LdapDirectory(section.uri, section.base, section.bind_dn, password, timeout_s=section.timeout_s, clock=clock)
 
 
 def profile(section: DossierSection | None) -> HostProfile | None:
@@ -206,48 +194,7 @@ def where(settings: Settings) -> Callable[[str], Sequence[tuple[str, int]]]:
     return hosts
 
 
-# --- processes ----------------------------------------------------------------------------------------------------
-
-
-def run(process: str, settings: Settings, stop: threading.Event) -> None:
-    """Runs one process of the node until `stop`; a start that cannot succeed exits with a sentence and code 2."""
-    configure(settings.log.level, settings.log.file, process, pseudonyms(settings).scrub)
-    try:
-        {"spooler": spooler, "keeper": keeper, "doors": doors, "carrier": carrier}[process](settings, stop)
-    except (ConfigError, smtp.PortUnusable, SpoolerRunning) as error:
-        print(f"pli: {process}: {error}", file=sys.stderr, flush=True)
-        sys.exit(REFUSED)
-
-
-def migrate(settings: Settings) -> None:
-    settings.paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    migrations.upgrade(settings.database_url, METADATAS)
-
-
-def spooler(settings: Settings, stop: threading.Event) -> None:
-    migrate(settings)
-    writer = engine.writer_engine(settings.database_url)
-    serving = Spooler(writer, settings.spool_socket, WRITES, clock)
-    _announced_when(settings, "spooler", settings.spool_socket)
-    serving.serve(stop)
-
-
-def keeper(settings: Settings, stop: threading.Event) -> None:
-    records = SpoolJournal(client(settings))
-
-    def record(name: str, facts: dict[str, str]) -> None:
-        letter = facts.pop("letter", "")
-        records.add(settings.node.tenant, [Event(name, letter, facts=tuple(facts.items()))])
-
-    serving = Keeper(settings.keeper.folder, settings.keeper_socket, frozenset({os.getuid()}), record)
-    _announced_when(settings, "keeper", settings.keeper_socket)
-    serving.serve(stop)
-
-
-def carrier(settings: Settings, stop: threading.Event) -> None:
-    taking = letters_out(settings, intake(settings))
-    announce(settings, "carrier")
-    taking.run(stop)
+# --- out ------------------------------------------------------------------------------------------------------------
 
 
 def letters_out(settings: Settings, entry: Intake) -> Carrier:
@@ -290,7 +237,9 @@ def register(settings: Settings) -> patients.Register:
     keys = keeper_client(settings)
     reader = engine.reader_engine(settings.database_url)
     return patients.Register(
-        reader, pseudonyms(settings), lambda blob: open_bytes(blob, lambda wrapped: keys.unwrap(wrapped, "patient"))
+        reader,
+        pseudonyms(settings),
+        lambda blob: open_bytes(blob, lambda wrapped: keys.unwrap(wrapped, "patient")),
     )
 
 
@@ -327,69 +276,12 @@ def _words(reason: str) -> tuple[str, str, str]:
     return reply.enhanced, reply.french, reply.english
 
 
-# --- doors --------------------------------------------------------------------------------------------------------
-
-
-def doors(settings: Settings, stop: threading.Event) -> None:
-    entry = intake(settings)
-    shown, key = settings.tls.certificate, settings.tls.key
-    sides = (
-        (Door.PEER, settings.doors.peers, lambda: tls.peer_side(shown, key, entry.trust())),
-        (Door.SUBMISSION, settings.doors.submission, lambda: tls.service_side(shown, key)),
-    )
-    specs = [_door(settings, kind, at, side(), entry) for kind, at, side in sides if at is not None]
-    asyncio.run(_serve_doors(settings, specs, stop))
-
-
-def _door(settings: Settings, kind: Door, at: Listen, context: ssl.SSLContext, entry: Intake) -> DoorSpec:
-    limits = Limits(max_bytes=settings.doors.max_bytes, max_recipients=settings.doors.max_recipients)
-    return DoorSpec(
-        kind=kind,
-        host=at.host,
-        port=at.port,
-        tls=context,
-        hostname=settings.node.hostname,
-        tenant=settings.node.tenant,
-        intake=entry,
-        bodies=bodies(settings),
-        pseudonyms=entry.pseudonyms,
-        clock=clock,
-        trust=entry.trust,
-        accounts=accounts(settings),
-        limits=limits,
-    )
-
-
-async def _serve_doors(settings: Settings, specs: Sequence[DoorSpec], stop: threading.Event) -> None:
-    ended = asyncio.Event()
-    watch = asyncio.create_task(_watch(stop, ended))
-    await smtp.serve(specs, ended, lambda _: announce(settings, "doors"))
-    watch.cancel()
-
-
-async def _watch(stop: threading.Event, ended: asyncio.Event) -> None:
-    """A signal sets a thread's event; this carries it into the loop."""
-    while not stop.is_set():
-        await asyncio.sleep(0.1)
-    ended.set()
-
-
-# --- what a process says once it serves ---------------------------------------------------------------------------
-
-
-def _announced_when(settings: Settings, process: str, socket_path: Path) -> None:
-    """Announces `process` as soon as its socket is there."""
-
-    def watch() -> None:
-        before = socket_path.stat().st_mtime_ns if socket_path.exists() else 0
-        while not socket_path.exists() or socket_path.stat().st_mtime_ns == before:
-            time.sleep(0.01)
-        announce(settings, process)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 # --- care ---------------------------------------------------------------------------------------------------------
+
+
+def migrate(settings: Settings) -> None:
+    settings.paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    migrations.upgrade(settings.database_url, METADATAS)
 
 
 def import_patients(settings: Settings, file: Path) -> tuple[int, tuple[str, ...]]:

@@ -6,6 +6,7 @@ look-ups show no content and no patient's identity. Does not: hold rules of its 
 
 from __future__ import annotations
 
+import getpass
 import json
 import signal
 import sys
@@ -94,14 +95,14 @@ def pli(context: click.Context, config: Path) -> None:
 @click.pass_context
 def serve(context: click.Context, only: str | None) -> None:
     """Run this node: doors, spooler, keeper, carrier."""
-    from gateway import app
+    from gateway import process
     from gateway import serve as serving
 
     with _in_words():
         settings = settings_of(context)
         stop = _until_signalled()
         if only:
-            app.run(only, settings, stop)
+            process.run(only, settings, stop)
         else:
             sys.exit(serving.supervise(settings, context.obj, stop))
 
@@ -120,15 +121,19 @@ def _until_signalled() -> threading.Event:
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--to", "recipients", multiple=True, required=True, help="Recipient's address; may be repeated.")
 @click.option("--from", "sender", required=True, help="A mailbox of this node.")
-@click.option("--subject", default="", help="Only for letters without a health document.")
+@click.option("--patient", default="", help="Whose a bare PDF is: the establishment's own identifier (IPP).")
+@click.option("--type", "type_code", default="", help="What a bare PDF is: a document type, e.g. 34112-3.")
+@click.option("--title", default="", help="Title of a bare PDF.")
 @click.option("--text", default="", help="Text of the letter.")
 @with_settings
-def send(settings: Settings, files: tuple[Path, ...], recipients: tuple[str, ...], sender: str, **words: str) -> None:
-    """Pack documents (CDA or PDF) as a health-document mail and send it."""
+def send(
+    settings: Settings, files: tuple[Path, ...], recipients: tuple[str, ...], sender: str, text: str, **about: str
+) -> None:
+    """Pack documents (CDA, XDM or PDF) as a health-document mail and send it."""
     from gateway import outgoing
 
     try:
-        receipt = outgoing.send(settings, files, sender, recipients, **words)
+        receipt = outgoing.send(settings, files, sender, recipients, outgoing.About(**about), text)
     except outgoing.NotSent as error:
         raise Failure(str(error)) from None
     click.echo(receipt.letter_id)
@@ -188,10 +193,11 @@ def explain(settings: Settings, address: str, lang: str) -> None:
 def recipient(settings: Settings, action: str, recipient_id: str) -> None:
     """Hold, release, resend or bounce one recipient of a letter (ids: pli trace)."""
     from gateway import app
+    from relay import spool
     from relay.spooler import StoreRefused
 
     try:
-        app.client(settings).write(f"relay.{action}", settings.node.tenant, recipient_id=recipient_id)
+        spool.act(app.client(settings), settings.node.tenant, action, recipient_id, by=getpass.getuser())
     except StoreRefused as error:
         raise Failure(f"not done: {error}") from None
     click.echo(f"{recipient_id}: {action}")

@@ -41,6 +41,8 @@ class NodeSection(Section):
     tenant: str = Field(description="Establishment, practice or network that this node serves.")
     domains: tuple[str, ...] = Field(description="Mail domains whose mailboxes are here.", min_length=1)
     establishment: str = Field(default="", description="Struct_IdNat, e.g. 1 + FINESS: who we are as an author.")
+    facility: str = Field(default="SA08", description="Kind of place, JDV_J02: for documents composed here.")
+    practice_setting: str = Field(default="AMBULATOIRE", description="JDV_J04: for documents composed here.")
     product_number: str = Field(default="PLI-DEMO", description="X-MSS-NIL (payload §1.4).")
 
 
@@ -140,9 +142,7 @@ class Settings(BaseSettings):
     delivery: Delivery
     keeper: KeeperSection
     accounts: Accounts
-    peers: dict[str, str] = Field(
-        default_factory=dict, description="domain = host:port, instead of an MX look-up."
-    )
+    peers: dict[str, str] = Field(default_factory=dict, description="domain = host:port, instead of an MX look-up.")
     dossier: DossierSection | None = None
     log: Log = Log()
 

@@ -33,9 +33,7 @@ def _section(name: str, field: FieldInfo) -> str:
         return f"## [{name}]\n\n{field.description}\n"
     optional = "" if field.is_required() else " (optional)"
     rows = [_row(key, inner) for key, inner in model.model_fields.items()]
-    return "\n".join(
-        [f"## [{name}]{optional}", "", "| key | type | default | what |", "|---|---|---|---|", *rows, ""]
-    )
+    return "\n".join([f"## [{name}]{optional}", "", "| key | type | default | what |", "|---|---|---|---|", *rows, ""])
 
 
 def _row(key: str, field: FieldInfo) -> str:

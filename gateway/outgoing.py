@@ -1,18 +1,24 @@
 """Letters composed here: documents packed as a health-document mail, then handed to the intake like any other.
 
-Promises: the same refusals as at the submission door, in a sentence; nothing is sent unless the node has it in custody.
-Does not: bypass the intake, nor send for a mailbox that is not of this node.
+Promises: the same refusals as at the submission door, in a sentence; nothing is sent unless the node has it in
+custody; a bare PDF about a patient of the register becomes a CDA N1. Does not: bypass the intake, nor send for a
+mailbox that is not of this node.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
 from pathlib import Path
 
 from directory import address
 from directory.model import Address, Entry, Found
-from dmp_bridge import packing
-from dmp_bridge.model import Bad
+from dmp_bridge import cda, codes, n1, packing
+from dmp_bridge.model import Author, Bad, Code, Document, Patient
 from gateway import app
 from gateway.config import Settings
 from gateway.doors.replies import sentence
@@ -24,15 +30,25 @@ class NotSent(Exception):
     """Why the letter was not taken; one sentence for the person at the keyboard."""
 
 
+@dataclass(frozen=True, repr=False)
+class About:
+    """Whose a bare PDF is, and what it is."""
+
+    patient: str = ""
+    """The establishment's own identifier of a patient in the register (IPP); empty: the PDF is about nobody."""
+    type_code: str = ""
+    title: str = ""
+
+
 def send(
-    settings: Settings, files: Sequence[Path], sender: str, recipients: Sequence[str], *, subject: str, text: str
+    settings: Settings, files: Sequence[Path], sender: str, recipients: Sequence[str], about: About, text: str = ""
 ) -> Receipt:
     """Packs `files` and gives the letter to the intake. Raises NotSent."""
     intake = app.intake(settings)
     author = _author(intake, sender)
-    addressees = tuple(_addressee(intake, one) for one in recipients)
-    raw = _packed(settings, files, author, addressees, subject, text)
-    return _accepted(settings, intake, author.address, addressees, raw)
+    to = tuple(_addressee(intake, one) for one in recipients)
+    raw = _packed(settings, files, author, [each.address for each in to], about, text)
+    return _accepted(settings, intake, author.address, to, raw)
 
 
 def _author(intake: Intake, sender: str) -> Entry:
@@ -59,26 +75,95 @@ def _parsed(text: str) -> Address:
         raise NotSent(f"'{text}' is not a mail address: {error}") from None
 
 
+# --- packing ------------------------------------------------------------------------------------------------------
+
+
 def _packed(
-    settings: Settings, files: Sequence[Path], author: Entry, to: Sequence[Addressee], subject: str, text: str
+    settings: Settings, files: Sequence[Path], author: Entry, to: Sequence[Address], about: About, text: str
 ) -> bytes:
-    packed = packing.pack(
-        files,
-        sender=author,
-        recipients=[each.address for each in to],
-        at=app.clock(),
-        nil=settings.node.product_number,
-        subject=subject,
-        text=text,
-    )
+    pdfs = [file for file in files if file.read_bytes()[:5] == b"%PDF-"]
+    if pdfs and not about.patient:
+        if len(pdfs) < len(files):
+            raise NotSent("a PDF that names no patient cannot travel with health documents: name --patient and --type")
+        return _plain(author, to, pdfs, about.title, text)
+    documents = [_wrapped(settings, pdf, author, about) for pdf in pdfs]
+    rest = packing.read_files([file for file in files if file not in pdfs])
+    if isinstance(rest, Bad):
+        raise NotSent(
+            f"not a document that can be sent ({rest.detail or rest.reason}): name a CDA, an XDM zip or a PDF"
+        )
+    source = settings.dossier.source_id if settings.dossier else _new_oid()
+    parcel = packing.Parcel((*documents, *rest), author, tuple(to), source, text, settings.node.product_number)
+    packed = packing.pack(parcel, app.clock())
     if isinstance(packed, Bad):
-        raise NotSent(f"{packed.detail or packed.reason}: name a CDA document (XML) or a PDF")
+        raise NotSent(f"{sentence(packed.reason)} ({packed.detail})" if packed.detail else sentence(packed.reason))
     return packed
 
 
-def _accepted(
-    settings: Settings, intake: Intake, sender: Address, to: tuple[Addressee, ...], raw: bytes
-) -> Receipt:
+def _plain(author: Entry, to: Sequence[Address], pdfs: Sequence[Path], title: str, text: str) -> bytes:
+    """A free mail (payload §1.1): no archive, no X-MSS-INS."""
+    at = app.clock()
+    mail = EmailMessage(policy=SMTP)
+    mail["Date"] = format_datetime(at)
+    mail["From"] = str(author.address)
+    mail["To"] = ", ".join(map(str, to))
+    mail["Subject"] = title or "Document"
+    mail["Message-ID"] = f"<{new_id(at)}@{author.address.domain}>"
+    mail.set_content(text or "Bonjour,\n\nVeuillez trouver ci-joint un document.\n", cte="quoted-printable")
+    for pdf in pdfs:
+        mail.add_attachment(pdf.read_bytes(), "application", "pdf", filename=pdf.name)
+    return mail.as_bytes()
+
+
+def _wrapped(settings: Settings, pdf: Path, sender: Entry, about: About) -> Document:
+    """A CDA N1 around a PDF, for a sender that has none."""
+    at = app.clock().replace(microsecond=0)
+    if codes.class_of(about.type_code) is None:
+        raise NotSent(f"'{about.type_code}' is no known document type: name one with --type, e.g. 34112-3")
+    system = codes.LOINC if about.type_code[:1].isdigit() else codes.TYPE_SYSTEM
+    node = settings.node
+    header = n1.N1Header(
+        unique_id=_new_oid(),
+        set_id=_new_oid(),
+        type=Code(about.type_code, system, about.title or "Compte rendu"),
+        title=about.title or "Compte rendu",
+        effective_time=at,
+        patient=_patient(settings, about.patient),
+        author=_writer(sender),
+        facility=Code(node.facility, "1.2.250.1.71.4.2.4", node.facility),
+        practice_setting=Code(node.practice_setting, "1.2.250.1.213.1.1.4.9", node.practice_setting),
+        service_start=at,
+    )
+    read = cda.read(n1.wrap_pdf(pdf.read_bytes(), header))
+    if isinstance(read, Bad):
+        raise NotSent(f"the PDF could not be wrapped: {read.detail or read.reason}")
+    return read
+
+
+def _patient(settings: Settings, local_id: str) -> Patient:
+    root = settings.dossier.local_root if settings.dossier else ""
+    row = app.pseudonyms(settings).of(f"{root}^{local_id}")
+    found = app.register(settings).find(settings.node.tenant, row)
+    if found is None:
+        raise NotSent("no patient of the register has this identifier: pli patients import FILE")
+    return found
+
+
+def _writer(sender: Entry) -> Author:
+    if not sender.rpps:
+        raise NotSent("a document is written by a person: send it from a mailbox with an RPPS number")
+    return Author(f"8{sender.rpps}", sender.family_name, sender.given_name, f"1{sender.finess}", sender.structure)
+
+
+def _new_oid() -> str:
+    """2.25 and a UUID: an OID that needs no registration (ITU-T X.667)."""
+    return f"2.25.{uuid.uuid4().int}"
+
+
+# --- custody ------------------------------------------------------------------------------------------------------
+
+
+def _accepted(settings: Settings, intake: Intake, sender: Address, to: tuple[Addressee, ...], raw: bytes) -> Receipt:
     at = app.clock()
     envelope = Envelope(new_id(at), settings.node.tenant, Door.COMMAND, sender, to, DoorProof(), at)
     bodies = app.bodies(settings)

@@ -8,26 +8,52 @@ from __future__ import annotations
 
 SENTENCES: dict[str, tuple[str, str]] = {
     "accepted": ("accepté, en notre garde", "accepted, in our custody"),
-    "verified": ("signature contrôlée à l'entrée", "signature checked on entry"),
+    "verified": ("contrôlé à l'entrée", "checked on entry"),
     "queued": ("mis en file", "queued"),
     "signed": ("signé", "signed"),
-    "attempted": ("essai de remise", "delivery tried"),
-    "delivered": ("remis", "delivered"),
+    "relayed": ("remis à l'opérateur du destinataire", "handed to the recipient's operator"),
+    "delivered": ("remis dans la boîte", "delivered to the mailbox"),
     "filed": ("classé au dossier", "filed in the dossier"),
-    "already-in-dossier": ("déjà au dossier", "already in the dossier"),
+    "shown": ("recherché au dossier", "looked up in the dossier"),
     "to-check": ("à vérifier par une personne", "to be checked by a person"),
-    "warning-letter": ("remis comme lettre d'avertissement", "delivered as a warning letter"),
     "delayed": ("retardé, nouvel essai prévu", "delayed, will be tried again"),
     "failed": ("non remis", "not delivered"),
+    "lapsed": ("essai interrompu, repris", "attempt interrupted, taken up again"),
+    "set-aside": ("mis de côté après plusieurs essais interrompus", "set aside after several interrupted attempts"),
     "held": ("retenu", "held"),
     "released": ("libéré", "released"),
     "resent": ("renvoyé", "sent again"),
     "bounced": ("retourné à l'expéditeur", "returned to its sender"),
     "noticed": ("expéditeur averti", "sender notified"),
-    "refused": ("refusé", "refused"),
-    "opened": ("lettre déchiffrée pour remise", "opened for delivery"),
-    "unsealed": ("ouvert par le gardien des clés", "opened by the keeper"),
+    "looked-up": ("consulté", "looked up"),
 }
+
+NOTES: dict[str, tuple[str, str]] = {
+    "already-in-dossier": ("déjà au dossier", "already in the dossier"),
+    "proposed": ("proposé au classement", "proposed for filing"),
+    "work-list": ("à vérifier", "to be checked"),
+    "warning-letter": ("comme lettre d'avertissement", "as a warning letter"),
+}
+
+SIGNATURES: dict[tuple[str, str], tuple[str, str]] = {
+    ("valid", "mailbox"): ("signé par la boîte de {}", "signed by the mailbox of {}"),
+    ("valid", "establishment"): ("scellé par l'établissement {}", "sealed by the establishment {}"),
+    ("valid", "author"): ("signé par l'auteur {}", "signed by the author {}"),
+    ("invalid", ""): ("signature invalide : la lettre n'est pas remise telle quelle", "invalid signature"),
+    ("partial", ""): ("signature partielle : une partie seulement est signée", "only a part is signed"),
+    ("cannot-tell", ""): ("signature impossible à contrôler pour l'instant", "signature cannot be checked now"),
+    ("none", ""): ("non signé", "not signed"),
+}
+
+
+def signature(state: str, signer: str, name: str, language: str = "fr") -> str:
+    """Whose name a letter carries, as a sentence (design §7)."""
+    row = SIGNATURES.get((state, signer)) or SIGNATURES.get((state, ""), (state, state))
+    return row[language != "fr"].format(name)
+
+
+def note(word: str, language: str = "fr") -> str:
+    return NOTES.get(word, (word, word))[language != "fr"]
 
 
 def sentence(event: str, language: str = "fr") -> str:

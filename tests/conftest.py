@@ -29,7 +29,7 @@ def corpus() -> Path:
     return CORPUS
 
 
-@pytest.fixture()
+@pytest.fixture
 def now() -> datetime:
     """A fixed moment, so that nothing depends on the day a test runs."""
     return datetime(2026, 11, 25, 9, 30, tzinfo=UTC)

@@ -71,20 +71,18 @@ def _shared(address: str, kind: Kind, name: str, service: str, who: Operator) ->
     )
 
 
-_LILAS = Operator(
-    "lilas", LILAS, "IMAGERIE DES LILAS", "930000017", "Seine-Saint-Denis (93)", "Les Lilas", "93260"
-)
+_LILAS = Operator("lilas", LILAS, "IMAGERIE DES LILAS", "930000017", "Seine-Saint-Denis (93)", "Les Lilas", "93260")
 _PARC = Operator("parc", PARC, "CLINIQUE DU PARC", "750000028", "Paris (75)", "Paris", "75019")
 
-RADIOLOGIST = _person(
-    f"claire.moreau@{LILAS}", "Dr", "Claire", "MOREAU", "10100000017", "Radiodiagnostic", _LILAS
-)
+RADIOLOGIST = _person(f"claire.moreau@{LILAS}", "Dr", "Claire", "MOREAU", "10100000017", "Radiodiagnostic", _LILAS)
 RIS = _shared(f"ris@{LILAS}", Kind.APP, "Imagerie des Lilas - RIS", "Comptes rendus", _LILAS)
-SURGEON = _person(
-    f"paul.bernard@{PARC}", "Dr", "Paul", "BERNARD", "10100000025", "Chirurgie orthopédique", _PARC
-)
+SURGEON = _person(f"paul.bernard@{PARC}", "Dr", "Paul", "BERNARD", "10100000025", "Chirurgie orthopédique", _PARC)
 SECRETARIAT = _shared(
-    f"secretariat.orthopedie@{PARC}", Kind.ORG, "Clinique du Parc - Secrétariat d'orthopédie", "Orthopédie", _PARC
+    f"secretariat.orthopedie@{PARC}",
+    Kind.ORG,
+    "Clinique du Parc - Secrétariat d'orthopédie",
+    "Orthopédie",
+    _PARC,
 )
 
 OPERATORS = {

@@ -61,7 +61,15 @@ def submit(port: int, login: Login, sender: str, recipients: tuple[str, ...], ma
 def refused(port: int, login: Login | None, sender: str, recipient: str, ca: Path) -> str:
     """Tries to write to `recipient`; answers the reply that refused it."""
     auth = (
-        ("--auth", "PLAIN", "--auth-user", login.user, "--auth-password", login.password, "--auth-hide-password")
+        (
+            "--auth",
+            "PLAIN",
+            "--auth-user",
+            login.user,
+            "--auth-password",
+            login.password,
+            "--auth-hide-password",
+        )
         if login
         else ()
     )
@@ -165,12 +173,8 @@ def dossier_find(access: DossierAccess, document: str) -> list[str]:
 
 def dossier_fetch(access: DossierAccess, document: str) -> bytes:
     """ITI-43: the document's bytes out of the MTOM answer."""
-    kind, answer = _post(
-        access, "repository", RETRIEVE, _FETCH.format(repository=access.repository, document=document)
-    )
-    whole = email.message_from_bytes(
-        b"Content-Type: " + kind.encode() + b"\r\n\r\n" + answer, policy=email.policy.HTTP
-    )
+    kind, answer = _post(access, "repository", RETRIEVE, _FETCH.format(repository=access.repository, document=document))
+    whole = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + answer, policy=email.policy.HTTP)
     parts = [part for part in whole.walk() if not part.is_multipart()]
     if len(parts) < 2:
         raise Unseen("the dossier host answered without a document")

@@ -184,9 +184,7 @@ def secret_file(path: Path, data: bytes) -> None:
 
 
 def _white_list(stage: Stage, servers: Mapping[str, Issued], now: datetime) -> None:
-    listed = [
-        Listed(seat.who.domain, identity(servers[name].der).subject) for name, seat in stage.seats.items()
-    ]
+    listed = [Listed(seat.who.domain, identity(servers[name].der).subject) for name, seat in stage.seats.items()]
     listed += [Listed("patient.mssante.fr", identity(servers["lilas"].der).subject, "Espace patient")]
     publish(stage, listed, now)
 

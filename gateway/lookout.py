@@ -1,0 +1,185 @@
+"""Where is a letter, what waits, why this mode: looks into a node, without content and without a patient's identity.
+
+Promises: each look-up of a letter is journalled before it is answered; addresses of patients appear as pseudonyms.
+Does not: change anything else.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine
+
+from directory import address
+from directory.model import Address, DirectoryDown, Entry, Found
+from dmp_bridge import filings
+from gateway import app, timeline
+from gateway.config import Settings
+from gateway.doors import replies
+from relay import routing, spool
+from relay.intake import Intake
+from relay.journal import SpoolJournal
+from relay.model import Addressee, Event, Letter, Reason, Recipient, Route
+from relay.pseudonym import Pseudonyms
+from relay.store import engine
+
+
+@dataclass(frozen=True)
+class Trail:
+    """One letter with its recipients and its steps."""
+
+    letter: Letter
+    recipients: tuple[Recipient, ...]
+    steps: tuple[spool.Step, ...]
+    names: dict[str, str]
+    """Recipient id -> address, a patient's as a pseudonym."""
+
+
+def trace(settings: Settings, letter: str = "", *, message_id: str, sender: str, recipient: str) -> list[Trail]:
+    """Letters that answer to what is given, oldest first. The look-up is journalled first."""
+    tenant, reader = settings.node.tenant, engine.reader_engine(settings.database_url)
+    wanted = {"id": letter, "message_id": message_id, "sender": sender, "recipient": recipient}
+    by = {name: value for name, value in wanted.items() if value}
+    found = spool.find(reader, tenant, **by)  # type: ignore[arg-type]  # the names are find's own
+    _audit(settings, by, found)
+    hide = app.pseudonyms(settings)
+    return [_trail(reader, tenant, each.id, hide) for each in reversed(found)]
+
+
+def _audit(settings: Settings, by: dict[str, str], found: list[Letter]) -> None:
+    facts = (("by", getpass.getuser()), ("criteria", ",".join(by)))
+    events = [Event("looked-up", each.id, facts=facts) for each in found] or [Event("looked-up", facts=facts)]
+    SpoolJournal(app.client(settings)).add(settings.node.tenant, events)
+
+
+def _trail(reader: Engine, tenant: str, letter_id: str, hide: Pseudonyms) -> Trail:
+    held = spool.letter(reader, tenant, letter_id)
+    assert held is not None, "found a moment ago"
+    letter, rows = held
+    steps = [step for step in spool.timeline(reader, tenant, letter_id) if step.event != "looked-up"]
+    return Trail(letter, rows, tuple(steps), {row.id: hide.address(row.address) for row in rows})
+
+
+def _sentence(trail: Trail, language: str = "fr") -> str:
+    verdict = trail.letter.verdict
+    signer = verdict.signer.value if verdict.signer else ""
+    return timeline.signature(verdict.signature.value, signer, verdict.signer_name, language)
+
+
+def as_json(trail: Trail) -> dict[str, Any]:
+    verdict = trail.letter.verdict
+    return {
+        "letter": trail.letter.id,
+        "received_at": trail.letter.received_at.isoformat(),
+        "verdict": {"signature": verdict.signature.value, "signer": verdict.signer.value if verdict.signer else ""},
+        "sentence": _sentence(trail),
+        "recipients": [
+            {"id": row.id, "address": trail.names[row.id], "mode": row.route.mode.value, "state": row.state.value,
+             "reason": row.reason, "note": row.note, "attempts": row.attempts}
+            for row in trail.recipients
+        ],
+        "steps": [
+            {"at": step.at.isoformat(), "event": step.event, "recipient": trail.names.get(step.recipient, ""),
+             "facts": dict(step.facts)}
+            for step in trail.steps
+        ],
+    }  # fmt: skip
+
+
+def show(trail: Trail, out: Console, language: str) -> None:
+    """One timeline per recipient: the letter's own steps, then each recipient's."""
+    out.print(f"{trail.letter.id}  {trail.letter.received_at:%Y-%m-%d %H:%M:%S} UTC", markup=False)
+    for step in trail.steps:
+        if not step.recipient:
+            out.print(f"  {_line(step, language, trail)}", markup=False)
+    for row in trail.recipients:
+        out.print(f"  → {trail.names[row.id]}  [{row.id}]", markup=False)
+        for step in trail.steps:
+            if step.recipient == row.id:
+                out.print(f"      {_line(step, language, trail)}", markup=False)
+
+
+def _line(step: spool.Step, language: str, trail: Trail) -> str:
+    facts = dict(step.facts)
+    words = [f"{step.at:%H:%M:%S}", timeline.sentence(step.event, language)]
+    if step.event == "verified":
+        words.append(f": {_sentence(trail, language)}")
+    if why_ := facts.get("reason"):
+        words.append(f": {why(why_, language)}")
+    if note := facts.get("note"):
+        words.append(f": {timeline.note(note, language)}")
+    if rule := facts.get("rule"):
+        words.append(f"({facts.get('mode', '')}, {rule})")
+    return " ".join(words)
+
+
+def why(reason: str, language: str = "fr") -> str:
+    return replies.sentence(reason, language)
+
+
+# --- the queue ------------------------------------------------------------------------------------------------------
+
+
+def queue_table(settings: Settings, language: str) -> Table:
+    heads = {
+        "fr": ("destination", "mode", "état", "lettres", "depuis", "prochain essai", "motif"),
+        "en": ("destination", "mode", "state", "letters", "since", "next try", "reason"),
+    }
+    table = Table(*heads[language])
+    for line in spool.queue(engine.reader_engine(settings.database_url), settings.node.tenant):
+        due = f"{line.next_due:%Y-%m-%d %H:%M:%S}" if line.next_due else ""
+        reason = why(line.reason, language) if line.reason else ""
+        oldest = f"{line.oldest:%Y-%m-%d %H:%M:%S}"
+        table.add_row(line.target, line.mode, line.state.value, str(line.count), oldest, due, reason)
+    return table
+
+
+def worklist(settings: Settings) -> list[dict[str, Any]]:
+    reader = engine.reader_engine(settings.database_url)
+    return [
+        {"id": row.id, "letter_id": row.letter_id, "document_id": row.document_id, "reason": row.reason,
+         "evidence": dict(row.evidence), "at": row.added_at.isoformat(timespec="seconds")}
+        for row in filings.waiting(reader, settings.node.tenant)
+    ]  # fmt: skip
+
+
+# --- why this mode ----------------------------------------------------------------------------------------------------
+
+
+def explain(settings: Settings, text: str, language: str) -> Iterator[str]:
+    """Every rule asked about an address and the one that decided. Raises ValueError on a malformed address."""
+    where = address.parse(text)
+    entry = app.intake(settings)
+    addressee, found = _addressee(entry, where)
+    yield found
+    for name, answer in routing.explain(addressee, entry.white_list(), entry.node):
+        yield f"  {name}: {_answer(answer, language)}"
+
+
+def _addressee(entry: Intake, where: Address) -> tuple[Addressee, str]:
+    if where.is_patient:
+        return Addressee(where), "patient.mssante.fr"
+    answer = entry.directory.find(where)
+    if isinstance(answer, Found):
+        return Addressee(where, answer.entry), _described(answer.entry)
+    if isinstance(answer, DirectoryDown):
+        return Addressee(where), why(Reason.DIRECTORY_DOWN)
+    return Addressee(where), why(Reason.UNKNOWN_RECIPIENT)
+
+
+def _described(entry: Entry) -> str:
+    words = (entry.display_name, entry.kind.value, entry.specialty, entry.structure, entry.town)
+    return ", ".join(word for word in words if word) + f" ({entry.provenance.source} {entry.provenance.dn})"
+
+
+def _answer(answer: Route | Reason | None, language: str) -> str:
+    if answer is None:
+        return "-"
+    if isinstance(answer, Route):
+        return f"{answer.mode.value} → {answer.target}"
+    return why(answer, language)
