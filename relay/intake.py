@@ -43,7 +43,7 @@ from relay.model import (
 from relay.partners import WhiteList
 from relay.pseudonym import Pseudonyms
 from relay.routing import Node
-from relay.spooler import SpoolClient, StoreDown, StoreFull
+from relay.spooler import SpoolClient, StoreDown, StoreFull, StoreRefused
 
 Finder: TypeAlias = Callable[[Message, Envelope, Verdict], Findings]
 """Adds deliveries (a dossier) or refusals for one recipient, from the part index."""
@@ -194,6 +194,9 @@ class Intake:
             return Refusal(Reason.DISK_FULL, permanent=False)
         except StoreDown:
             return Refusal(Reason.STORE_DOWN, permanent=False)
+        except StoreRefused as surprise:
+            _log.error("store-surprise", letter=letter.id, detail=str(surprise))
+            return Refusal(Reason.SURPRISE, permanent=False)
         failed = [row for row in rows if row.state is State.FAILED]
         return Receipt(letter.id, tuple((address.parse(row.address), row.reason) for row in failed))
 
