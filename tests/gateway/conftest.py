@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -168,13 +169,14 @@ class OpenDoor:
 
     spec: DoorSpec
     port: int
-    intake: Recorder
+    intake: Any
     bodies: BodyStore
     body_key: X25519PrivateKey
     folder: Path
     space: TrustSpace
     stop: Callable[[], None]
     join: Callable[[], None]
+    clients: list[Client] = field(default_factory=list)
 
     def read(self, body: BodyRef) -> bytes:
         return self.bodies.read(body, lambda wrapped: unwrap_key(self.body_key, wrapped))
@@ -190,7 +192,8 @@ class OpenDoor:
         return context
 
     def client(self) -> Client:
-        return Client(self.port)
+        self.clients.append(Client(self.port))
+        return self.clients[-1]
 
     def secure(self, shown: tuple[Path, Path] | None = None) -> Client:
         """After STARTTLS and EHLO."""
@@ -208,25 +211,36 @@ class OpenDoor:
 
 @pytest.fixture
 def open_door(trust_space: TrustSpace, accounts_of_anna: Accounts, tmp_path: Path) -> Iterator[Callable[..., OpenDoor]]:
-    """open_door(kind=Door.SUBMISSION, trust=None, **limits) serves until the test ends."""
+    """open_door(kind=Door.SUBMISSION, trust=None, intake=a Recorder, **limits) serves until the test ends."""
     opened: list[OpenDoor] = []
 
-    def start(kind: Door = Door.SUBMISSION, trust: TrustStore | None = None, **limits: float) -> OpenDoor:
+    def start(
+        kind: Door = Door.SUBMISSION, trust: TrustStore | None = None, intake: Any = None, **limits: float
+    ) -> OpenDoor:
         told = Limits(**{"login_pause_s": 0.0, **limits})
-        door = _opened(kind, trust_space, trust or trust_space.trust(), accounts_of_anna, tmp_path, told)
+        trusted = trust or trust_space.trust()
+        door = _opened(kind, trust_space, trusted, accounts_of_anna, intake or Recorder(), tmp_path, told)
         opened.append(door)
         return door
 
     yield start
     for door in opened:
+        for client in door.clients:
+            client.close()
         door.stop()
         door.join()
 
 
 def _opened(
-    kind: Door, space: TrustSpace, trust: TrustStore, accounts: Accounts, folder: Path, limits: Limits
+    kind: Door,
+    space: TrustSpace,
+    trust: TrustStore,
+    accounts: Accounts,
+    intake: Any,
+    folder: Path,
+    limits: Limits,
 ) -> OpenDoor:
-    intake, key = Recorder(), X25519PrivateKey.generate()
+    key = X25519PrivateKey.generate()
     bodies = BodyStore(folder / "bodies", key.public_key().public_bytes_raw(), b"d" * 32)
     side = tls.peer_side(*space.host, trust) if kind is Door.PEER else tls.service_side(*space.host)
     spec = DoorSpec(
@@ -261,8 +275,13 @@ def serving(spec: DoorSpec) -> tuple[int, Callable[[], None], Callable[[], None]
     served = thread.submit(lambda: loop.run_until_complete(serve([spec], end, listening)))
     assert ready.wait(20)
 
+    def stop() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(end.set)
+
     def join() -> None:
         served.result(30)
         thread.shutdown()
+        loop.close()
 
-    return ports[0], lambda: loop.call_soon_threadsafe(end.set), join
+    return ports[0], stop, join
