@@ -313,9 +313,14 @@ def _down(error: DBAPIError) -> bytes:
     return _frame({"down": "the disk is full" if full else "the store failed", "full": full})
 
 
-def _is_full(error: DBAPIError) -> bool:
-    code = getattr(error.orig, "sqlite_errorname", "") or getattr(error.orig, "sqlstate", "")
-    return code in ("SQLITE_FULL", "53100")  # 53100: PostgreSQL's disk_full
+def _is_full(error: BaseException | None) -> bool:
+    """Looks behind the error too: SQLite, full, ends the whole transaction, so that leaving the savepoint fails."""
+    if error is None:
+        return False
+    origin = getattr(error, "orig", None)
+    code = getattr(origin, "sqlite_errorname", "") or getattr(origin, "sqlstate", "")
+    # 53100: PostgreSQL's disk_full
+    return code in ("SQLITE_FULL", "53100") or _is_full(error.__context__)
 
 
 @contextmanager

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from certs.chain import TrustStore
 from certs.throwaway import Pki
+from relay import spool
+from relay.model import Asked, BodyRef, Door, DoorProof, Letter, Mode, Recipient, Route, Signer, State, Verdict
+from relay.spooler import SpoolClient, Spooler
+from relay.store import tables
+from relay.store.engine import reader_engine, writer_engine
+from relay.store.migrations import upgrade
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +91,102 @@ def serve() -> Iterator[Callable[[Callable[[], asyncio.Protocol]], int]]:
     yield start
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
+
+
+# --- the store ---------------------------------------------------------------------------------------------
+
+
+class Hand:
+    """A clock that the test moves."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def on(self, **by: float) -> None:
+        self.at += timedelta(**by)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store with its spooler, whose clock the test holds."""
+
+    url: str
+    socket: Path
+    writer: Engine
+    reader: Engine
+    client: SpoolClient
+    clock: Hand
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/store.db"
+    upgrade(url, [tables.metadata])
+    return url
+
+
+@pytest.fixture
+def store(store_url: str, tmp_path: Path, now: datetime) -> Iterator[Store]:
+    """A spooler in a thread of the test."""
+    clock, stop, socket = Hand(now), threading.Event(), tmp_path / "spool.sock"
+    writer, reader = writer_engine(store_url), reader_engine(store_url)
+    spooler = Spooler(writer, socket, spool.WRITES, clock)
+    thread = threading.Thread(target=spooler.serve, args=(stop,))
+    thread.start()
+    assert spooler.ready.wait(10)
+    client = SpoolClient(socket)
+    yield Store(store_url, socket, writer, reader, client, clock)
+    client.close()
+    stop.set()
+    thread.join(10)
+    writer.dispose()
+    reader.dispose()
+
+
+@pytest.fixture
+def program() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts Python text in a process of its own and waits until it says ready; killed at the end."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(text: str, *arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", text, *map(str, arguments)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout
+        assert process.stdout.readline().strip() == "ready"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def make_letter(now: datetime) -> Callable[..., tuple[Letter, tuple[Recipient, ...]]]:
+    """A letter, with one recipient for each route given."""
+
+    def make(
+        id: str,
+        *routes: Route,
+        tenant: str = "lilas",
+        sender: str = "marie.martin@lilas.mssante.example",
+        body: BodyRef = BodyRef("0123abcd", 3, "d1"),  # noqa: B008 (frozen)
+        notify: frozenset[str] = frozenset(),
+    ) -> tuple[Letter, tuple[Recipient, ...]]:
+        verdict = Verdict(signer=Signer.MAILBOX, findings=("one", "two"))
+        proof = DoorProof(account="marie", tls="TLSv1.3")
+        letter = Letter(
+            id, tenant, Door.SUBMISSION, sender, f"<{id}@lilas>", body, now, "Received: x\r\n", verdict, proof
+        )
+        routes = routes or (Route(Mode.MAILBOX, "lmtp", "ours"),)
+        rows = [
+            Recipient(f"{id}-{n}", id, tenant, f"r{n}@parc.mssante.example", route, State.QUEUED, asked=Asked(notify))
+            for n, route in enumerate(routes)
+        ]
+        return letter, tuple(rows)
+
+    return make
