@@ -120,8 +120,9 @@ class Notices:
 
 def _id(letter: Letter, recipients: tuple[Recipient, ...], builder: int) -> str:
     """26 characters in the manner of relay.model.new_id: the letter's moment, then a digest of what is
-    reported."""
-    told = [f"{each.id}={each.state.value}" for each in sorted(recipients, key=lambda each: each.id)]
+    reported. A recipient that was sent again has another due moment, hence another notice."""
+    ordered = sorted(recipients, key=lambda each: each.id)
+    told = [f"{each.id}={each.state.value}@{each.due_at}" for each in ordered]
     digest = hashlib.sha256("|".join([letter.id, str(builder), *told]).encode()).digest()
     number = int.from_bytes(digest[:10], "big")
     alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
