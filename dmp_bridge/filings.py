@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
-from dmp_bridge.model import Filing, FilingState
+from dmp_bridge.model import Filing, FilingReason, FilingState
 from dmp_bridge.tables import filings, worklist
 
 _HELD = (FilingState.BEGUN.value, FilingState.FILED.value)
@@ -77,14 +77,13 @@ def _begin_one(conn: Connection, tenant: str, attempt: Attempt, now: datetime) -
             held.host == attempt.host,
             held.document_id == attempt.document_id,
             held.sha1 == attempt.sha1,
-            held.state.in_(_HELD),
+            # A host that contradicted itself may hold it too.
+            held.state.in_(_HELD) | (held.reason == FilingReason.HOST_WRONG.value),
         )
     )
     row_id = attempt_id(tenant, attempt)
     own = update(filings).where(held.tenant == tenant, held.id == row_id)
-    again = own.values(
-        attempts=held.attempts + 1, state=FilingState.BEGUN.value, submission_id=attempt.submission_id
-    )
+    again = own.values(attempts=held.attempts + 1, state=FilingState.BEGUN.value, submission_id=attempt.submission_id)
     if conn.execute(again).rowcount == 0:
         fresh = {
             "state": FilingState.BEGUN.value,
@@ -106,6 +105,19 @@ def _end(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime
     return conn.execute(ended.values(state=state, ended_at=now, **values)).rowcount
 
 
+def _found(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> bool:
+    """`attempts` (one), `entry_id`: a document that somebody else filed. It is no attempt of ours."""
+    attempt = Attempt(**params["attempts"][0])
+    row_id = attempt_id(tenant, attempt)
+    held = filings.c
+    if conn.scalar(select(held.id).where(held.tenant == tenant, held.id == row_id)) is not None:
+        return False
+    told = {"state": FilingState.FOUND.value, "entry_id": params["entry_id"], "reason": "", "attempts": 0}
+    row = {"tenant": tenant, "id": row_id, "begun_at": now, "ended_at": now, **asdict(attempt), **told}
+    conn.execute(insert(filings).values(**row))
+    return True
+
+
 def _add(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> str:
     """Puts one document before a person; the same one for the same reason stands there once."""
     key = [str(params[name]) for name in ("letter_id", "document_id", "host", "reason")]
@@ -122,6 +134,7 @@ def _add(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime
 WRITES: dict[str, Callable[[Connection, str, Mapping[str, Any], datetime], Any]] = {
     "filing.begin": _begin,
     "filing.end": _end,
+    "filing.found": _found,
     "worklist.add": _add,
 }
 

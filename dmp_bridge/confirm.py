@@ -1,0 +1,54 @@
+"""Whether a host holds what it said that it stored.
+
+Promises: its entry and the bytes that it gives back are compared with what was sent; the first
+contradiction is named. Does not: decide what follows from one (courier.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from dmp_bridge import ebrim
+from dmp_bridge.dmp import DossierClient, Held
+from dmp_bridge.model import Document, FilingReason
+from relay.model import Later, Never
+
+
+def contradiction(client: DossierClient, document: Document, held: Sequence[Held], *, fresh: bool) -> str | Later:
+    """'' where the host holds the document; the name of what is wrong; Later where it cannot be asked now.
+
+    `fresh`: it was stored just now, so it must still be Approved, and the patient's."""
+    entries = [each for each in held if each.unique_id == document.unique_id]
+    if len(entries) != 1:
+        return "no entry" if not entries else "several entries"
+    wrong = _entry(entries[0], document) or (_fresh(entries[0], document) if fresh else "")
+    return wrong or _bytes(client, document)
+
+
+def _entry(entry: Held, document: Document) -> str:
+    if entry.sha1 != ebrim.sha1(document.raw):
+        return "another hash"
+    return "" if entry.size == len(document.raw) else "another size"
+
+
+def _fresh(entry: Held, document: Document) -> str:
+    ins = document.patient.ins
+    if ins is None or _who(entry.patient_id) != _who(ebrim.patient_cx(ins)):
+        return "another patient"
+    return "" if entry.approved else "not approved"
+
+
+def _who(cx: str) -> list[str]:
+    """Identifier and authority; the type code after them says nothing about who."""
+    return cx.split("^")[:4]
+
+
+def _bytes(client: DossierClient, document: Document) -> str | Later:
+    given = client.fetch(document.unique_id)
+    if isinstance(given, Later):
+        return given
+    if isinstance(given, Never):
+        return "no document" if given.reason != FilingReason.HOST_WRONG else given.detail
+    same = hashlib.sha256(given).digest() == hashlib.sha256(document.raw).digest()
+    return "" if same else "other bytes"

@@ -1,0 +1,327 @@
+"""The courier to a dossier: opens a letter, finds whose it is, asks the rules, files, and checks what the
+host says.
+
+Promises: an attempt is on the disk before the host is asked, and the host's success is believed only after
+it gave the document back byte by byte (where it lets itself be read); "already there" is Done only where
+our own rows have that attempt. What is not filed stands on the work list. Does not: correct an identity,
+choose a host, or answer the sender (receipts.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy import Engine
+
+from certs import meter
+from certs.keys import KeeperDown
+from dmp_bridge import candidates, ebrim, filings, rules
+from dmp_bridge.confirm import contradiction
+from dmp_bridge.dmp import ALREADY_THERE, DossierClient, Held
+from dmp_bridge.filings import Attempt
+from dmp_bridge.model import Bad, Document, Doubtful, FilingReason, FilingState
+from dmp_bridge.packing import UNDETERMINED
+from dmp_bridge.patients import Register, Writer
+from relay.message import Malformed, scan
+from relay.model import Done, Door, Event, Job, Journal, Later, Letter, Mode, Never, Outcome, Reason
+from relay.spooler import StoreDown
+
+FILED, ALREADY, PROPOSED = "filed", "already-in-dossier", "proposed"
+"""Notes of a Done."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class DossierCourier:
+    """`institutions`: Struct_IdNat of the structures whose documents we may file. `look_again`: how often a
+    document that a peer should have filed is looked for before a person is asked."""
+
+    client: DossierClient
+    register: Register
+    store: Writer
+    engine: Engine
+    journal: Journal
+    institutions: frozenset[str] = field(default_factory=frozenset)
+    schema: Callable[[bytes], bool] | None = None
+    look_again: int = 3
+
+    def deliver(self, job: Job) -> dict[str, Outcome]:
+        with meter.step("file"):
+            try:
+                outcome = self._outcome(job)
+            except KeeperDown:
+                outcome = Later(Reason.KEEPER_DOWN)
+            except StoreDown:
+                outcome = Later(Reason.STORE_DOWN)
+        return {each.id: outcome for each in job.recipients}
+
+    def _outcome(self, job: Job) -> Outcome:
+        try:
+            found = candidates.documents(scan(job.raw()))
+        except Malformed as malformed:
+            return Never(FilingReason.NOT_A_DOCUMENT, str(malformed))
+        case = _Case(self, job.letter, job.attempt)
+        outcomes: list[Outcome] = [case.refused(each) for each in found if isinstance(each, Bad)]
+        documents = [each for each in found if isinstance(each, Document)]
+        shown = all(each.route.mode is Mode.DOSSIER_SHOW for each in job.recipients)
+        outcomes += case.show(documents) if shown else case.file(documents)
+        return worst(outcomes)
+
+
+def worst(outcomes: Sequence[Outcome]) -> Outcome:
+    """One outcome for the letter: what must be tried again, then what never will be, then what is done."""
+    for kind in (Later, Never):
+        found = [each for each in outcomes if isinstance(each, kind)]
+        if found:
+            return found[0]
+    done = [each for each in outcomes if isinstance(each, Done)]
+    if not done:
+        return Never(FilingReason.NOT_A_DOCUMENT)
+    return next((each for note in (PROPOSED, FILED) for each in done if each.note == note), done[0])
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One letter on its way into one dossier."""
+
+    courier: DossierCourier
+    letter: Letter
+    attempt: int
+
+    @property
+    def host(self) -> str:
+        return self.courier.client.profile.name
+
+    # --- filing ---------------------------------------------------------------------------------------
+
+    def file(self, documents: Sequence[Document]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        fit: list[Document] = []
+        for document in documents:
+            if self._filed(document):
+                outcomes += self._check([document], ALREADY, fresh=False)
+            else:
+                obstacle = self._obstacle(document)
+                outcomes += [obstacle] if obstacle else []
+                fit += [] if obstacle else [document]
+        return outcomes + (self._send(fit) if fit else [])
+
+    def _filed(self, document: Document) -> bool:
+        engine, tenant = self.courier.engine, self.letter.tenant
+        sha1 = ebrim.sha1(document.raw)
+        return filings.filed(engine, tenant, self.host, document.unique_id, sha1) is not None
+
+    def _obstacle(self, document: Document) -> Never | None:
+        """What keeps the document out: asked of every rule, recorded, put before a person."""
+        tenant = self.letter.tenant
+        match = self.courier.register.match(tenant, document.patient)
+        held = filings.held_version(self.courier.engine, tenant, self.host, document.set_id)
+        context = rules.Context(
+            document=document,
+            match=match,
+            profile=self.courier.client.profile,
+            institutions=self.courier.institutions,
+            incoming=self.letter.door is Door.PEER,
+            held_version=held,
+            schema=self.courier.schema,
+        )
+        rulings = rules.judge(context)
+        self._note("dossier-ruled", document, *((each.rule, each.answer.value) for each in rulings))
+        obstacle = rules.obstacle(rulings)
+        if obstacle is None:
+            return None
+        reason = obstacle.reason or FilingReason.RULE_CANNOT_TELL
+        self._wait(document.unique_id, reason, match if isinstance(match, Doubtful) else None)
+        return Never(reason, obstacle.rule)
+
+    def _send(self, documents: list[Document]) -> list[Outcome]:
+        """Begins the attempts; what an earlier one may have stored is looked for before it is sent again."""
+        lot = self._submission(documents)
+        earlier = self._begin(documents, lot.unique_id)
+        known = [each for each in documents if each.unique_id in earlier]
+        if not known or not self.courier.client.profile.reads:
+            return self._submit(documents, lot, earlier)
+        held = self.courier.client.find([each.unique_id for each in known])
+        if not isinstance(held, tuple):
+            return [_unconfirmed(held)]
+        ids = {each.unique_id for each in held}
+        there = [each for each in known if each.unique_id in ids]
+        rest = [each for each in documents if each not in there]
+        outcomes = self._check(there, FILED, fresh=False) if there else []
+        return outcomes + (self._submit(rest, self._submission(rest), earlier) if rest else [])
+
+    def _submit(self, documents: list[Document], lot: ebrim.Submission, earlier: frozenset[str]) -> list[Outcome]:
+        patient = documents[0].patient.ins
+        replaced = self._replacements(documents)
+        if patient is None or not isinstance(replaced, tuple):
+            trouble = replaced if not isinstance(replaced, tuple) else Never(FilingReason.INS_ABSENT)
+            return [trouble] if isinstance(trouble, Later) else self._failed(documents, trouble)
+        for each in documents:
+            self._note("dossier-begun", each, ("lot", lot.unique_id))
+        answer = self.courier.client.submit(documents, lot, patient, replaced)
+        if isinstance(answer, Done):
+            return self._check(documents, FILED, fresh=True)
+        if isinstance(answer, Later):
+            return [answer]
+        if answer.detail == ALREADY_THERE:
+            return self._already(documents, answer, earlier)
+        return self._failed(documents, answer)
+
+    def _already(self, documents: list[Document], answer: Never, earlier: frozenset[str]) -> list[Outcome]:
+        """The host knows an id. Ours, or somebody else's? A lot is taken apart to tell (dossier.md §1.9)."""
+        if len(documents) > 1:
+            outcomes: list[Outcome] = []
+            for each in documents:
+                lot = self._submission([each])
+                self._begin([each], lot.unique_id)
+                outcomes += self._submit([each], lot, earlier)
+            return outcomes
+        if documents[0].unique_id not in earlier:
+            return self._failed(documents, answer)
+        if not self.courier.client.profile.reads:
+            return self._check(documents, ALREADY, fresh=False)
+        # It was looked for a moment ago, and was not there.
+        return self._failed(documents, Never(FilingReason.HOST_WRONG, "already there and not found"))
+
+    def _check(self, documents: list[Document], note: str, *, fresh: bool) -> list[Outcome]:
+        """After a success: does the host hold, and give back, what it was sent?"""
+        client = self.courier.client
+        if not client.profile.reads:
+            return [self._done(each, "", note) for each in documents]
+        held = client.find([each.unique_id for each in documents])
+        if not isinstance(held, tuple):
+            trouble = _unconfirmed(held)
+            return [trouble] if isinstance(trouble, Later) else self._failed(documents, trouble)
+        return [self._checked(each, held, note, fresh) for each in documents]
+
+    def _checked(self, document: Document, held: tuple[Held, ...], note: str, fresh: bool) -> Outcome:
+        found = contradiction(self.courier.client, document, held, fresh=fresh)
+        if isinstance(found, Later):
+            return found
+        if found:
+            return self._failed([document], Never(FilingReason.HOST_WRONG, found))[0]
+        entry = next(each.entry_id for each in held if each.unique_id == document.unique_id)
+        return self._done(document, entry, note)
+
+    def _replacements(self, documents: Sequence[Document]) -> tuple[ebrim.Replacement, ...] | Later | Never:
+        """The present entryUUID of what is replaced: only the host knows it (spec/dossier.md §1.4)."""
+        replacing = [each for each in documents if each.replaces]
+        if not replacing:
+            return ()
+        if not self.courier.client.profile.reads:
+            return Never(FilingReason.RULE_CANNOT_TELL, "what is replaced cannot be read")
+        held = self.courier.client.find([each.replaces for each in replacing])
+        if not isinstance(held, tuple):
+            return held
+        entries = {each.unique_id: each for each in held}
+        if any(each.replaces not in entries for each in replacing):
+            return Never(FilingReason.NOT_IN_DOSSIER, "what is replaced is not there")
+        if not all(entries[each.replaces].approved for each in replacing):
+            return Never(FilingReason.OLD_VERSION, "what is replaced was replaced already")
+        return tuple(ebrim.Replacement(each.unique_id, entries[each.replaces].entry_id) for each in replacing)
+
+    # --- looking --------------------------------------------------------------------------------------
+
+    def show(self, documents: Sequence[Document]) -> list[Outcome]:
+        """The sender's node files (design §8): here the document is looked for, else a person is asked."""
+        client = self.courier.client
+        held = client.find([each.unique_id for each in documents]) if client.profile.reads else ()
+        if not isinstance(held, tuple):
+            return [held]
+        there = {(each.unique_id, each.sha1): each.entry_id for each in held}
+        return [self._shown(each, there) for each in documents]
+
+    def _shown(self, document: Document, there: dict[tuple[str, str], str]) -> Outcome:
+        attempt = self._attempt(document, "")
+        entry = there.get((document.unique_id, attempt.sha1))
+        if entry is not None:
+            values = {**filings.begin_params([attempt]), "entry_id": entry}
+            self.courier.store.write("filing.found", self.letter.tenant, **values)
+            self._note("dossier-found", document)
+            return Done(document.unique_id, ALREADY)
+        if self.attempt < self.courier.look_again and self.courier.client.profile.reads:
+            return Later(FilingReason.NOT_IN_DOSSIER)
+        self._wait(document.unique_id, FilingReason.NOT_IN_DOSSIER)
+        return Done(document.unique_id, PROPOSED)
+
+    def refused(self, bad: Bad) -> Never:
+        self._wait("", bad.reason)
+        return Never(bad.reason, bad.detail)
+
+    # --- rows and events --------------------------------------------------------------------------------
+
+    def _submission(self, documents: Sequence[Document]) -> ebrim.Submission:
+        """The same lot has the same id and time at every attempt. 2.25: an OID made of 128 bits (X.667 §7)."""
+        parts = [self.letter.tenant, self.letter.id, self.host, *(each.unique_id for each in documents)]
+        number = int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:16], "big")
+        return ebrim.Submission(
+            unique_id=f"2.25.{number}",
+            source_id=self.courier.client.profile.source_id,
+            time=self.letter.received_at,
+            author=documents[0].authors[0],
+            content_type=UNDETERMINED,
+        )
+
+    def _attempt(self, document: Document, lot_id: str) -> Attempt:
+        return Attempt(
+            letter_id=self.letter.id,
+            document_id=document.unique_id,
+            submission_id=lot_id,
+            set_id=document.set_id,
+            version=document.version,
+            sha1=ebrim.sha1(document.raw),
+            size=len(document.raw),
+            host=self.host,
+        )
+
+    def _begin(self, documents: Sequence[Document], lot_id: str) -> frozenset[str]:
+        """The ids of the documents that an earlier attempt of ours may have stored."""
+        params = filings.begin_params([self._attempt(each, lot_id) for each in documents])
+        seen = self.courier.store.write("filing.begin", self.letter.tenant, **params)
+        return frozenset(each.unique_id for each, earlier in zip(documents, seen, strict=True) if earlier)
+
+    def _end(self, document: Document, state: FilingState, **values: str) -> None:
+        row_id = filings.attempt_id(self.letter.tenant, self._attempt(document, ""))
+        self.courier.store.write("filing.end", self.letter.tenant, id=row_id, state=state.value, **values)
+
+    def _done(self, document: Document, entry_id: str, note: str) -> Done:
+        self._end(document, FilingState.FILED, entry_id=entry_id)
+        self._note("dossier-filed", document, ("entry", entry_id))
+        return Done(document.unique_id, note)
+
+    def _failed(self, documents: Sequence[Document], answer: Never) -> list[Outcome]:
+        for each in documents:
+            self._end(each, FilingState.FAILED, reason=answer.reason)
+            self._wait(each.unique_id, answer.reason)
+            event = "dossier-alarm" if answer.reason == FilingReason.HOST_WRONG else "dossier-refused"
+            self._note(event, each, ("reason", str(answer.reason)), ("detail", answer.detail))
+        if answer.reason == FilingReason.HOST_WRONG:
+            _log.error("alarm-dossier-host", host=self.host, letter=self.letter.id, detail=answer.detail)
+        return [answer for _ in documents]
+
+    def _wait(self, document_id: str, reason: str, doubt: Doubtful | None = None) -> None:
+        self.courier.store.write(
+            "worklist.add",
+            self.letter.tenant,
+            letter_id=self.letter.id,
+            document_id=document_id,
+            host=self.host,
+            reason=str(reason),
+            evidence=[list(each) for each in doubt.evidence] if doubt else [],
+            candidates=list(doubt.candidates) if doubt else [],
+        )
+
+    def _note(self, event: str, document: Document, *facts: tuple[str, str]) -> None:
+        named = (("host", self.host), ("document", document.unique_id), *facts)
+        self.courier.journal.add(self.letter.tenant, [Event(event, self.letter.id, facts=named)])
+
+
+def _unconfirmed(trouble: Later | Never) -> Later | Never:
+    """A host that stored, and cannot be read now, has refused nothing; one that contradicts itself has."""
+    if isinstance(trouble, Never) and trouble.reason == FilingReason.HOST_WRONG:
+        return trouble
+    return Later(trouble.reason, f"not confirmed: {trouble.detail}")
