@@ -1,4 +1,4 @@
-"""The arguments of MAIL and RCPT, read strictly (RFC 5321 §4.1.1.2, §4.1.1.3; RFC 3461; RFC 1870; RFC 6152).
+"""Command lines, read strictly: their ends, and the arguments of MAIL and RCPT (RFC 5321 §4.1; RFC 3461).
 
 Promises: an argument has one reading or is answered by the name of what is wrong; the address is read by the
 one address parser. Does not: ask whether anyone may.
@@ -6,10 +6,11 @@ one address parser. Does not: ask whether anyone may.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from directory.address import BadAddress, parse
 from directory.model import Address
@@ -52,6 +53,20 @@ class Mail:
 class Rcpt:
     recipient: Address
     asked: Asked
+
+
+class BareLineEnd(Exception):
+    """A command line with a CR or LF of its own: nothing behind it may be read as a command."""
+
+
+class Lines(asyncio.StreamReader):
+    """Where a command line ends: at CRLF and nowhere else (RFC 5321 §2.3.8)."""
+
+    async def readuntil(self, separator: Any = b"\n") -> bytes:
+        line = await super().readuntil(separator)
+        if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
+            raise BareLineEnd
+        return line
 
 
 def host(arg: str | None) -> str | None:

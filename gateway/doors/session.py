@@ -86,6 +86,9 @@ class Session(SMTP):
             command_call_limit={**_OFTEN, "*": 100},
             loop=loop,
         )
+        # The library made a reader of its own, for which a bare LF ends a command.
+        lines = commands.Lines(limit=LINE_MOST, loop=loop)
+        asyncio.StreamReaderProtocol.__init__(self, lines, self._cb_client_connected, loop)
         self.spec = spec
         self.porter = porter
         self.transaction: Transaction | None = None
@@ -170,6 +173,10 @@ class Session(SMTP):
         self.transaction = None
 
     async def handle_exception(self, error: Exception) -> str:
+        if isinstance(error, commands.BareLineEnd):
+            assert self._handler_coroutine is not None
+            self._handler_coroutine.cancel()  # once this was said, the session is over
+            return turns.said(Turn.LINE_END)
         if isinstance(error, TLSSetupException):
             self._log("tls-failed", cause=getattr(error.__cause__, "reason", None) or "")
             return turns.said(Turn.TLS_FAILED)
@@ -305,6 +312,7 @@ class Session(SMTP):
     async def _receive(self, letter: Transaction, incoming: data.Incoming) -> Receipt | Refusal:
         await data.receive(self._reader, incoming, self.spec.limits, self.run)
         if incoming.fault:
+            incoming.drop()
             outcome: Receipt | Refusal = Refusal(incoming.fault, replies.of(incoming.fault).code >= 500)
         else:
             incoming.handed_over = True

@@ -41,6 +41,7 @@ class Turn(StrEnum):
     TOO_OFTEN = "too-often"
     NOT_HERE = "not-here"
     LINE_TOO_LONG = "line-too-long"
+    LINE_END = "line-end"
     NOT_ASCII = "not-ascii"
     MAIL_FIRST = "mail-first"
     MAIL_ALREADY = "mail-already"
@@ -91,6 +92,12 @@ TURNS: dict[Turn, Reply] = {
     Turn.TOO_OFTEN: Reply(421, "4.7.0", "Commande trop répétée.", "Command repeated too often."),
     Turn.NOT_HERE: Reply(502, "5.5.1", "Cette commande n'est pas servie ici.", "This command is not served here."),
     Turn.LINE_TOO_LONG: Reply(500, "5.5.6", "Ligne de commande trop longue.", "Command line too long."),
+    Turn.LINE_END: Reply(
+        500,
+        "5.5.2",
+        "Chaque commande finit par CRLF ; fin de la session.",
+        "Each command ends with CRLF; the session ends.",
+    ),
     Turn.NOT_ASCII: Reply(553, "5.6.7", "Une commande s'écrit en ASCII.", "A command is written in ASCII."),
     Turn.MAIL_FIRST: Reply(503, "5.5.1", "Commencez par MAIL.", "Send MAIL first."),
     Turn.MAIL_ALREADY: Reply(503, "5.5.1", "L'expéditeur est déjà donné.", "The sender is already given."),

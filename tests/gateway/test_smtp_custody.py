@@ -114,6 +114,7 @@ def node(slapd: Slapd, trust_space: Any, tmp_path: Path) -> Iterator[Lilas]:
     made.start()
     yield made
     made.end()
+    intake.client.close()
     made.engine.dispose()
     writer.dispose()
 

@@ -33,6 +33,17 @@ def test_smtp_smuggling(open_door: Open, end: bytes) -> None:
     assert [str(sender) for sender, _ in door.intake.senders] == [ANNA]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\r\n", b"\n\r\n"])
+def test_commands_end_with_crlf_too(open_door: Open, end: bytes) -> None:
+    """A command hidden behind a bare CR or LF in another is not carried out: the session ends."""
+    door = open_door()
+    client = door.logged_in()
+    client.send(b"NOOP" + end + b"MAIL FROM:<anna@lilas.example>\r\nQUIT\r\n")
+    assert client.hear().startswith("500-5.5.2 Chaque commande finit par CRLF")
+    assert client.hear() == ""
+    assert door.intake.senders == []
+
+
 def test_a_letter_of_the_limit_is_taken(open_door: Open) -> None:
     """Exactly max_bytes, dots not counted."""
     door = open_door(max_bytes=100_000)
