@@ -65,7 +65,7 @@ class MailboxCourier:
         if not smtp.is_strict(data):
             return {each.id: Never(Reason.BARE_LINE_END) for each in recipients}
         session = LmtpSession(self.hostname, self.command_s)
-        with smtp.cut_off(session, self.total_s), meter.step("deliver"):
+        with smtp.cut_off(session, self.total_s), meter.step("relay"):
             try:
                 trouble = self._begin(session, letter, data)
                 if trouble:

@@ -7,6 +7,8 @@ import email.policy
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from directory.address import BadAddress
 from relay.message import (
@@ -61,9 +63,7 @@ not a part
 
 def test_parts_are_spans_over_the_bytes_as_they_came(make_mail: Callable[..., bytes]) -> None:
     """Each part's content decodes to what was attached, and its raw bytes stand in the letter."""
-    raw = make_mail(
-        attachments=(("IHE_XDM.zip", "application/zip", ZIP), ("cr.pdf", "application/pdf", b"%PDF-1"))
-    )
+    raw = make_mail(attachments=(("IHE_XDM.zip", "application/zip", ZIP), ("cr.pdf", "application/pdf", b"%PDF-1")))
     message = scan(raw)
     assert [(part.path, part.type, part.filename) for part in message.parts] == [
         ("", "multipart/mixed", ""),
@@ -99,9 +99,7 @@ def test_the_stdlib_parser_sees_the_same_parts() -> None:
 def test_a_letter_without_mime_is_one_text_part() -> None:
     """RFC 2045 §5.2."""
     message = scan(b"From: a@x.example\r\n\r\nhello\r\n")
-    assert [(part.path, part.type, part.body) for part in message.parts] == [
-        ("1", "text/plain", b"hello\r\n")
-    ]
+    assert [(part.path, part.type, part.body) for part in message.parts] == [("1", "text/plain", b"hello\r\n")]
 
 
 def test_a_forwarded_message_is_a_leaf() -> None:
@@ -320,3 +318,33 @@ def test_nothing_of_a_letter_shows_in_its_repr(make_mail: Callable[..., bytes]) 
     raw = make_mail("secret-text", (("VIAL_Paul.pdf", "application/pdf", b"x"),), Subject="secret-subject")
     shown = repr(scan(raw))
     assert not any(word in shown for word in ("secret", "VIAL", "martin"))
+
+
+PIECES = st.sampled_from(
+    [
+        b"--b\r\n", b"--b--\r\n", b"--c\r\n", b"--c--", b"\r\n", b"\n", b"\r", b"\0", b" \t", b"\xff\xe9", b"a" * 80,
+        b"Content-Type: multipart/mixed; boundary=b\r\n", b"Content-Type: multipart/signed; boundary=\"c\"\r\n",
+        b"Content-Type: message/rfc822\r\n", b"Content-Transfer-Encoding: base64\r\n", b"From: a@x.example\r\n",
+        b"Subject: =?utf-8?b?w6k=?= =?x?q?_?=\r\n", b"Content-Disposition: x; filename*0*=''%e9; filename=\"",
+        b"X-Pli-Signature: valid\r\n", b"X-Pli-Words : a\r\n b\r\n", b"Auto-Submitted: no (", b";", b"=?", b"[902]",
+    ]
+)  # fmt: skip
+
+
+@given(st.lists(st.one_of(PIECES, st.binary(max_size=12)), max_size=40).map(b"".join))
+@settings(max_examples=400, deadline=None)
+def test_any_bytes_are_a_message_or_malformed(raw: bytes) -> None:
+    """The one scanner never raises anything else, its spans stay inside their parents, and our family can be
+    removed from whatever it takes."""
+    try:
+        message = scan(raw)
+    except Malformed:
+        return
+    _ = message.subject, message.message_id, automatic(message, null_sender=False)
+    for part in message.parts:
+        assert 0 <= part.header_span[0] <= part.header_span[1] <= part.body_span[0] <= part.body_span[1] <= len(raw)
+        for child in message.children(part):
+            assert part.body_span[0] <= child.header_span[0]
+            assert child.body_span[1] <= part.body_span[1]
+    cleaned = scan(without_own_headers(raw))
+    assert not any(each.name.lower().startswith("x-pli-") for each in cleaned.headers)

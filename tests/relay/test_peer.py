@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from structlog.testing import capture_logs
 
 from certs import chain, tls
 from certs.chain import TrustStore
-from certs.keys import KeeperDown, Signer
+from certs.keys import KeeperClient, KeeperDown
+from certs.keys import Signer as KeySigner
 from certs.throwaway import Issued, Pki
+from gateway.keeper import Keeper
 from relay import smime
 from relay.couriers.peer import BY_PEER, PeerCourier
 from relay.message import scan
@@ -40,6 +45,7 @@ from relay.model import (
     Recipient,
     Route,
     SignatureState,
+    Signer,
     State,
     Verdict,
 )
@@ -90,7 +96,7 @@ class Keys:
         self.signers = {name: each.signer() for each in issued for name in chain.identity(each.der).addresses}
         self.down = down
 
-    def signer_for(self, address: str, letter_id: str) -> Signer | None:
+    def signer_for(self, address: str, letter_id: str) -> KeySigner | None:
         if self.down:
             raise KeeperDown("not there")
         return self.signers.get(address)
@@ -159,9 +165,7 @@ def real_peer(world: World, serve: Serve, keeps: Keeps) -> int:
     return serve(lambda: SMTP(keeps, tls_context=context, require_starttls=True))
 
 
-def test_a_letter_is_signed_and_passed_on_in_one_transaction(
-    world: World, serve: Serve, make_mail: Mail
-) -> None:
+def test_a_letter_is_signed_and_passed_on_in_one_transaction(world: World, serve: Serve, make_mail: Mail) -> None:
     """Both recipients in one letter, our trace on top, the signature valid for the mailbox, an event that
     says so."""
     keeps, written = Keeps(), Written()
@@ -177,9 +181,7 @@ def test_a_letter_is_signed_and_passed_on_in_one_transaction(
     assert [event.name for event in written.events] == ["signed"]
 
 
-def test_a_plain_route_and_a_signed_letter_pass_byte_for_byte(
-    world: World, serve: Serve, make_mail: Mail
-) -> None:
+def test_a_plain_route_and_a_signed_letter_pass_byte_for_byte(world: World, serve: Serve, make_mail: Mail) -> None:
     """What arrived signed is never signed again; a plain route signs nothing."""
     keeps = Keeps()
     sender = courier(world, real_peer(world, serve, keeps))
@@ -283,9 +285,7 @@ def test_another_operators_certificate_gets_nothing(
     assert not any(words.startswith("MAIL") for words in peer.said)
 
 
-def test_a_revoked_certificate_gets_nothing(
-    world: World, scripted: Callable[..., Scripted], make_mail: Mail
-) -> None:
+def test_a_revoked_certificate_gets_nothing(world: World, scripted: Callable[..., Scripted], make_mail: Mail) -> None:
     """cert-revoque-audit: listed, chained, and revoked."""
     outcome, alarmed = attempt(world, scripted(who=world.revoked), make_mail())
     assert outcome == Later(Reason.PEER_UNTRUSTED, "revoked")
@@ -304,9 +304,7 @@ def test_a_certificate_of_another_hierarchy_gets_nothing(
     assert alarmed == [Reason.PEER_UNTRUSTED]
 
 
-def test_a_peer_without_starttls_gets_nothing(
-    world: World, scripted: Callable[..., Scripted], make_mail: Mail
-) -> None:
+def test_a_peer_without_starttls_gets_nothing(world: World, scripted: Callable[..., Scripted], make_mail: Mail) -> None:
     """sans-tls-audit: nothing is ever sent in clear."""
     peer = scripted(starttls=False)
     outcome, alarmed = attempt(world, peer, make_mail())
@@ -328,9 +326,7 @@ def test_a_peer_that_refuses_our_certificate_in_the_handshake_is_later_and_an_al
     assert alarmed == [Reason.PEER_REFUSED_TLS]
 
 
-@pytest.mark.parametrize(
-    "words", ["550 5.7.1 your certificate is not listed", "530 5.7.0 show a certificate"]
-)
+@pytest.mark.parametrize("words", ["550 5.7.1 your certificate is not listed", "530 5.7.0 show a certificate"])
 def test_a_peer_that_refuses_our_certificate_in_words_is_later_and_an_alarm(
     world: World, scripted: Callable[..., Scripted], make_mail: Mail, words: str
 ) -> None:
@@ -390,9 +386,7 @@ def test_a_connection_lost_in_data_is_later_except_for_whom_it_is_decided(
     assert answer["no"] == Never(Reason.PEER_REFUSED, "550 5.1.1 unknown")
 
 
-def test_a_peer_that_stalls_is_cut_off(
-    world: World, scripted: Callable[..., Scripted], make_mail: Mail
-) -> None:
+def test_a_peer_that_stalls_is_cut_off(world: World, scripted: Callable[..., Scripted], make_mail: Mail) -> None:
     """However a server trickles, a delivery ends; the letter waits."""
     silent = socket.create_server(("127.0.0.1", 0))
     sender = replace(courier(world, silent.getsockname()[1]), total_s=0.2)
@@ -401,18 +395,14 @@ def test_a_peer_that_stalls_is_cut_off(
     silent.close()
 
 
-def test_nobody_there_is_later_and_the_next_host_is_tried(
-    world: World, serve: Serve, make_mail: Mail
-) -> None:
+def test_nobody_there_is_later_and_the_next_host_is_tried(world: World, serve: Serve, make_mail: Mail) -> None:
     """Hosts are asked in order until one takes the letter; without any it waits."""
     closed = socket.create_server(("127.0.0.1", 0))
     dead = closed.getsockname()[1]
     closed.close()
     alive = real_peer(world, serve, Keeps())
     sender = courier(world, dead)
-    assert one(sender.deliver(job(world, make_mail()))) == Later(
-        Reason.PEER_UNREACHABLE, "ConnectionRefusedError"
-    )
+    assert one(sender.deliver(job(world, make_mail()))) == Later(Reason.PEER_UNREACHABLE, "ConnectionRefusedError")
     both = replace(sender, where=lambda domain: [("127.0.0.1", dead), ("127.0.0.1", alive)])
     assert isinstance(one(both.deliver(job(world, make_mail()))), Done)
     nowhere = replace(sender, where=lambda domain: [])
@@ -428,16 +418,12 @@ def test_what_is_said_before_the_handshake_is_dropped(
     assert "injected" not in repr(outcome)
 
 
-def test_eight_bit_needs_a_peer_that_takes_it(
-    world: World, scripted: Callable[..., Scripted], make_mail: Mail
-) -> None:
+def test_eight_bit_needs_a_peer_that_takes_it(world: World, scripted: Callable[..., Scripted], make_mail: Mail) -> None:
     """A letter that we may not convert is Never towards a peer without 8BITMIME; one that we sign is made
     7-bit."""
     raw = make_mail("été\n")
     without = scripted(extensions=())
-    assert one(courier(world, without.listen()).deliver(job(world, raw, Mode.PEER_PLAIN))) == Never(
-        Reason.PEER_NO_8BIT
-    )
+    assert one(courier(world, without.listen()).deliver(job(world, raw, Mode.PEER_PLAIN))) == Never(Reason.PEER_NO_8BIT)
     assert attempt(world, scripted(extensions=()), raw)[0] == Done("250 2.0.0 taken")
     with_it = scripted()
     courier(world, with_it.listen()).deliver(job(world, raw, Mode.PEER_PLAIN))
@@ -452,9 +438,7 @@ def test_a_letter_larger_than_the_peer_takes_is_never(
     assert outcome == Never(Reason.TOO_LARGE, "the peer takes 100 bytes")
 
 
-def test_what_the_sender_asked_goes_along(
-    world: World, scripted: Callable[..., Scripted], make_mail: Mail
-) -> None:
+def test_what_the_sender_asked_goes_along(world: World, scripted: Callable[..., Scripted], make_mail: Mail) -> None:
     """RFC 3461: NOTIFY, ORCPT and ENVID for a peer that keeps them, who then owes the report; else not a
     word."""
     task = job(world, make_mail())
@@ -477,9 +461,7 @@ def test_a_patients_address_in_a_reply_is_not_kept(
     assert outcome == Never(Reason.PEER_REFUSED, "550 5.1.1 <…> … unknown")
 
 
-def test_without_a_key_the_letter_waits_and_a_notice_goes_unsigned(
-    world: World, serve: Serve, make_mail: Mail
-) -> None:
+def test_without_a_key_the_letter_waits_and_a_notice_goes_unsigned(world: World, serve: Serve, make_mail: Mail) -> None:
     """A letter never loses its signature in silence; a notice has to be told, signed or not."""
     keeps = Keeps()
     port = real_peer(world, serve, keeps)
@@ -498,3 +480,48 @@ def test_a_bare_line_end_never_leaves(world: World, serve: Serve, make_mail: Mai
     sender = courier(world, real_peer(world, serve, keeps))
     assert one(sender.deliver(job(world, raw, Mode.PEER_PLAIN))) == Never(Reason.BARE_LINE_END)
     assert keeps.letters == []
+
+
+def answers(client: KeeperClient) -> bool:
+    try:
+        client.ping()
+    except KeeperDown:
+        return False
+    return True
+
+
+@pytest.fixture
+def keeper(world: World, pki: Pki, tmp_path: Path) -> Iterator[KeeperClient]:
+    """A real keeper that holds one mailbox's key and the establishment's seal."""
+    world.mailbox.write(tmp_path / "mailbox", "marie")
+    pki.seal("lilas.mssante.example", "IMAGERIE DES LILAS", "1750000001").write(tmp_path / "seal", "lilas")
+    key = X25519PrivateKey.generate()
+    (tmp_path / "body.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    released: list[str] = []
+    serving = Keeper(tmp_path, tmp_path / "k.sock", frozenset({os.getuid()}), lambda name, facts: released.append(name))
+    stop = threading.Event()
+    thread = threading.Thread(target=serving.serve, args=(stop,), daemon=True)
+    thread.start()
+    client = KeeperClient(tmp_path / "k.sock")
+    while not answers(client):
+        thread.join(0.01)
+    yield client
+    client.close()
+    stop.set()
+    thread.join(10)
+
+
+def test_a_mailbox_signs_and_one_without_a_key_is_sealed_by_its_establishment(
+    world: World, serve: Serve, keeper: KeeperClient, make_mail: Mail
+) -> None:
+    """Through a real keeper: the mailbox's own certificate where there is one, else the seal of its
+    domain."""
+    keeps = Keeps()
+    sender = replace(courier(world, real_peer(world, serve, keeps)), keeper=keeper)
+    for author in (FROM, "scanner@lilas.mssante.example"):
+        assert isinstance(one(sender.deliver(job(world, make_mail(From=author)))), Done)
+    verdicts = [smime.judge(scan(each), world.trust, world.now) for each in keeps.letters]
+    assert [each.signer for each in verdicts] == [Signer.MAILBOX, Signer.ESTABLISHMENT]
+    assert [each.signer_name for each in verdicts] == ["Marie MARTIN", "IMAGERIE DES LILAS"]
+    foreign = one(sender.deliver(job(world, make_mail(From="x@elsewhere.example"))))
+    assert foreign == Later(Reason.NO_KEY)

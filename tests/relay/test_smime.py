@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from certs.chain import TrustStore
 from certs.throwaway import Issued, Pki
@@ -157,9 +159,7 @@ def leaf(kind: str, encoding: str, body: bytes, extra: bytes = b"") -> bytes:
         f"From: {FROM}\r\n\r\nno MIME at all, é\r\n".encode(),
     ],
 )
-def test_every_part_becomes_seven_bit_and_decodes_to_the_same(
-    raw: bytes, mailbox: Issued, today: datetime
-) -> None:
+def test_every_part_becomes_seven_bit_and_decodes_to_the_same(raw: bytes, mailbox: Issued, today: datetime) -> None:
     """8-bit, long lines, NUL and bare line ends get another transfer encoding, the content stays."""
     before = scan(raw).root
     signed = smime.sign(raw, mailbox.signer(), today)
@@ -212,8 +212,7 @@ def test_whose_word_a_valid_signature_is(
     raw = make_mail()
     other = pki.smime("paul.durand@parc.mssante.example", "Paul DURAND", "CLINIQUE DU PARC", "1750000002")
     answers = [
-        smime.judge(scan(smime.sign(raw, each.signer(), today)), trust, today)
-        for each in (mailbox, seal, other)
+        smime.judge(scan(smime.sign(raw, each.signer(), today)), trust, today) for each in (mailbox, seal, other)
     ]
     assert [each.signer for each in answers] == [Signer.MAILBOX, Signer.ESTABLISHMENT, Signer.AUTHOR]
     assert [each.signer_name for each in answers] == ["Marie MARTIN", "IMAGERIE DES LILAS", "Paul DURAND"]
@@ -249,9 +248,7 @@ def test_the_domain_of_an_address_is_compared_without_case(
     assert judged(smime.sign(make_mail(), same.signer(), today), trust, today)[1] is Signer.MAILBOX
 
 
-def test_two_authors_have_no_mailbox_that_signs_for_both(
-    mailbox: Issued, trust: TrustStore, today: datetime
-) -> None:
+def test_two_authors_have_no_mailbox_that_signs_for_both(mailbox: Issued, trust: TrustStore, today: datetime) -> None:
     """Several addresses in From, or a second From, are a finding, and nobody's signature stands for them."""
     for fields in (f"From: {FROM}, x@y.example\r\n", f"From: {FROM}\r\nFrom: x@y.example\r\n"):
         letter = smime.sign(fields.encode() + b"\r\nhello\r\n", mailbox.signer(), today)
@@ -279,9 +276,7 @@ def openssl_signs(content: bytes, issued: Issued, folder: Path, *options: str) -
         str(key),
         "-crlfeol",
     ]
-    made = subprocess.run(
-        [*command, "-certfile", str(chain), *options], capture_output=True, check=True
-    ).stdout
+    made = subprocess.run([*command, "-certfile", str(chain), *options], capture_output=True, check=True).stdout
     return f"From: {FROM}\r\nSubject: s\r\n".encode() + made.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
@@ -359,9 +354,7 @@ def test_a_certificate_that_expired_or_has_the_wrong_use_signs_nothing(
     pki: Pki, trust: TrustStore, today: datetime, make_mail: Mail
 ) -> None:
     """The chain's answer is the letter's."""
-    old = pki.smime(
-        FROM, "M", "L", "1", not_before=today - timedelta(days=9), not_after=today - timedelta(days=1)
-    )
+    old = pki.smime(FROM, "M", "L", "1", not_before=today - timedelta(days=9), not_after=today - timedelta(days=1))
     server = pki.tls_server("mss.lilas.example", "LILAS", "1750000001")
     answers = [judged(smime.sign(make_mail(), each.signer(), today), trust, today) for each in (old, server)]
     assert [(state, fault) for state, _, fault in answers] == [
@@ -397,3 +390,25 @@ def test_what_arrived_signed_or_encrypted_is_known(kind: str, sealed: bool) -> N
     """Such a letter is passed on untouched."""
     message: Message = scan(f"Content-Type: {kind}\r\n\r\n".encode())
     assert smime.already_signed(message) is sealed
+
+
+TEXTS = st.text(alphabet="aé .\t=\n", max_size=60).map(lambda text: text.replace("\n", "\r\n").encode())
+BODIES = st.one_of(TEXTS, st.binary(max_size=60), st.just(b"x" * 1200), st.just(b"From a.\r\n.\r\n-- \r\n"))
+KINDS = st.sampled_from(["text/plain; charset=utf-8", 'application/pdf; name="é.pdf"', "text/html"])
+
+
+@given(st.lists(st.tuples(KINDS, BODIES), min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None)
+def test_the_seven_bit_form_keeps_every_content(parts: list[tuple[str, bytes]]) -> None:
+    """Whatever the parts hold, the copy to be signed is 7-bit and each part decodes to the very same
+    bytes."""
+    raw = b"Content-Type: multipart/mixed; boundary=zz\r\n\r\n"
+    for kind, data in parts:
+        head = f"--zz\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+        raw += head.encode() + data + b"\r\n"
+    raw += b"--zz--\r\n"
+    before, content = scan(raw), canonical.content(scan(raw))
+    assert canonical.is_seven_bit(content)
+    after = scan(content)
+    assert [part.decode() for part in after.parts[1:]] == [part.decode() for part in before.parts[1:]]
+    assert [part.filename for part in after.parts] == [part.filename for part in before.parts]
