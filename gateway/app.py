@@ -6,6 +6,7 @@ no database to write). Does not: decide, speak a protocol or loop.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,8 +17,6 @@ from typing import Generic, TypeVar
 import dns.exception
 import dns.resolver
 import structlog
-from dmp_bridge.courier import DossierCourier
-from relay.carrier import Carrier
 
 from certs import tls
 from certs.chain import TrustStore
@@ -25,12 +24,14 @@ from certs.keys import KeeperClient
 from directory.ldap import LdapDirectory
 from dmp_bridge import candidates, filings, patients, receipts, roll
 from dmp_bridge import tables as dossier_tables
+from dmp_bridge.courier import DossierCourier
 from dmp_bridge.dmp import DossierClient
 from dmp_bridge.model import HostProfile
 from gateway.accounts import Accounts
 from gateway.config import ConfigError, DossierSection, Settings
 from gateway.doors import replies
 from relay import journal, notices, spool
+from relay.carrier import Carrier
 from relay.couriers.mailbox import MailboxCourier
 from relay.couriers.peer import PeerCourier
 from relay.intake import Intake
@@ -208,7 +209,8 @@ def letters_out(settings: Settings, entry: Intake) -> Carrier:
         couriers=couriers(settings, entry),
         notice=_notices(settings, entry),
         clock=clock,
-        worker=f"{settings.node.name}-carrier",
+        worker=f"{settings.node.name}-{os.getpid()}",
+        scrub=entry.pseudonyms.scrub,
     )
 
 
@@ -246,18 +248,17 @@ def register(settings: Settings) -> patients.Register:
 def dossier_client(settings: Settings, section: DossierSection) -> DossierClient:
     host = profile(section)
     assert host is not None
-    return DossierClient(host, section.certificate, section.key, settings.trust.folder, clock=clock)
+    return DossierClient(host, section.certificate, section.key, trust(settings))
 
 
 def dossier_courier(settings: Settings, section: DossierSection, entry: Intake) -> DossierCourier:
     return DossierCourier(
         client=dossier_client(settings, section),
         register=register(settings),
-        spool=entry.client,
+        store=entry.client,
         engine=engine.reader_engine(settings.database_url),
         journal=SpoolJournal(entry.client),
-        institutions=frozenset({settings.node.establishment}),
-        clock=clock,
+        institutions=frozenset({settings.node.establishment, *section.institutions}),
     )
 
 
@@ -266,7 +267,7 @@ def _notices(settings: Settings, entry: Intake) -> notices.Notices:
     builders = (
         partial(notices.failure, node=here, clock=clock, words=_words),
         partial(notices.delivered, node=here, clock=clock, words=_words),
-        partial(receipts.build, node=here, clock=clock),
+        partial(receipts.receipt, node=here, clock=clock, words=_words),
     )
     return notices.Notices(entry, bodies(settings), here, builders, clock)
 

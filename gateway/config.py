@@ -108,6 +108,9 @@ class DossierSection(Section):
     local_root: str = Field(default="", description="OID under which the establishment's own patient ids stand.")
     certificate: Path = Field(description="ORG AUTH_CLI, PEM chain.")
     key: Path
+    institutions: tuple[str, ...] = Field(
+        default=(), description="Struct_IdNat of further structures whose documents this node files."
+    )
     files_incoming: bool = Field(default=False, description="File what peers send (regional rules only).")
     enabled: bool = True
     ins_root: str = "1.2.250.1.213.1.4.10"
@@ -179,7 +182,7 @@ def load(path: Path) -> Settings:
         model_config = SettingsConfigDict(toml_file=path)
 
     try:
-        return FromFile()  # type: ignore[call-arg]  # the values come from the file
+        return FromFile()
     except ValidationError as error:
         raise ConfigError("\n".join(_sentence(path, fault) for fault in error.errors())) from None
     except ValueError as error:  # not TOML

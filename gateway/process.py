@@ -72,11 +72,11 @@ def carrier(settings: Settings, stop: threading.Event) -> None:
 def doors(settings: Settings, stop: threading.Event) -> None:
     entry = app.intake(settings)
     shown, key = settings.tls.certificate, settings.tls.key
-    sides = (
-        (Door.PEER, settings.doors.peers, lambda: tls.peer_side(shown, key, entry.trust())),
-        (Door.SUBMISSION, settings.doors.submission, lambda: tls.service_side(shown, key)),
-    )
-    specs = [_door(settings, kind, at, side(), entry) for kind, at, side in sides if at is not None]
+    specs = []
+    if at := settings.doors.peers:
+        specs.append(_door(settings, Door.PEER, at, tls.peer_side(shown, key, entry.trust()), entry))
+    if at := settings.doors.submission:
+        specs.append(_door(settings, Door.SUBMISSION, at, tls.service_side(shown, key), entry))
     asyncio.run(_serve_doors(settings, specs, stop))
 
 

@@ -21,7 +21,7 @@ import structlog
 from gateway.config import Settings
 
 PROCESSES = ("spooler", "keeper", "doors", "carrier")
-"""In the order in which they start: who keeps letters and keys comes before who brings and takes them."""
+"""In the order in which they start and, backwards, end: who keeps letters outlives who brings them."""
 
 REFUSED = 2
 """Exit code of a process that cannot start and would not on a second try."""
@@ -63,10 +63,11 @@ def supervise(settings: Settings, config: Path, stop: threading.Event) -> int:
     settings.paths.run.mkdir(parents=True, exist_ok=True)
     settings.paths.data.mkdir(parents=True, exist_ok=True)
     children = [Child(name, _command(config, name)) for name in PROCESSES]
+    first, rest = children[:1], children[1:]
     try:
-        for child in children:
-            if not _start_and_wait(settings, child, stop):
-                return REFUSED
+        # the spooler brings the tables up to date before anyone reads them; the others do not wait for each other
+        if not (_started(settings, first, stop) and _started(settings, rest, stop)):
+            return REFUSED
         print(f"pli: {settings.node.name} is up ({', '.join(PROCESSES)})", file=sys.stderr, flush=True)
         return _keep(settings, children, stop)
     finally:
@@ -77,15 +78,17 @@ def _command(config: Path, name: str) -> list[str]:
     return [sys.executable, "-m", "gateway", "--config", str(config), "serve", "--only", name]
 
 
-def _start_and_wait(settings: Settings, child: Child, stop: threading.Event, limit: float = 30.0) -> bool:
-    ready_file(settings, child.name).unlink(missing_ok=True)
-    child.start()
+def _started(settings: Settings, children: list[Child], stop: threading.Event, limit: float = 30.0) -> bool:
+    """Starts them together; True once all serve."""
+    for child in children:
+        ready_file(settings, child.name).unlink(missing_ok=True)
+        child.start()
     until = time.monotonic() + limit
     while time.monotonic() < until and not stop.is_set():
-        if ready_file(settings, child.name).exists():
+        if all(ready_file(settings, child.name).exists() for child in children):
             return True
-        if child.ended() is not None:
-            print(f"pli: {child.name} could not start; its reason stands above", file=sys.stderr, flush=True)
+        if ended := [child.name for child in children if child.ended() is not None]:
+            print(f"pli: {', '.join(ended)} could not start; the reason stands above", file=sys.stderr, flush=True)
             return False
         time.sleep(0.02)
     return stop.is_set()

@@ -67,10 +67,10 @@ def written(company: Company, sender: Entry, serial: int) -> Letter:
     (artefacts(company) / f"{name}.xml").write_bytes(data)
     path = artefacts(company) / f"{name}.eml"
     path.write_bytes(mail)
-    return Letter(sender, path, document, message_id=_message_id(mail))
+    return Letter(sender, path, document, message_id=message_id(mail))
 
 
-def _message_id(mail: bytes) -> str:
+def message_id(mail: bytes) -> str:
     head = mail.partition(b"\r\n\r\n")[0].decode("ascii")
     line = next(line for line in head.replace("\r\n ", " ").splitlines() if line.lower().startswith("message-id:"))
     return line.partition(":")[2].strip()
@@ -111,7 +111,7 @@ def register(company: Company) -> str:
     roll = artefacts(company) / "patients.csv"
     roll.write_text(stage.roll(sample.PATIENT), encoding="utf-8")
     seat = company.stage.seats["lilas"]
-    said = _pli(seat, "patients", "import", str(roll)).strip()
+    said = pli(seat, "patients", "import", str(roll)).strip()
     return f"pli patients import : {said}"
 
 
@@ -131,14 +131,23 @@ def seen(company: Company, seat: Seat, letter_id: str, event: str, times: int = 
     """Waits until the node's timeline shows `event` that many times."""
 
     def look() -> str | None:
-        steps = [step for step in _trail(company, seat, letter_id)["steps"] if step["event"] == event]
-        steps = [step for step in steps if step["facts"].get("note", "") == note or not note]
-        if len(steps) < times:
-            return None
-        facts = " ".join(f"{key}={value}" for key, value in steps[0]["facts"].items())
-        return f"pli trace ({seat.who.name}) : {event}{f' ×{len(steps)}' if len(steps) > 1 else ''} {facts}".rstrip()
+        trail = _trail(company, seat, letter_id)
+        all_ = [step for step in trail["steps"] if step["event"] == event]
+        steps = [step for step in all_ if not note or step["facts"].get("note", "") == note]
+        if len(steps) >= times:
+            facts = " ".join(f"{key}={value}" for key, value in steps[0]["facts"].items())
+            return f"pli trace ({seat.who.name}) : {event}{f' ×{times}' if times > 1 else ''} {facts}".rstrip()
+        if (all_ and times == 1) or all(each["state"] in ("done", "failed", "held") for each in trail["recipients"]):
+            raise Unseen(f"pli trace ({seat.who.name}) : {_ends(trail)}")
+        return None
 
-    return _patiently(look, f"pli trace ({seat.who.name}) never showed '{event}' for {letter_id}")
+    told: str = _patiently(look, f"pli trace ({seat.who.name}) never showed '{event}' for {letter_id}")
+    return told
+
+
+def _ends(trail: dict[str, Any]) -> str:
+    """How each recipient stands."""
+    return ", ".join(f"{each['mode']} {each['state']} {each['reason'] or each['note']}" for each in trail["recipients"])
 
 
 def shown(company: Company, seat: Seat, letter: Letter) -> str:
@@ -183,20 +192,20 @@ def verified(company: Company, seat: Seat, letter: Letter) -> str:
     return f"pli trace ({seat.who.name}) : {trail['sentence']}"
 
 
-def _access(company: Company, seat: Seat) -> DossierAccess:
+def access(company: Company, seat: Seat) -> DossierAccess:
     certificate, key = seat.dossier
     return DossierAccess(company.stage.dossier_url, stage.REPOSITORY_ID, certificate, key, company.stage.anchors)
 
 
 def found(company: Company, seat: Seat, letter: Letter) -> str:
-    entries = clients.dossier_find(_access(company, seat), letter.document.unique_id)
+    entries = clients.dossier_find(access(company, seat), letter.document.unique_id)
     if len(entries) != 1:
         raise Unseen(f"ITI-18 answered {len(entries)} entries for one document")
     return f"curl, GetDocuments : {entries[0]}"
 
 
 def fetched(company: Company, seat: Seat, letter: Letter) -> str:
-    data = clients.dossier_fetch(_access(company, seat), letter.document.unique_id)
+    data = clients.dossier_fetch(access(company, seat), letter.document.unique_id)
     ours, theirs = (hashlib.sha256(each).hexdigest() for each in (letter.document.raw, data))
     if ours != theirs:
         raise Unseen(f"ITI-43 gave {theirs[:16]}…, sent was {ours[:16]}…")
@@ -216,9 +225,9 @@ def _patiently(look: Callable[[], Any], otherwise: str) -> Any:
 
 def _trail(company: Company, seat: Seat, *wanted: str) -> dict[str, Any]:
     """`pli trace --json`, as an operator of that node."""
-    trail: dict[str, Any] = json.loads(_pli(seat, "trace", "--json", *wanted).splitlines()[0])
+    trail: dict[str, Any] = json.loads(pli(seat, "trace", "--json", *wanted).splitlines()[0])
     return trail
 
 
-def _pli(seat: Seat, *arguments: str) -> str:
+def pli(seat: Seat, *arguments: str) -> str:
     return clients.run(sys.executable, "-m", "gateway", "--config", str(seat.config), *arguments).decode()

@@ -24,7 +24,7 @@ from pathlib import Path
 from directory import slapd
 
 LOOPBACK = "127.0.0.1"
-READY_S = 15.0
+READY_S = 40.0
 STOP_S = 5.0
 
 
@@ -96,9 +96,7 @@ def programs(needed: str) -> Programs:
     for root in [Path(told)] if told else [checkout, Path("/")]:
         if any((root / folder / needed).exists() for folder in ("usr/sbin", "usr/bin")):
             return Programs(root.resolve())
-    raise ServerTrouble(
-        f"{needed} est introuvable : lancez « ./dev servers », qui le dépaquète sans l'installer."
-    )
+    raise ServerTrouble(f"{needed} est introuvable : lancez « ./dev servers », qui le dépaquète sans l'installer.")
 
 
 def free_port() -> int:
@@ -129,7 +127,9 @@ class Process:
         return self.folder / "server.pid"
 
     def launch(self, command: Sequence[str], environment: Mapping[str, str], who: Account) -> None:
-        with (self.folder / "server.log").open("ab") as log:
+        # The folder is the account's: no link planted there is followed.
+        flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW
+        with os.fdopen(os.open(self.folder / "server.log", flags, 0o600), "ab") as log:
             process = subprocess.Popen(
                 command,
                 env=dict(environment),
@@ -145,26 +145,41 @@ class Process:
             )
         # It is followed by its pid from here on; another process may be the one which stops it.
         process.returncode = 0
-        self.record.write_text(f"{process.pid} {_started(process.pid)}")
+        place(self.folder, self.record.name, f"{process.pid} {_started(process.pid)}".encode(), who)
 
-    def pid(self) -> int | None:
-        """Of the running server, or None."""
+    def _recorded(self) -> tuple[int, str]:
+        """(pid, start time) of what was last started here; (0, '') when nothing was."""
         try:
             number, started = self.record.read_text().split()
         except (FileNotFoundError, ValueError):
-            return None
+            return 0, ""
         with contextlib.suppress(ChildProcessError):
             os.waitpid(int(number), os.WNOHANG)
-        return int(number) if _started(int(number)) == started else None
+        return int(number), started
 
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        pid = self.pid()
-        if pid is None:
-            return
-        os.kill(pid, number)
-        if not _until(lambda: self.pid() is None, STOP_S):
-            os.killpg(pid, signal.SIGKILL)
-            _until(lambda: self.pid() is None, STOP_S)
+    def pid(self) -> int | None:
+        """Of the running server, or None."""
+        number, started = self._recorded()
+        return number if number and _started(number) == started else None
+
+    def _members(self) -> list[int]:
+        """Every live process of the server's session, also when its leader is gone."""
+        number, started = self._recorded()
+        if not number or _started(number) not in ("", started):
+            # A session's number is not given again while it has a member: this is a stranger's.
+            return []
+        everyone = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+        return [pid for pid in everyone if _stat(pid)[3:4] == [str(number)]]
+
+    def stop(self, number: int = signal.SIGTERM, whole: bool = False) -> None:
+        """Asks it to end, or it and its children at once (`whole`); ends what is left after STOP_S seconds."""
+        leader = self.pid()
+        for pid in self._members() if whole else [leader] if leader else []:
+            _signal(pid, number)
+        if not _until(lambda: not self._members(), STOP_S):
+            for pid in self._members():
+                _signal(pid, signal.SIGKILL)
+            _until(lambda: not self._members(), STOP_S)
         self.record.unlink(missing_ok=True)
 
     def wait_ready(self, ports: Mapping[int, bytes], name: str, logs: Sequence[Path]) -> None:
@@ -176,13 +191,23 @@ class Process:
         raise ServerTrouble(f"{name} n'a pas démarré. Son journal finit ainsi : {_tail(logs)}")
 
 
-def _started(pid: int) -> str:
-    """Start time in clock ticks (proc(5), field 22), or '' when there is no such process or only a zombie."""
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _stat(pid: int) -> list[str]:
+    """Fields of proc(5) stat from the third on (state, parent, group, session, ...); none for a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return "" if fields[0] == "Z" else fields[19]
+        return []
+    return [] if fields[0] == "Z" else fields
+
+
+def _started(pid: int) -> str:
+    """Start time in clock ticks (field 22), or '' when there is no such process or only a zombie."""
+    return "".join(_stat(pid)[19:20])
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -90,9 +90,7 @@ def report_pdf(at: datetime, patient: Patient = PATIENT, author: Author = AUTHOR
     return bytes(page.output())
 
 
-def report_cda(
-    at: datetime, pdf: bytes, serial: int = 1, patient: Patient = PATIENT, author: Author = AUTHOR
-) -> bytes:
+def report_cda(at: datetime, pdf: bytes, serial: int = 1, patient: Patient = PATIENT, author: Author = AUTHOR) -> bytes:
     """The CDA N1 around `pdf`. `serial` tells documents of one demo apart."""
     local = at.astimezone(PARIS)
     header = cda.N1Header(

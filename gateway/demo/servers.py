@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,6 +208,7 @@ class Dovecot:
         require_reachable(software.dovecot_home, who)
         require_free(self.imap_port, self.lmtp_port)
         _require_short(folder)
+        _require_pair(self.certificate, self.key)
         conf = self._prepare(folder, software, who)
         libraries = [_own_library(folder, software, who)] if software.unpacked else []
         # Dovecot would run doveconf at its installed path; doveconf can be the one to begin (doveconf(1) -e).
@@ -218,7 +220,8 @@ class Dovecot:
         process.wait_ready({self.imap_port: b"* OK", self.lmtp_port: b"220"}, "Dovecot", logs)
 
     def stop(self) -> None:
-        Process(self.folder.resolve()).stop()
+        # Asked alone, the master would wait a second for its logger.
+        Process(self.folder.resolve()).stop(whole=True)
 
     @property
     def pid(self) -> int | None:
@@ -249,6 +252,14 @@ def _require_short(folder: Path) -> None:
         raise ServerTrouble(
             f"Le chemin {folder} est trop long pour les sockets de Dovecot : choisissez-en un plus court."
         )
+
+
+def _require_pair(certificate: Path, key: Path) -> None:
+    """Dovecot itself would start, and fail at each STARTTLS."""
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except (OSError, ValueError) as trouble:
+        raise ServerTrouble(f"Le certificat {certificate} ou sa clé ne peut pas servir : {trouble}") from None
 
 
 def _own_library(folder: Path, software: Programs, who: Account) -> Path:

@@ -210,7 +210,7 @@ def _configure(stage: Stage, seat: Seat) -> None:
     seat.config.write_text(_toml(_settings(stage, seat)), encoding="utf-8")
 
 
-def _settings(stage: Stage, seat: Seat) -> dict[str, dict[str, object]]:
+def _settings(stage: Stage, seat: Seat) -> dict[str, Mapping[str, object]]:
     who, folder, ports = seat.who, seat.folder, seat.ports
     others = {o.who.domain: f"127.0.0.1:{o.ports.peers}" for o in stage.seats.values() if o is not seat}
     return {

@@ -1,0 +1,182 @@
+"""Two operators on one stage, with real servers, for whole journeys; and what a journey does to them."""
+
+from __future__ import annotations
+
+import json
+import smtplib
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from directory.model import Address
+from dmp_bridge import cda, packing
+from dmp_bridge.model import Document, Patient
+from gateway.demo import clients, looks, sample, stage
+from gateway.demo.cast import OPERATORS, PASSWORD, RADIOLOGIST, SURGEON, author_of
+from gateway.demo.clients import Login
+from gateway.demo.processes import new_folder
+from gateway.demo.running import Company, company
+from gateway.demo.stage import Seat
+
+LIMIT_S = 30.0
+
+
+@dataclass
+class World:
+    """One stage with its company, and the gestures of a journey."""
+
+    company: Company
+    serial: int = 100
+
+    @property
+    def lilas(self) -> Seat:
+        return self.company.stage.seats["lilas"]
+
+    @property
+    def parc(self) -> Seat:
+        return self.company.stage.seats["parc"]
+
+    @property
+    def ca(self) -> Path:
+        return self.company.stage.anchors
+
+    # --- writing ----------------------------------------------------------------------------------------------
+
+    def report(self, patient: Patient = sample.PATIENT) -> Document:
+        """A new report by the radiologist."""
+        self.serial += 1
+        at = datetime.now(UTC).replace(microsecond=0)
+        author = author_of(RADIOLOGIST, OPERATORS["lilas"])
+        read = cda.read(sample.report_cda(at, sample.report_pdf(at, patient, author), self.serial, patient, author))
+        assert isinstance(read, Document), read
+        return read
+
+    def packed(self, document: Document, to: Address = SURGEON.address, **more: Any) -> bytes:
+        parcel = packing.Parcel((document,), RADIOLOGIST, (to,), source_id=f"{sample.ROOT}.9", nil="PLI-DEMO", **more)
+        mail = packing.pack(parcel, datetime.now(UTC))
+        assert isinstance(mail, bytes), mail
+        return mail
+
+    def plain(self, sender: str, to: str, subject: str = "Essai", text: str = "Bonjour") -> bytes:
+        mail = EmailMessage(policy=SMTP)
+        self.serial += 1
+        mail["From"], mail["To"], mail["Subject"] = sender, to, subject
+        mail["Date"] = datetime.now(UTC)
+        mail["Message-ID"] = f"<{self.serial}.{time.time_ns()}@journeys.example>"
+        mail.set_content(text)
+        return mail.as_bytes()
+
+    # --- sending ----------------------------------------------------------------------------------------------
+
+    def submission(self, seat: Seat, login: str) -> smtplib.SMTP:
+        """A session of a mail client, logged in."""
+        client = smtplib.SMTP("127.0.0.1", seat.ports.submission, local_hostname="poste.example", timeout=LIMIT_S)
+        client.starttls(context=ssl.create_default_context(cafile=str(self.ca)))
+        client.login(login, PASSWORD)
+        return client
+
+    def submit(self, mail: bytes, *to: Address, seat: Seat | None = None, sender: str = str(RADIOLOGIST.address)) -> str:
+        """Hands a letter in; answers its id at the sender's node."""
+        seat = seat or self.lilas
+        recipients = [str(each) for each in to or (SURGEON.address,)]
+        with self.submission(seat, sender) as client:
+            assert client.sendmail(sender, recipients, mail) == {}
+        return str(self.trail(seat, "--message-id", looks.message_id(mail))["letter"])
+
+    def peer(self, port: int, certificate: Path, key: Path) -> smtplib.SMTP:
+        """A session of another operator, with its certificate."""
+        client = smtplib.SMTP("127.0.0.1", port, local_hostname="mss.example", timeout=LIMIT_S)
+        context = ssl.create_default_context(cafile=str(self.ca))
+        context.load_cert_chain(str(certificate), str(key))
+        client.starttls(context=context)
+        client.ehlo()
+        return client
+
+    # --- looking ----------------------------------------------------------------------------------------------
+
+    def trail(self, seat: Seat, *wanted: str) -> dict[str, Any]:
+        trail: dict[str, Any] = json.loads(looks.pli(seat, "trace", "--json", *wanted).splitlines()[0])
+        return trail
+
+    def states(self, seat: Seat, letter: str) -> dict[str, tuple[str, str]]:
+        """(state, reason) by mode."""
+        rows = self.trail(seat, letter)["recipients"]
+        return {row["mode"]: (row["state"], row["reason"] or row["note"]) for row in rows}
+
+    def until(self, look: Callable[[], Any], what: str) -> Any:
+        """The first true answer of `look`."""
+        end = time.monotonic() + LIMIT_S
+        while time.monotonic() < end:
+            if answer := look():
+                return answer
+            time.sleep(0.1)
+        raise AssertionError(f"not seen within {LIMIT_S:.0f} s: {what}")
+
+    def settled(self, seat: Seat, letter: str) -> dict[str, tuple[str, str]]:
+        """How each mode ended, once all have."""
+
+        def look() -> dict[str, tuple[str, str]] | None:
+            states = self.states(seat, letter)
+            return states if all(state in ("done", "failed") for state, _ in states.values()) else None
+
+        answer: dict[str, tuple[str, str]] = self.until(look, f"{letter} settled at {seat.who.name}")
+        return answer
+
+    def inbox(self, seat: Seat, address: Address, message_id: str) -> list[int]:
+        return clients.mailbox_search(seat.ports.imap, Login(str(address), PASSWORD), message_id, self.ca)
+
+    def received(self, seat: Seat, address: Address, message_id: str) -> bytes:
+        """The delivered bytes, once they are there."""
+        uid = self.until(lambda: self.inbox(seat, address, message_id), f"{message_id} in {address}")[0]
+        return clients.mailbox_read(seat.ports.imap, Login(str(address), PASSWORD), uid, self.ca)
+
+    def entries(self, document: Document) -> list[str]:
+        """What the dossier host has of this document."""
+        return clients.dossier_find(looks.access(self.company, self.lilas), document.unique_id)
+
+    def fetched(self, document: Document) -> bytes:
+        return clients.dossier_fetch(looks.access(self.company, self.lilas), document.unique_id)
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    """The stage that journeys share; each leaves it as it found it."""
+    with _world() as made:
+        yield made
+
+
+@pytest.fixture()
+def own_world() -> Iterator[Callable[..., World]]:
+    """For journeys that need a configuration of their own: `own_world(lambda stage: ...)`."""
+    opened: list[Any] = []
+
+    def make(change: Callable[[stage.Stage], None] = lambda _: None) -> World:
+        context = _world(change)
+        opened.append(context)
+        return context.__enter__()
+
+    yield make
+    for context in opened:
+        context.__exit__(None, None, None)
+
+
+def _world(change: Callable[[stage.Stage], None] = lambda _: None) -> Any:
+    from contextlib import contextmanager
+
+    @contextmanager
+    def opened() -> Iterator[World]:
+        built = stage.build(new_folder("pli-j-") / "s", datetime.now(UTC))
+        change(built)
+        with company(built) as running:
+            looks.register(running)
+            yield World(running)
+
+    return opened()

@@ -1,0 +1,90 @@
+"""What a crash, a silence or a lack leaves behind: nothing lost, one document."""
+
+from __future__ import annotations
+
+import os
+import signal
+import smtplib
+from typing import Any
+
+import pytest
+
+from gateway.demo.cast import RADIOLOGIST, SURGEON
+from gateway.demo.looks import message_id
+from gateway.demo.processes import Process
+from gateway.serve import PROCESSES
+
+pytestmark = pytest.mark.journey
+
+
+def test_a_dossier_host_that_was_down_gets_one_document_when_it_is_back(world: Any) -> None:
+    """Filing waits, then happens once."""
+    document = world.report()
+    world.company.stop_host()
+    try:
+        letter = world.submit(world.packed(document))
+        world.until(lambda: world.states(world.lilas, letter)["dossier"][1], "a reason for the delay")
+        assert world.states(world.lilas, letter)["dossier"] == ("queued", "dossier.host-down")
+    finally:
+        world.company.start_host()
+    assert world.settled(world.lilas, letter)["dossier"][0] == "done"
+    assert len(world.entries(document)) == 1
+    assert world.fetched(document) == document.raw
+
+
+def test_killed_between_accept_and_delivery_the_letter_is_delivered_once(world: Any) -> None:
+    """SIGKILL to every process of the sender's node after the 250; started again, it delivers and files once."""
+    document = world.report()
+    mail = world.packed(document)
+    world.company.stop_node(world.parc)
+    world.company.stop_host()
+    try:
+        letter = world.submit(mail)
+        _kill_all(world)
+    finally:
+        world.company.start_host()
+        world.company.start_node(world.parc)
+        world.company.start_node(world.lilas)
+    assert {state for state, _ in world.settled(world.lilas, letter).values()} == {"done"}
+    assert len(world.inbox(world.parc, SURGEON.address, message_id(mail))) == 1
+    assert len(world.entries(document)) == 1
+
+
+def _kill_all(world: Any) -> None:
+    pids = [int((world.lilas.folder / "run" / f"{name}.pid").read_text()) for name in PROCESSES]
+    supervisor = Process(world.lilas.folder).pid()
+    assert supervisor is not None
+    for pid in (supervisor, *pids):
+        os.kill(pid, signal.SIGKILL)
+    world.until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids), "every process ended")
+
+
+def test_with_the_directory_down_recipients_are_refused_for_now_and_nothing_is_lost(world: Any) -> None:
+    """A temporary refusal that says why; the same letter goes through when the directory is back."""
+    mail = world.plain(str(RADIOLOGIST.address), str(SURGEON.address))
+    world.company.slapd.stop()
+    try:
+        with world.submission(world.lilas, str(RADIOLOGIST.address)) as client:
+            client.mail(str(RADIOLOGIST.address))
+            code, said = client.rcpt(str(SURGEON.address))
+        assert code == 451
+        assert b"annuaire" in said
+    finally:
+        world.company.slapd.start()
+    assert {s for s, _ in world.settled(world.lilas, world.submit(mail)).values()} == {"done"}
+
+
+def test_a_full_disk_is_told_and_nothing_is_taken(own_world: Any) -> None:
+    """Where a body cannot be written the sender is told to keep the letter."""
+    world = own_world()
+    bodies = world.lilas.folder / "data" / "bodies"
+    os.system(f"mount -t tmpfs -o size=64k tmpfs {bodies}") if os.geteuid() == 0 else None
+    mail = world.packed(world.report())
+    try:
+        with world.submission(world.lilas, str(RADIOLOGIST.address)) as client, pytest.raises(
+            smtplib.SMTPDataError
+        ) as refused:
+            client.sendmail(str(RADIOLOGIST.address), [str(SURGEON.address)], mail)
+        assert refused.value.smtp_code == 452
+    finally:
+        os.system(f"umount {bodies}")
