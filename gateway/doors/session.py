@@ -14,7 +14,7 @@ import collections
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 from aiosmtpd.smtp import SMTP, TLSSetupException
@@ -152,6 +152,11 @@ class Session(SMTP):
         if self._handler_coroutine is not None:
             self._handler_coroutine.cancel()
 
+    def end(self, turn: Turn) -> NoReturn:
+        """The same from inside a command: the loop reads no further."""
+        self._last_words(turn)
+        raise asyncio.CancelledError
+
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
         self.porter.leave(self)
@@ -174,9 +179,7 @@ class Session(SMTP):
 
     async def handle_exception(self, error: Exception) -> str:
         if isinstance(error, commands.BareLineEnd):
-            assert self._handler_coroutine is not None
-            self._handler_coroutine.cancel()  # once this was said, the session is over
-            return turns.said(Turn.LINE_END)
+            self.end(Turn.LINE_END)
         if isinstance(error, TLSSetupException):
             self._log("tls-failed", cause=getattr(error.__cause__, "reason", None) or "")
             return turns.said(Turn.TLS_FAILED)
@@ -186,6 +189,8 @@ class Session(SMTP):
     # --- speaking ----------------------------------------------------------------------------------------
 
     async def push(self, status: Any) -> None:
+        if status is None:  # the library's loop, after a session that ended in handle_exception
+            return
         if isinstance(status, str):
             status = next((_words(ours) for theirs, ours in _INSTEAD if status.startswith(theirs)), status)
         await super().push(status)
@@ -297,11 +302,11 @@ class Session(SMTP):
             raise
         except TimeoutError:
             outcome = "slow"
-            self._last_words(Turn.SLOW)
+            self.end(Turn.SLOW)
         except data.TooMuch:
             outcome = Refusal(Reason.TOO_LARGE, permanent=True)
             await self.answer(outcome)
-            self._last_words(Turn.CLOSING)
+            self.end(Turn.CLOSING)
         finally:
             incoming.drop()
             self._log_letter(letter, outcome, incoming.size)

@@ -82,7 +82,7 @@ class SubmissionDoor(Session):
         if mechanism.upper() not in ("PLAIN", "LOGIN"):
             return await self.answer(Turn.AUTH_UNKNOWN)
         if self.porter.budget.spent(self.client):
-            return self._last_words(Turn.AUTH_TOO_OFTEN)
+            self.end(Turn.AUTH_TOO_OFTEN)
         read = self._plain if mechanism.upper() == "PLAIN" else self._login
         if credentials := await read(initial):
             await self._check(*credentials)
@@ -105,7 +105,7 @@ class SubmissionDoor(Session):
         await asyncio.sleep(self.spec.limits.login_pause_s * self.failures)
         await self.answer(Reason.AUTH_FAILED)
         if self.failures >= self.spec.limits.logins:
-            self._last_words(Turn.AUTH_GOODBYE)
+            self.end(Turn.AUTH_GOODBYE)
 
     async def _plain(self, initial: str) -> Credentials | None:
         """RFC 4616 §2: authzid NUL authcid NUL password. Nobody acts for another: authzid is authcid."""
