@@ -124,7 +124,7 @@ class PeerCourier:
         return signed
 
     def _keyless(self, letter: Letter) -> Later:
-        _log.error("alarm-no-signing-key", letter=letter.id)
+        _log.error("alarm-no-signing-key", letter=letter.id, tenant=letter.tenant)
         return Later(Reason.NO_KEY)
 
     # --- the session ----------------------------------------------------------------------------------------
