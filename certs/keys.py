@@ -15,7 +15,6 @@ Answers {"ok": …}, {"refused": words} or {"down": words}.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import socket
 import struct
@@ -171,12 +170,17 @@ class FrameTooLarge(ValueError):
     """The other side announced more than MAX_FRAME bytes."""
 
 
-def send_frame(connection: socket.socket, value: dict[str, Any]) -> None:
-    """Raises FrameTooLarge, before a byte is sent, or OSError."""
+def frame(value: dict[str, Any]) -> bytes:
+    """The bytes on the wire. Raises FrameTooLarge."""
     data = json.dumps(value, separators=(",", ":")).encode()
     if len(data) > MAX_FRAME:
         raise FrameTooLarge("frame too large")
-    connection.sendall(_LENGTH.pack(len(data)) + data)
+    return _LENGTH.pack(len(data)) + data
+
+
+def send_frame(connection: socket.socket, value: dict[str, Any]) -> None:
+    """Raises FrameTooLarge, before a byte is sent, or OSError."""
+    connection.sendall(frame(value))
 
 
 def receive_frame(connection: socket.socket) -> dict[str, Any] | None:
@@ -225,7 +229,7 @@ def from_text(text: object) -> bytes:
         raise ValueError("not base64")
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error is one; a character outside ASCII another
         raise ValueError("not base64") from error
 
 
@@ -303,14 +307,18 @@ class KeeperClient:
         return KeeperSigner(from_text(found["certificate"]), chain, found["key"], letter_id, self._ask)
 
     def _ask(self, request: dict[str, Any]) -> Any:
-        answer = self._exchange(request)
+        try:
+            data = frame(request)
+        except FrameTooLarge as error:
+            raise KeeperRefused("the request is too large") from error
+        answer = self._exchange(data)
         if "ok" in answer:
             return answer["ok"]
         if "refused" in answer:
             raise KeeperRefused(str(answer["refused"]))
         raise KeeperDown(str(answer.get("down", "the keeper's answer is not understood")))
 
-    def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _exchange(self, request: bytes) -> dict[str, Any]:
         """On a kept connection first: the keeper may have ended it meanwhile, and then a new one is tried.
 
         Asking twice is harmless: a release changes nothing but the journal.
@@ -325,14 +333,12 @@ class KeeperClient:
                 pass  # not lost: asked again below, where a failure is told
         try:
             return self._talk(self._connect(), request)
-        except FrameTooLarge as error:
-            raise KeeperRefused("the request is too large") from error
         except (OSError, ValueError) as error:
             raise KeeperDown(f"the keeper cannot be reached: {type(error).__name__}") from error
 
-    def _talk(self, connection: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
+    def _talk(self, connection: socket.socket, request: bytes) -> dict[str, Any]:
         try:
-            send_frame(connection, request)
+            connection.sendall(request)
             answer = receive_frame(connection)
             if answer is None:
                 raise ConnectionError("ended without an answer")
