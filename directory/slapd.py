@@ -60,15 +60,13 @@ def prepare(folder: Path, suffix: str, software: Software, max_bytes: int = 1 <<
     `max_bytes` is the mdb map: a sparse file, and the most that the directory may grow to.
     """
     (folder / "data").mkdir(mode=0o700, parents=True, exist_ok=True)
-    schema = folder / "pli.schema"
+    schema, conf = folder / "pli.schema", folder / "slapd.conf"
+    for path in (schema, conf):
+        path.unlink(missing_ok=True)
     schema.write_bytes(resources.files("directory.schema").joinpath("pli.schema").read_bytes())
-    path = folder / "slapd.conf"
-    path.write_text(
-        "\n".join(
-            [*_head(folder, schema, software), *_database(folder, suffix, max_bytes), *_access(suffix), ""]
-        )
-    )
-    return path
+    lines = [*_head(folder, schema, software), *_database(folder, suffix, max_bytes), *_access(suffix)]
+    conf.write_text("\n".join(lines) + "\n")
+    return conf
 
 
 def _head(folder: Path, schema: Path, software: Software) -> list[str]:

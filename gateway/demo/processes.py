@@ -180,6 +180,7 @@ class Process:
             for pid in self._members():
                 _signal(pid, signal.SIGKILL)
             _until(lambda: not self._members(), STOP_S)
+        self._recorded()  # reaps it, if it was a child of ours
         self.record.unlink(missing_ok=True)
 
     def wait_ready(self, ports: Mapping[int, bytes], name: str, logs: Sequence[Path]) -> None:

@@ -228,6 +228,8 @@ class Dovecot:
         return Process(self.folder.resolve()).pid()
 
     def _prepare(self, folder: Path, software: Programs, who: Account) -> Path:
+        # Of a master that was killed; its number may be somebody else's by now.
+        (folder / "run/master.pid").unlink(missing_ok=True)
         for name in ("run", "state", "mail"):
             (folder / name).mkdir(exist_ok=True)
             give(folder / name, who)
