@@ -21,9 +21,7 @@ from certs.chain import TrustStore
 
 # spec/operator.md §2.1, client to operator (ECO.1.1.3): 0xC030, 0xC02F, 0xC028, 0xC027, in this order. No
 # text names suites between operators: the same. The TLS 1.3 suites are the library's own.
-CIPHERS_1_2 = (
-    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-SHA384:ECDHE-RSA-AES128-SHA256"
-)
+CIPHERS_1_2 = "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-SHA384:ECDHE-RSA-AES128-SHA256"
 
 
 class Shown(Protocol):
