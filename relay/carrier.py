@@ -158,6 +158,8 @@ class Carrier:
     def _carry(self, claimed: Claimed) -> None:
         try:
             self._settle(claimed, self._deliver(claimed))
+        except Exception as surprise:  # nobody looks into the future; the lease ends, and it is carried again
+            _log.error("carrier.surprise", letter=claimed.letter.id, error=type(surprise).__name__)
         finally:
             self._leased.pop(claimed.lease, None)
 
@@ -189,6 +191,8 @@ class Carrier:
                 return replace(outcome, reference=self._scrub(reference))
             case Later(_, detail) | Never(_, detail):
                 return replace(outcome, detail=self._scrub(detail))
+            case _:
+                raise TypeError("not an outcome")
 
     def _settle(self, claimed: Claimed, outcomes: Mapping[str, Outcome]) -> None:
         """Until the store answers, or we are told to end: what is not recorded would be delivered again."""
