@@ -6,37 +6,25 @@ no database to write). Does not: decide, speak a protocol or loop.
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import dns.exception
-import dns.resolver
 import structlog
 
-from certs import tls
 from certs.chain import TrustStore
 from certs.keys import KeeperClient
 from directory.ldap import LdapDirectory
-from dmp_bridge import candidates, filings, patients, receipts, roll
+from dmp_bridge import candidates, filings, patients, roll
 from dmp_bridge import tables as dossier_tables
-from dmp_bridge.courier import DossierCourier
-from dmp_bridge.dmp import DossierClient
 from dmp_bridge.model import HostProfile
 from gateway.accounts import Accounts
 from gateway.config import ConfigError, DossierSection, Settings
-from gateway.doors import replies
-from relay import journal, notices, spool
-from relay.carrier import Carrier
-from relay.couriers.mailbox import MailboxCourier
-from relay.couriers.peer import PeerCourier
+from relay import journal, spool
 from relay.intake import Intake
-from relay.journal import SpoolJournal
-from relay.model import Courier, Mode
 from relay.partners import WhiteList
 from relay.pseudonym import Pseudonyms
 from relay.routing import Node
@@ -179,62 +167,6 @@ def accounts(settings: Settings) -> Accounts:
     return Accounts(settings.accounts.file, settings.accounts.delegations)
 
 
-def where(settings: Settings) -> Callable[[str], Sequence[tuple[str, int]]]:
-    """Hosts of a domain, best first: configured ones, else MX (RFC 5321 §5.1)."""
-
-    def hosts(domain: str) -> Sequence[tuple[str, int]]:
-        if named := settings.peers.get(domain):
-            host, _, port = named.rpartition(":")
-            return [(host, int(port))]
-        try:
-            answer = dns.resolver.resolve(domain, "MX", lifetime=10)
-        except dns.exception.DNSException:
-            return []
-        return [(str(mx.exchange).rstrip("."), 25) for mx in sorted(answer, key=lambda mx: int(mx.preference))]
-
-    return hosts
-
-
-# --- out ------------------------------------------------------------------------------------------------------------
-
-
-def letters_out(settings: Settings, entry: Intake) -> Carrier:
-    """The carrier with its couriers."""
-    reader = engine.reader_engine(settings.database_url)
-    return Carrier(
-        client=entry.client,
-        engine=reader,
-        bodies=bodies(settings),
-        keeper=keeper_client(settings),
-        couriers=couriers(settings, entry),
-        notice=_notices(settings, entry),
-        clock=clock,
-        worker=f"{settings.node.name}-{os.getpid()}",
-        scrub=entry.pseudonyms.scrub,
-    )
-
-
-def couriers(settings: Settings, entry: Intake) -> dict[Mode, Courier]:
-    records = SpoolJournal(entry.client)
-    peer = PeerCourier(
-        hostname=settings.node.hostname,
-        where=where(settings),
-        context=tls.client_side(settings.tls.certificate, settings.tls.key, entry.trust()),
-        trust=entry.trust,
-        white_list=entry.white_list,
-        keeper=keeper_client(settings),
-        journal=records,
-        clock=clock,
-    )
-    delivery = settings.delivery
-    mailbox = MailboxCourier(delivery.lmtp_host, delivery.lmtp_port, settings.node.hostname, clock)
-    found: dict[Mode, Courier] = {Mode.PEER_SIGNED: peer, Mode.PEER_PLAIN: peer, Mode.MAILBOX: mailbox}
-    if settings.dossier:
-        dossier = dossier_courier(settings, settings.dossier, entry)
-        found |= {Mode.DOSSIER: dossier, Mode.DOSSIER_SHOW: dossier}
-    return found
-
-
 def register(settings: Settings) -> patients.Register:
     keys = keeper_client(settings)
     reader = engine.reader_engine(settings.database_url)
@@ -245,43 +177,12 @@ def register(settings: Settings) -> patients.Register:
     )
 
 
-def dossier_client(settings: Settings, section: DossierSection) -> DossierClient:
-    host = profile(section)
-    assert host is not None
-    return DossierClient(host, section.certificate, section.key, trust(settings))
-
-
-def dossier_courier(settings: Settings, section: DossierSection, entry: Intake) -> DossierCourier:
-    return DossierCourier(
-        client=dossier_client(settings, section),
-        register=register(settings),
-        store=entry.client,
-        engine=engine.reader_engine(settings.database_url),
-        journal=SpoolJournal(entry.client),
-        institutions=frozenset({settings.node.establishment, *section.institutions}),
-    )
-
-
-def _notices(settings: Settings, entry: Intake) -> notices.Notices:
-    here = node(settings)
-    builders = (
-        partial(notices.failure, node=here, clock=clock, words=_words),
-        partial(notices.delivered, node=here, clock=clock, words=_words),
-        partial(receipts.receipt, node=here, clock=clock, words=_words),
-    )
-    return notices.Notices(entry, bodies(settings), here, builders, clock)
-
-
-def _words(reason: str) -> tuple[str, str, str]:
-    reply = replies.of(reason)
-    return reply.enhanced, reply.french, reply.english
-
-
 # --- care ---------------------------------------------------------------------------------------------------------
 
 
 def migrate(settings: Settings) -> None:
     settings.paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     migrations.upgrade(settings.database_url, METADATAS)
 
 

@@ -42,17 +42,12 @@ class Failure(click.ClickException):
 @contextmanager
 def _in_words() -> Iterator[None]:
     """Turns what the operator can mend into a sentence."""
-    from gateway.doors.smtp import PortTaken
-    from relay.spooler import SpoolerRunning, StoreDown
+    from relay.spooler import StoreDown
 
     try:
         yield
     except ConfigError as error:
         raise Failure(str(error)) from None
-    except PortTaken as error:
-        raise Failure(f"port {error.port} on {error.host} is taken: stop what uses it, or choose another") from None
-    except SpoolerRunning as error:
-        raise Failure(f"this node is already running: {error}") from None
     except StoreDown:
         raise Failure("the node's spooler does not answer: start it with `pli serve`") from None
 
@@ -92,18 +87,23 @@ def pli(context: click.Context, config: Path) -> None:
 
 @pli.command()
 @click.option("--only", type=click.Choice(["spooler", "keeper", "doors", "carrier"]), help="Run one process of it.")
+@click.option("--name", default="", hidden=True, help="Which of several processes of one kind.")
 @click.pass_context
-def serve(context: click.Context, only: str | None) -> None:
+def serve(context: click.Context, only: str | None, name: str) -> None:
     """Run this node: doors, spooler, keeper, carrier."""
-    from gateway import process
     from gateway import serve as serving
 
     with _in_words():
         settings = settings_of(context)
         stop = _until_signalled()
         if only:
-            process.run(only, settings, stop)
+            from gateway import process
+
+            process.run(only, settings, stop, name)
         else:
+            from gateway import entrance
+
+            entrance.ensure_free(settings)
             sys.exit(serving.supervise(settings, context.obj, stop))
 
 

@@ -27,6 +27,12 @@ REFUSED = 2
 """Exit code of a process that cannot start and would not on a second try."""
 
 
+def names(settings: Settings) -> list[str]:
+    """Of the node's processes: 'doors' once per configured worker ('doors', 'doors-2', …)."""
+    more = [f"doors-{number}" for number in range(2, settings.doors.workers + 1)]
+    return [*PROCESSES[:-1], *more, PROCESSES[-1]]
+
+
 def ready_file(settings: Settings, process: str) -> Path:
     return settings.paths.run / f"{process}.pid"
 
@@ -62,20 +68,35 @@ def supervise(settings: Settings, config: Path, stop: threading.Event) -> int:
     """Runs every process of the node until `stop`. Answers an exit code."""
     settings.paths.run.mkdir(parents=True, exist_ok=True)
     settings.paths.data.mkdir(parents=True, exist_ok=True)
-    children = [Child(name, _command(config, name)) for name in PROCESSES]
+    children = [Child(name, _command(config, name)) for name in names(settings)]
     first, rest = children[:1], children[1:]
     try:
         # the spooler brings the tables up to date before anyone reads them; the others do not wait for each other
         if not (_started(settings, first, stop) and _started(settings, rest, stop)):
             return REFUSED
-        print(f"pli: {settings.node.name} is up ({', '.join(PROCESSES)})", file=sys.stderr, flush=True)
+        print(
+            f"pli: {settings.node.name} is up ({', '.join(child.name for child in children)})",
+            file=sys.stderr,
+            flush=True,
+        )
         return _keep(settings, children, stop)
     finally:
         _end(children)
 
 
 def _command(config: Path, name: str) -> list[str]:
-    return [sys.executable, "-m", "gateway", "--config", str(config), "serve", "--only", name]
+    return [
+        sys.executable,
+        "-m",
+        "gateway",
+        "--config",
+        str(config),
+        "serve",
+        "--only",
+        name.partition("-")[0],
+        "--name",
+        name,
+    ]
 
 
 def _started(settings: Settings, children: list[Child], stop: threading.Event, limit: float = 30.0) -> bool:

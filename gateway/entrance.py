@@ -1,0 +1,71 @@
+"""The wiring of the way in: the doors that listen, with what each may use.
+
+Promises: a door has its TLS key, the public half of the body key, and the intake; no key that opens or signs. Does not:
+decide, or speak a protocol (gateway.doors does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+
+from certs import tls
+from gateway import app
+from gateway.config import ConfigError, Listen, Settings
+from gateway.doors import smtp
+from gateway.doors.spec import DoorSpec, Limits
+from relay.intake import Intake
+from relay.model import Door
+
+
+def serve(settings: Settings, stop: threading.Event, listening: Callable[[], None]) -> None:
+    """Opens the configured doors and serves until `stop`; raises ConfigError where a port cannot be opened."""
+    entry = app.intake(settings)
+    shown, key = settings.tls.certificate, settings.tls.key
+    specs = []
+    if at := settings.doors.peers:
+        specs.append(_door(settings, Door.PEER, at, tls.peer_side(shown, key, entry.trust()), entry))
+    if at := settings.doors.submission:
+        specs.append(_door(settings, Door.SUBMISSION, at, tls.service_side(shown, key), entry))
+    try:
+        asyncio.run(_serve(specs, stop, listening))
+    except smtp.PortUnusable as error:
+        raise ConfigError(str(error)) from None
+
+
+def ensure_free(settings: Settings) -> None:
+    """Before any door opens: raises ConfigError where another program, or another Pli, has a port."""
+    try:
+        for at in (settings.doors.peers, settings.doors.submission):
+            if at:
+                smtp.ensure_free(at.host, at.port)
+    except smtp.PortUnusable as error:
+        raise ConfigError(str(error)) from None
+
+
+def _door(settings: Settings, kind: Door, at: Listen, context: ssl.SSLContext, entry: Intake) -> DoorSpec:
+    limits = Limits(max_bytes=settings.doors.max_bytes, max_recipients=settings.doors.max_recipients)
+    return DoorSpec(
+        kind=kind,
+        host=at.host,
+        port=at.port,
+        tls=context,
+        hostname=settings.node.hostname,
+        tenant=settings.node.tenant,
+        intake=entry,
+        bodies=app.bodies(settings),
+        pseudonyms=entry.pseudonyms,
+        clock=app.clock,
+        trust=entry.trust,
+        accounts=app.accounts(settings),
+        limits=limits,
+    )
+
+
+async def _serve(specs: Sequence[DoorSpec], stop: threading.Event, listening: Callable[[], None]) -> None:
+    ended = asyncio.Event()
+    watching = asyncio.create_task(asyncio.to_thread(stop.wait))
+    watching.add_done_callback(lambda _: ended.set())
+    await smtp.serve(specs, ended, lambda _: listening())

@@ -1,0 +1,114 @@
+"""The wiring of the way out: the carrier, its couriers, and the notices to senders.
+
+Promises: only the carrier's process needs what is here. Does not: decide, or run anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import dns.exception
+import dns.resolver
+
+from certs import tls
+from dmp_bridge import receipts
+from dmp_bridge.courier import DossierCourier
+from dmp_bridge.dmp import DossierClient
+from gateway import app
+from gateway.config import DossierSection, Settings
+from gateway.doors import replies
+from relay import notices
+from relay.carrier import Carrier
+from relay.couriers.mailbox import MailboxCourier
+from relay.couriers.peer import PeerCourier
+from relay.intake import Intake
+from relay.journal import SpoolJournal
+from relay.model import Courier, Mode
+from relay.store import engine
+
+
+def where(settings: Settings) -> Callable[[str], Sequence[tuple[str, int]]]:
+    """Hosts of a domain, best first: configured ones, else MX (RFC 5321 §5.1)."""
+
+    def hosts(domain: str) -> Sequence[tuple[str, int]]:
+        if named := settings.peers.get(domain):
+            host, _, port = named.rpartition(":")
+            return [(host, int(port))]
+        try:
+            answer = dns.resolver.resolve(domain, "MX", lifetime=10)
+        except dns.exception.DNSException:
+            return []
+        return [(str(mx.exchange).rstrip("."), 25) for mx in sorted(answer, key=lambda mx: int(mx.preference))]
+
+    return hosts
+
+
+def letters_out(settings: Settings, entry: Intake) -> Carrier:
+    """The carrier with its couriers."""
+    reader = engine.reader_engine(settings.database_url)
+    return Carrier(
+        client=entry.client,
+        engine=reader,
+        bodies=app.bodies(settings),
+        keeper=app.keeper_client(settings),
+        couriers=couriers(settings, entry),
+        notice=_notices(settings, entry),
+        clock=app.clock,
+        worker=f"{settings.node.name}-{os.getpid()}",
+        scrub=entry.pseudonyms.scrub,
+    )
+
+
+def couriers(settings: Settings, entry: Intake) -> dict[Mode, Courier]:
+    records = SpoolJournal(entry.client)
+    peer = PeerCourier(
+        hostname=settings.node.hostname,
+        where=where(settings),
+        context=tls.client_side(settings.tls.certificate, settings.tls.key, entry.trust()),
+        trust=entry.trust,
+        white_list=entry.white_list,
+        keeper=app.keeper_client(settings),
+        journal=records,
+        clock=app.clock,
+    )
+    delivery = settings.delivery
+    mailbox = MailboxCourier(delivery.lmtp_host, delivery.lmtp_port, settings.node.hostname, app.clock)
+    found: dict[Mode, Courier] = {Mode.PEER_SIGNED: peer, Mode.PEER_PLAIN: peer, Mode.MAILBOX: mailbox}
+    if settings.dossier:
+        dossier = dossier_courier(settings, settings.dossier, entry)
+        found |= {Mode.DOSSIER: dossier, Mode.DOSSIER_SHOW: dossier}
+    return found
+
+
+def dossier_client(settings: Settings, section: DossierSection) -> DossierClient:
+    host = app.profile(section)
+    assert host is not None
+    return DossierClient(host, section.certificate, section.key, app.trust(settings))
+
+
+def dossier_courier(settings: Settings, section: DossierSection, entry: Intake) -> DossierCourier:
+    return DossierCourier(
+        client=dossier_client(settings, section),
+        register=app.register(settings),
+        store=entry.client,
+        engine=engine.reader_engine(settings.database_url),
+        journal=SpoolJournal(entry.client),
+        institutions=frozenset({settings.node.establishment, *section.institutions}),
+    )
+
+
+def _notices(settings: Settings, entry: Intake) -> notices.Notices:
+    here = app.node(settings)
+    builders = (
+        partial(notices.failure, node=here, clock=app.clock, words=_words),
+        partial(notices.delivered, node=here, clock=app.clock, words=_words),
+        partial(receipts.receipt, node=here, clock=app.clock, words=_words),
+    )
+    return notices.Notices(entry, app.bodies(settings), here, builders, app.clock)
+
+
+def _words(reason: str) -> tuple[str, str, str]:
+    reply = replies.of(reason)
+    return reply.enhanced, reply.french, reply.english
