@@ -103,9 +103,7 @@ class LdapDirectory:
         """Those that can be read and are in force."""
         now = self._clock()
         read = [
-            entries.read(dn, values, self._uri, wanted)
-            for dn, values in answer.rows
-            if entries.in_force(values, now)
+            entries.read(dn, values, self._uri, wanted) for dn, values in answer.rows if entries.in_force(values, now)
         ]
         for entry in read:
             if isinstance(entry, entries.Unreadable):
@@ -137,8 +135,7 @@ class LdapDirectory:
                 return self._once(asked, limit)
             except _LOST:
                 # The server may have been restarted, and closed what we kept.
-                self._forget_idle()
-                return self._once(asked, limit)
+                return self._once(asked, limit, fresh=True)
         except queue.Empty:
             return self._down("every connection is busy")
         except ldap.LDAPError as trouble:
@@ -148,8 +145,8 @@ class LdapDirectory:
         log.warning("directory.down", detail=detail, source=self._uri)
         return DirectoryDown(detail)
 
-    def _once(self, asked: Filter, limit: int) -> _Rows:
-        with self._connection() as connection:
+    def _once(self, asked: Filter, limit: int, fresh: bool = False) -> _Rows:
+        with self._connection(fresh) as connection:
             return self._collect(connection, asked, limit)
 
     def _collect(self, connection: Any, asked: Filter, limit: int) -> _Rows:
@@ -173,26 +170,16 @@ class LdapDirectory:
             return _Rows(rows, truncated=True)
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
-        """One of the pool, for us alone; dropped if anything went wrong while we had it."""
+    def _connection(self, fresh: bool) -> Iterator[Any]:
+        """One of the pool, for us alone, or a new one in its place; dropped if anything went wrong meanwhile."""
         kept = None
-        connection = self._slots.get(timeout=self._timeout_s)
+        idle = self._slots.get(timeout=self._timeout_s)
         try:
-            connection = connection or self._open()
+            connection = self._open() if fresh or idle is None else idle
             yield connection
             kept = connection
         finally:
             self._slots.put(kept)
-
-    def _forget_idle(self) -> None:
-        taken = []
-        while True:
-            try:
-                taken.append(self._slots.get_nowait())
-            except queue.Empty:
-                break
-        for _ in taken:
-            self._slots.put(None)
 
     def _open(self) -> Any:
         connection = ldap.initialize(self._uri)

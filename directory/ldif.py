@@ -10,11 +10,8 @@ import re
 import string
 from collections.abc import Mapping, Sequence
 
-# RFC 2849 SAFE-STRING, without the trailing blank that it advises to encode.
-_SAFE = re.compile(
-    rb"[\x01-\x09\x0b\x0c\x0e-\x1f\x21-\x39\x3b\x3d-\x7f](?:[\x01-\x09\x0b\x0c\x0e-\x7f]*[\x21-\x7f])?"
-)
-
+# Stricter than RFC 2849's SAFE-STRING: printable ASCII without a blank at either end.
+_SAFE = re.compile(rb"[!-9;=-~](?:[ -~]*[!-~])?")
 _PLAIN = frozenset(f"{string.ascii_letters}{string.digits}@.-_".encode())
 
 

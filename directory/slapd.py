@@ -130,8 +130,7 @@ def foundation(suffix: str, passwords: Passwords) -> str:
     """LDIF of the suffix, the branches and the three identities."""
     records = [record(suffix, _top(suffix))]
     records += [
-        record(f"ou={name},{suffix}", {"objectClass": ["organizationalUnit"], "ou": [name]})
-        for name in BRANCHES
+        record(f"ou={name},{suffix}", {"objectClass": ["organizationalUnit"], "ou": [name]}) for name in BRANCHES
     ]
     named = {RELAY: passwords.relay, PEOPLE: passwords.people, FEEDER: passwords.feeder}
     records += [record(f"{rdn},{suffix}", _identity(rdn, password)) for rdn, password in named.items()]

@@ -112,8 +112,8 @@ def own_slapd(servers_folder: Path) -> Iterator[Slapd]:
 
 def relay_view(server: Slapd, **settings: object) -> LdapDirectory:
     """The directory as the relay sees it."""
-    usual = {"base": SUFFIX, "bind_dn": server.relay_dn, "password": PASSWORDS.relay, "clock": at_test_time}
-    return LdapDirectory(server.uri, **{**usual, **settings})  # type: ignore[arg-type]
+    names = {"uri": server.uri, "base": SUFFIX, "bind_dn": server.relay_dn, "password": PASSWORDS.relay}
+    return LdapDirectory(**{**names, "clock": at_test_time, **settings})  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -167,11 +167,20 @@ def test_a_directory_that_is_down_is_said(own_slapd: Slapd, view_of_relay: View)
 
 
 def test_a_restart_is_not_noticed(own_slapd: Slapd, view_of_relay: View) -> None:
-    """Kept connections that the server closed are replaced, all of them, by one retry."""
+    """Kept connections that the server closed are replaced: every question after the restart is answered."""
+    view = view_of_relay(own_slapd)
+    for _ in range(2):
+        own_slapd.start()
+        with ThreadPoolExecutor(8) as threads:
+            assert all(isinstance(answer, Found) for answer in threads.map(view.find, [KNOWN] * 40))
+        own_slapd.stop()
+
+
+def test_a_directory_comes_back(own_slapd: Slapd, view_of_relay: View) -> None:
+    """Down while it is down, and not longer."""
     view = view_of_relay(own_slapd)
     own_slapd.start()
-    with ThreadPoolExecutor(8) as threads:
-        assert all(isinstance(answer, Found) for answer in threads.map(view.find, [KNOWN] * 40))
+    assert isinstance(view.find(KNOWN), Found)
     own_slapd.stop()
     assert isinstance(view.find(KNOWN), DirectoryDown)
     own_slapd.start()
@@ -197,6 +206,13 @@ def test_a_silent_directory_is_down(own_slapd: Slapd, view_of_relay: View, silen
     """A directory which accepts and does not answer is down after the time-out."""
     view = view_of_relay(replace(own_slapd, port=silent_port), timeout_s=0.2)
     assert isinstance(view.find(KNOWN), DirectoryDown)
+
+
+def test_a_server_elsewhere_without_tls_is_not_used(regional: Slapd, view_of_relay: View) -> None:
+    """The same server under a name which is not known for loopback: no TLS there, hence no password sent."""
+    elsewhere = view_of_relay(regional, uri=regional.uri.replace("127.0.0.1", "127.1"))
+    assert elsewhere.find(KNOWN) == DirectoryDown("PROTOCOL_ERROR")
+    assert isinstance(view_of_relay(regional).find(KNOWN), Found)
 
 
 @pytest.mark.parametrize("uri", ["ldap://annuaire.example", "ldap://10.0.0.1:389", "ldap://127.0.0.1.example"])
