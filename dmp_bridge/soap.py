@@ -34,9 +34,7 @@ MAX_PART_HEADERS = 16_384
 MAX_ENVELOPE = 16 * 1024 * 1024
 """Bytes of the XML alone; documents beside it are counted by whoever reads the socket."""
 
-_UNDERSTOOD = {
-    f"{{{WSA}}}{name}" for name in ("Action", "MessageID", "To", "ReplyTo", "From", "FaultTo", "RelatesTo")
-}
+_UNDERSTOOD = {f"{{{WSA}}}{name}" for name in ("Action", "MessageID", "To", "ReplyTo", "From", "FaultTo", "RelatesTo")}
 _INCLUDE = f"{{{XOP}}}Include"
 
 
@@ -143,9 +141,7 @@ def _framed(action: str, envelope: bytes, attachments: Sequence[Attachment], mto
     if not mtom:
         return f'application/soap+xml; charset=UTF-8; action="{action}"', envelope
     boundary, root = f"pli-{secrets.token_hex(16)}", f"root-{secrets.token_hex(8)}@pli"
-    whole = [
-        _part(boundary, root, 'application/xop+xml; charset=UTF-8; type="application/soap+xml"', envelope)
-    ]
+    whole = [_part(boundary, root, 'application/xop+xml; charset=UTF-8; type="application/soap+xml"', envelope)]
     whole += [_part(boundary, each.cid, each.media_type, each.data) for each in attachments]
     # MTOM §3.2, RFC 2387 §3
     kind = (
@@ -299,9 +295,7 @@ def _shape(envelope: etree._Element) -> tuple[etree._Element | None, etree._Elem
 def _check_understood(header: etree._Element | None) -> None:
     for child in header if header is not None else ():
         # The attribute is also seen in no namespace, or in that of WS-Addressing (spec/dossier.md §1.3).
-        must = any(
-            etree.QName(name).localname == "mustUnderstand" for name in child.attrib if _true(child, name)
-        )
+        must = any(etree.QName(name).localname == "mustUnderstand" for name in child.attrib if _true(child, name))
         if must and child.tag not in _UNDERSTOOD:
             # SOAP 1.2 part 1 §5.2.3
             raise SoapRefused("a header that must be understood is not", code="MustUnderstand")

@@ -63,7 +63,7 @@ def server(
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=2,
         ssl_context_factory=context,
     )
     return uvicorn.Server(config)

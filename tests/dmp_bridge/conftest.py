@@ -4,18 +4,52 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import Engine
 
+from certs import keys
 from certs.chain import TrustStore
 from certs.throwaway import Pki
-from dmp_bridge import cda, ebrim
-from dmp_bridge.model import Code, Document
+from directory import address
+from directory.model import Entry, Kind
+from dmp_bridge import cda, ebrim, filings, packing, patients, tables
+from dmp_bridge.courier import DossierCourier
+from dmp_bridge.dmp import DossierClient
+from dmp_bridge.model import Code, Document, FilingState, HostProfile, Patient
 from gateway.demo import sample
+from relay import spool
+from relay.journal import SpoolJournal
+from relay.model import (
+    BodyRef,
+    Door,
+    DoorProof,
+    Job,
+    Letter,
+    Mode,
+    Outcome,
+    Recipient,
+    Route,
+    State,
+    Verdict,
+)
+from relay.pseudonym import Pseudonyms
+from relay.spooler import SpoolClient, Spooler
+from relay.store import bodies, migrations
+from relay.store import tables as relay_tables
+from relay.store.engine import reader_engine, writer_engine
+
+TENANT = "tilleuls"
+SENDER = Entry(address.parse("helene.leroux@tilleuls.mssante.fr"), Kind.PER, "Dr Hélène LEROUX")
+RECIPIENT = address.parse("marc.petit@cabinet.mssante.fr")
 
 
 @pytest.fixture(scope="session")
@@ -76,9 +110,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     pki.write_trust(folder / "trust", moment)
     return Site(
         folder,
-        host=pki.tls_server("hebergeur.test", "Hébergeur de démonstration", "1750000026").write(
-            folder, "host"
-        ),
+        host=pki.tls_server("hebergeur.test", "Hébergeur de démonstration", "1750000026").write(folder, "host"),
         client=pki.auth_client("passerelle", *who).write(folder, "client"),
         revoked=revoked.write(folder, "revoked"),
         mailbox=pki.smime("a@tilleuls.test", "a", *who).write(folder, "mailbox"),
@@ -91,12 +123,12 @@ def dossier_host(site: Site, tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Starts dossier hosts in processes of their own, over one folder; answers their URL."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(wrong: str = "", port: int = 0) -> str:
+    def start(wrong: str = "", port: int = 0, **told: str) -> str:
         files = {"cert": site.host[0], "key": site.host[1], "trust": site.trust_folder}
-        told = {"folder": tmp_path / "host", "port": port, "repository-id": "2.25.7", **files}
-        told |= {"wrong": wrong} if wrong else {}
+        named = {"folder": tmp_path / "host", "port": port, "repository-id": "2.25.7", **files, **told}
+        named |= {"wrong": wrong} if wrong else {}
         command = [sys.executable, "-m", "dmp_bridge.host"]
-        command += [text for name, value in told.items() for text in (f"--{name}", str(value))]
+        command += [text for name, value in named.items() for text in (f"--{name}", str(value))]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         running.append(process)
         assert process.stdout is not None
@@ -111,3 +143,120 @@ def dossier_host(site: Site, tmp_path: Path) -> Iterator[Callable[..., str]]:
     start.stop = stop  # type: ignore[attr-defined]
     yield start
     stop()
+
+
+class Custody:
+    """A migrated store with its spooler, and a register of patients in it."""
+
+    def __init__(self, url: str, socket: Path) -> None:
+        private = X25519PrivateKey.generate()
+        self._public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self._pseudonyms = Pseudonyms(b"k" * 32)
+        self.client = SpoolClient(socket)
+        self.engine: Engine = reader_engine(url)
+        self.register = patients.Register(
+            self.engine,
+            self._pseudonyms,
+            lambda blob: bodies.open_bytes(blob, lambda wrapped: keys.unwrap_key(private, wrapped)),
+        )
+
+    def know(self, tenant: str, *known: Patient) -> None:
+        """Puts patients into the register."""
+        seal = bodies.seal_bytes
+        patients.put(self.client, tenant, known, self._pseudonyms, lambda data: seal(self._public, data))
+
+
+@pytest.fixture
+def custody(tmp_path: Path, now: datetime) -> Iterator[Custody]:
+    """The real spooler over a real store, upgraded by the migrations."""
+    url = f"sqlite:///{tmp_path / 'custody.db'}"
+    migrations.upgrade(url, (relay_tables.metadata, tables.metadata))
+    writes = {**spool.WRITES, **patients.WRITES, **filings.WRITES}
+    spooler = Spooler(writer_engine(url), tmp_path / "spool", writes, lambda: now)
+    stop = threading.Event()
+    thread = threading.Thread(target=spooler.serve, args=(stop,))
+    thread.start()
+    spooler.ready.wait(10)
+    yield Custody(url, tmp_path / "spool")
+    stop.set()
+    thread.join(10)
+
+
+class Bridge:
+    """A courier with everything real around it but the dossier host's address."""
+
+    def __init__(self, site: Site, custody: Custody, now: datetime) -> None:
+        self._site, self._custody, self._now = site, custody, now
+        self._trust = site.trust()
+        self._clients: list[DossierClient] = []
+
+    def client(self, url: str, **profile: Any) -> DossierClient:
+        told = HostProfile("regional", url, "2.25.7", "2.25.2", **profile)
+        made = DossierClient(told, *self._site.client, lambda: self._trust, timeout=10)
+        self._clients.append(made)
+        return made
+
+    def courier(self, url: str, **profile: Any) -> DossierCourier:
+        return DossierCourier(
+            self.client(url, **profile),
+            self._custody.register,
+            self._custody.client,
+            self._custody.engine,
+            SpoolJournal(self._custody.client),
+            institutions=frozenset({sample.AUTHOR.institution_id}),
+        )
+
+    def job(
+        self,
+        raw: bytes,
+        mode: Mode = Mode.DOSSIER,
+        letter_id: str = "01" * 13,
+        door: Door = Door.SUBMISSION,
+        attempt: int = 1,
+    ) -> Job:
+        body = BodyRef("body", len(raw), "")
+        given = {"trace": "", "verdict": Verdict(), "proof": DoorProof(), "received_at": self._now}
+        letter = Letter(letter_id, TENANT, door, str(SENDER.address), "<1@x>", body, **given)
+        route = Route(mode, "regional", "candidates.xdm")
+        row = Recipient("r1", letter_id, TENANT, "dossier:regional", route, State.RUNNING)
+        return Job(letter, (row,), lambda: raw, attempt)
+
+    def deliver(self, url: str, raw: bytes, *, profile: dict[str, Any] | None = None, **job: Any) -> Outcome:
+        return self.courier(url, **(profile or {})).deliver(self.job(raw, **job))["r1"]
+
+    def mail(self, *documents: Document) -> bytes:
+        """A letter with these documents in one XDM archive."""
+        parcel = packing.Parcel(documents, SENDER, (RECIPIENT,), "2.25.2")
+        packed = packing.pack(parcel, documents[0].effective_time)
+        assert isinstance(packed, bytes)
+        return packed
+
+    def rows(self, document: Document) -> list[FilingState]:
+        found = filings.of_document(self._custody.engine, TENANT, "regional", document.unique_id)
+        return [each.state for each in found]
+
+    def waiting(self) -> list[str]:
+        return [each.reason for each in filings.waiting(self._custody.engine, TENANT)]
+
+    def events(self) -> list[str]:
+        with self._custody.engine.connect() as connection:
+            return list(connection.exec_driver_sql("SELECT event FROM journal ORDER BY number").scalars())
+
+    def written(self) -> str:
+        """Everything that the store holds in clear."""
+        with self._custody.engine.connect() as connection:
+            tables = ("journal", "filings", "worklist")
+            return repr([connection.exec_driver_sql(f"SELECT * FROM {name}").all() for name in tables])  # noqa: S608
+
+    def close(self) -> None:
+        for each in self._clients:
+            each.close()
+
+
+@pytest.fixture
+def bridge(site: Site, custody: Custody, now: datetime, dossier_host: Callable[..., str]) -> Iterator[Bridge]:
+    """The sample's patient is in the register, qualified."""
+    custody.know(TENANT, sample.PATIENT)
+    made = Bridge(site, custody, now)
+    yield made
+    made.close()

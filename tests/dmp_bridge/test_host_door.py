@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import ssl
+import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from certs.tls import client_side
 from certs.xml import parse
 from dmp_bridge import soap
 from dmp_bridge.host import names, services
-from dmp_bridge.host.registry import Wrong
+from dmp_bridge.host.contents import Contents
+from dmp_bridge.host.registry import Registry, Wrong
+from dmp_bridge.host.tables import open_store
 
 
 def test_the_host_shares_only_soap_with_the_client() -> None:
@@ -82,3 +86,29 @@ def test_a_server_certificate_may_not_act_as_a_client(dossier_host: Callable[...
 def test_each_way_to_lie_can_be_told(dossier_host: Callable[..., str], wrong: Wrong) -> None:
     """The host starts with each of its lies."""
     assert dossier_host(wrong=wrong.value).startswith("https://127.0.0.1:")
+
+
+def test_the_query_of_the_manual_is_answered(dossier_host: Callable[..., str], site: Any) -> None:
+    """curl, with the text that docs/dossier-host.md prints, gets the answer of a registry."""
+    manual = (Path(__file__).parents[2] / "docs" / "dossier-host.md").read_text()
+    query = manual.partition("```xml\n")[2].partition("```")[0]
+    command = ["curl", "--silent", "--show-error", "--cacert", str(anchor(site)), "--data-binary", "@-"]
+    command += ["--cert", str(site.client[0]), "--key", str(site.client[1])]
+    command += ["--header", "Content-Type: application/soap+xml; charset=UTF-8", f"{dossier_host()}/registry"]
+    done = subprocess.run(command, input=query.encode(), stdout=subprocess.PIPE, check=True)
+    body = soap.decode("application/soap+xml", done.stdout).body
+    assert body is not None
+    assert body.get("status") == names.SUCCESS
+
+
+def anchor(site: Any) -> Path:
+    found: Path = next((site.trust_folder / "anchors").glob("*.pem"))
+    return found
+
+
+def test_a_crash_between_files_and_rows_leaves_no_file(tmp_path: Path) -> None:
+    """A file that no row tells of is removed when the host starts again."""
+    contents = Contents(tmp_path / "documents")
+    contents.keep(b"orphan")
+    Registry(open_store(tmp_path / "d.db"), contents, "2.25.7", lambda: datetime.now(UTC))
+    assert list((tmp_path / "documents").iterdir()) == []
