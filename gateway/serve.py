@@ -49,17 +49,19 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     pause: float = field(default=0.2)
+    due: float | None = None
+    """When it starts again; None while it runs."""
 
     def start(self) -> None:
         self.process = subprocess.Popen(self.command)
-        self.started = time.monotonic()
+        self.started, self.due = time.monotonic(), None
 
     def ended(self) -> int | None:
         return self.process.poll() if self.process else None
 
     def next_pause(self) -> float:
-        """Doubles up to 10 s; a process that lived for a while starts again at once."""
-        lived = time.monotonic() - self.started > 30
+        """Doubles up to 10 s; a process that lived ten times its pause was worth starting, and starts at once."""
+        lived = time.monotonic() - self.started > 10 * self.pause
         self.pause = 0.2 if lived else min(self.pause * 2, 10.0)
         return self.pause
 
@@ -122,14 +124,21 @@ def _keep(settings: Settings, children: list[Child], stop: threading.Event) -> i
             code = child.ended()
             if code is None:
                 continue
-            log.error("process-ended", child=child.name, code=code)
             if code == REFUSED:
+                log.error("process-ended", child=child.name, code=code)
                 return REFUSED
-            ready_file(settings, child.name).unlink(missing_ok=True)
-            if stop.wait(child.next_pause()):
-                break
-            child.start()
+            _revive(settings, child, code)
     return 0
+
+
+def _revive(settings: Settings, child: Child, code: int) -> None:
+    """Its pause begins, or is over; meanwhile the others are looked after."""
+    if child.due is None:
+        structlog.get_logger().error("process-ended", child=child.name, code=code)
+        ready_file(settings, child.name).unlink(missing_ok=True)
+        child.due = time.monotonic() + child.next_pause()
+    elif time.monotonic() >= child.due:
+        child.start()
 
 
 def _end(children: list[Child]) -> None:

@@ -1,0 +1,75 @@
+"""The supervisor: what it does when a process ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gateway import serve
+from gateway.serve import Child
+
+DIES = [sys.executable, "-c", "raise SystemExit(1)"]
+REFUSES = [sys.executable, "-c", "raise SystemExit(2)"]
+LIVES = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Any:
+    """Of a node, as far as the supervisor looks."""
+    return SimpleNamespace(paths=SimpleNamespace(run=tmp_path))
+
+
+def _until(seen: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not seen():
+        assert time.monotonic() < end, "not seen within 30 s"
+        time.sleep(0.02)
+
+
+def test_a_process_in_its_pause_does_not_keep_another_from_starting_again(settings: Any) -> None:
+    """One process that cannot live leaves the others looked after."""
+    failing, killed = Child("keeper", DIES, pause=100.0), Child("carrier", LIVES)
+    for child in (failing, killed):
+        child.start()
+    first_of_failing, first = failing.process, killed.process
+    assert first is not None
+    stop = threading.Event()
+    keeping = threading.Thread(target=serve._keep, args=(settings, [failing, killed], stop))
+    keeping.start()
+    try:
+        _until(lambda: failing.due)
+        os.kill(first.pid, signal.SIGKILL)
+        _until(lambda: killed.process is not first)
+        assert failing.process is first_of_failing
+    finally:
+        stop.set()
+        keeping.join()
+        serve._end([failing, killed])
+
+
+def test_a_process_that_refuses_to_start_ends_the_node(settings: Any) -> None:
+    """What would not succeed on a second try is not tried again."""
+    refusing = Child("doors", REFUSES)
+    refusing.start()
+    assert serve._keep(settings, [refusing], threading.Event()) == serve.REFUSED
+
+
+def test_pauses_grow_for_a_process_that_dies_at_once() -> None:
+    """Doubling, up to ten seconds."""
+    child = Child("doors", DIES, started=time.monotonic())
+    assert [child.next_pause() for _ in range(7)] == [0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
+
+
+def test_a_process_that_lived_for_a_while_starts_again_at_once() -> None:
+    """What was killed in the middle of its work does not wait for the failures of another day."""
+    child = Child("doors", DIES, started=time.monotonic() - 101, pause=10.0)
+    assert child.next_pause() == 0.2
