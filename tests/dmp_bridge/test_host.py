@@ -134,8 +134,6 @@ def test_queries_of_the_corpus(registry: Registry, corpus: Path, name: str) -> N
 
 def http_sample(corpus: Path, name: str) -> tuple[str, bytes]:
     head, _, body = (corpus / "xds/messages" / name).read_bytes().partition(b"\n\n")
-    if not body:
-        head, _, body = (corpus / "xds/messages" / name).read_bytes().partition(b"\n \n")
     kind = next(line for line in head.decode().splitlines() if line.startswith("Content-Type"))
     return kind.partition(":")[2].strip(), body
 
