@@ -124,6 +124,16 @@ class DossierSection(Section):
         return name
 
 
+class CarrierSection(Section):
+    threads: int = Field(default=16, ge=1, le=256)
+    per_target: int = Field(default=8, ge=1, description="Letters at once towards one destination.")
+    lease_s: float = Field(default=30.0, ge=1, description="How long a letter stays with a worker that died.")
+    retry_s: tuple[float, ...] = Field(
+        default=(30, 120, 300, 900, 1800, 3600), min_length=1, description="Pauses between attempts; the last repeats."
+    )
+    lifetime_s: float = Field(default=5 * 86400, gt=0, description="Then a letter is given up (RFC 5321 §4.5.4.1).")
+
+
 class Log(Section):
     level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     file: Path | None = None
@@ -147,6 +157,7 @@ class Settings(BaseSettings):
     accounts: Accounts
     peers: dict[str, str] = Field(default_factory=dict, description="domain = host:port, instead of an MX look-up.")
     dossier: DossierSection | None = None
+    carrier: CarrierSection = CarrierSection()
     log: Log = Log()
 
     @classmethod

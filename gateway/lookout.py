@@ -95,7 +95,7 @@ def show(trail: Trail, out: Console, language: str) -> None:
     """One timeline per recipient: the letter's own steps, then each recipient's."""
     out.print(f"{trail.letter.id}  {trail.letter.received_at:%Y-%m-%d %H:%M:%S} UTC", markup=False)
     for step in trail.steps:
-        if not step.recipient:
+        if not step.recipient and step.event not in timeline.QUIET:
             out.print(f"  {_line(step, language, trail)}", markup=False)
     for row in trail.recipients:
         out.print(f"  → {trail.names[row.id]}  [{row.id}]", markup=False)
@@ -111,8 +111,8 @@ def _line(step: spool.Step, language: str, trail: Trail) -> str:
         words.append(f": {_sentence(trail, language)}")
     if why_ := facts.get("reason"):
         words.append(f": {why(why_, language)}")
-    if note := facts.get("note"):
-        words.append(f": {timeline.note(note, language)}")
+    if note := timeline.note(facts.get("note", ""), language):
+        words.append(f": {note}")
     if rule := facts.get("rule"):
         words.append(f"({facts.get('mode', '')}, {rule})")
     return " ".join(words)

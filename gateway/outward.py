@@ -20,12 +20,13 @@ from gateway import app
 from gateway.config import DossierSection, Settings
 from gateway.doors import replies
 from relay import notices
-from relay.carrier import Carrier
+from relay.carrier import Carrier, Pace
 from relay.couriers.mailbox import MailboxCourier
 from relay.couriers.peer import PeerCourier
 from relay.intake import Intake
 from relay.journal import SpoolJournal
 from relay.model import Courier, Mode
+from relay.schedule import Policy
 from relay.store import engine
 
 
@@ -57,8 +58,15 @@ def letters_out(settings: Settings, entry: Intake) -> Carrier:
         notice=_notices(settings, entry),
         clock=app.clock,
         worker=f"{settings.node.name}-{os.getpid()}",
+        pace=_pace(settings),
         scrub=entry.pseudonyms.scrub,
     )
+
+
+def _pace(settings: Settings) -> Pace:
+    told = settings.carrier
+    policy = Policy(delays_s=told.retry_s, lifetime_s=told.lifetime_s)
+    return Pace(threads=told.threads, per_target=told.per_target, lease_s=told.lease_s, policy=policy)
 
 
 def couriers(settings: Settings, entry: Intake) -> dict[Mode, Courier]:

@@ -26,9 +26,20 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "bounced": ("retourné à l'expéditeur", "returned to its sender"),
     "noticed": ("expéditeur averti", "sender notified"),
     "looked-up": ("consulté", "looked up"),
+    "dossier-ruled": ("règles de classement appliquées", "filing rules applied"),
+    "dossier-begun": ("dépôt au dossier commencé", "deposit begun"),
+    "dossier-filed": ("dépôt confirmé par relecture", "deposit confirmed by reading it back"),
+    "dossier-found": ("trouvé au dossier", "found in the dossier"),
+    "dossier-failed": ("dépôt refusé", "deposit refused"),
+    "key-used": ("clé employée par le gardien", "key used by the keeper"),
+    "unsealed": ("lettre ouverte par le gardien", "letter opened by the keeper"),
 }
 
+QUIET = frozenset({"key-used", "unsealed", "looked-up", "dossier-ruled", "dossier-begun"})
+"""Kept in the journal, left out where people read."""
+
 NOTES: dict[str, tuple[str, str]] = {
+    "filed": ("", ""),
     "already-in-dossier": ("déjà au dossier", "already in the dossier"),
     "proposed": ("proposé au classement", "proposed for filing"),
     "work-list": ("à vérifier", "to be checked"),

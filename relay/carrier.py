@@ -43,7 +43,8 @@ class Unwraps(Protocol):
     def unwrap(self, wrapped: bytes, letter_id: str) -> bytes: ...
 
 
-Notice: TypeAlias = Callable[[Letter, tuple[Recipient, ...], Callable[[], bytes]], None]
+Notice: TypeAlias = Callable[[Letter, tuple[Recipient, ...], Callable[[], bytes]], bool]
+"""Answers whether there was anything to say."""
 Scrub: TypeAlias = Callable[[str], str]
 
 
@@ -222,8 +223,8 @@ class Carrier:
 
     def _tell_one(self, letter: Letter, recipients: tuple[Recipient, ...]) -> None:
         try:
-            self._notice(letter, recipients, self._raw(letter))
-            spool.noticed(self._client, letter.tenant, [each.id for each in recipients])
+            told = self._notice(letter, recipients, self._raw(letter))
+            spool.noticed(self._client, letter.tenant, [each.id for each in recipients], told)
             self._notice_waits.pop(letter.id, None)
         except Exception as surprise:
             # It stays due; the pause keeps one that fails from being tried at every turn.

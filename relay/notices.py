@@ -82,14 +82,18 @@ class Notices:
     builders: Sequence[Builder]
     clock: Clock
 
-    def __call__(self, letter: Letter, recipients: tuple[Recipient, ...], raw: Raw) -> None:
-        """Builds and sends what there is to say. Raises NoticeDelayed; asking again repeats nothing."""
+    def __call__(self, letter: Letter, recipients: tuple[Recipient, ...], raw: Raw) -> bool:
+        """Builds and sends what there is to say; True if there was anything. Raises NoticeDelayed; asking again
+        repeats nothing."""
         if not letter.sender:
-            return  # RFC 3464 §2: a notice is never answered with a notice
+            return False  # RFC 3464 §2: a notice is never answered with a notice
+        told = False
         for number, build in enumerate(self.builders):
             notice = build(letter, recipients, raw)
             if notice is not None:
                 self._send(letter, _id(letter, recipients, number), notice)
+                told = True
+        return told
 
     def _send(self, letter: Letter, notice_id: str, notice: bytes) -> None:
         to = self.intake.check_recipient(address.parse(letter.sender), Door.NOTICE)

@@ -141,9 +141,9 @@ def settle(
     )
 
 
-def noticed(client: SpoolClient, tenant: str, recipient_ids: Sequence[str]) -> None:
-    """The sender has been told about these recipients."""
-    client.write("relay.noticed", tenant, ids=list(recipient_ids))
+def noticed(client: SpoolClient, tenant: str, recipient_ids: Sequence[str], told: bool = True) -> None:
+    """The notice about these recipients is no longer due; `told`: the sender has been told something."""
+    client.write("relay.noticed", tenant, ids=list(recipient_ids), told=told)
 
 
 def act(client: SpoolClient, tenant: str, action: str, recipient_id: str, by: str = "") -> None:
@@ -269,9 +269,10 @@ def _note(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetim
 
 def _noticed(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> None:
     due = (recipients.c.tenant == tenant, recipients.c.id.in_(params["ids"]), recipients.c.notice == "due")
-    told = update(recipients).where(*due).values(notice="sent")
-    rows = conn.execute(told.returning(recipients.c.letter_id, recipients.c.id)).all()
-    journal.append(conn, tenant, [Event("noticed", row.letter_id, row.id) for row in rows], now)
+    settled = update(recipients).where(*due).values(notice="sent")
+    rows = conn.execute(settled.returning(recipients.c.letter_id, recipients.c.id)).all()
+    if params.get("told", True):
+        journal.append(conn, tenant, [Event("noticed", row.letter_id, row.id) for row in rows], now)
 
 
 _Change: TypeAlias = Callable[[Held, datetime], dict[str, Any]]

@@ -11,16 +11,29 @@ import pytest
 CORPUS = Path(__file__).resolve().parent.parent.parent / "shared" / "corpus"
 
 
+LEFT_OUT: list[str] = []
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without the corpus its tests are left out, by name; CI refuses to run without it."""
-    if CORPUS.is_dir():
-        return
+    """What cannot run here is left out by name and said at the end; CI leaves nothing out."""
+    if not CORPUS.is_dir():
+        _leave_out(config, items, "corpus", f"read the corpus, which is not at {CORPUS}")
+    if os.geteuid() != 0:
+        _leave_out(config, items, "root", "need root, to mount a small disk")
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item], marker: str, why: str) -> None:
     if os.environ.get("CI"):
-        raise pytest.UsageError(f"CI needs the corpus at {CORPUS}")
-    left_out = [item for item in items if item.get_closest_marker("corpus")]
+        raise pytest.UsageError(f"CI leaves nothing out, but tests {why}")
+    left_out = [item for item in items if item.get_closest_marker(marker)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
-    print(f"\nleft out: {len(left_out)} tests that read the corpus, which is not at {CORPUS}")
+    LEFT_OUT.append(f"left out: {len(left_out)} tests that {why}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in LEFT_OUT or ["left out: nothing"]:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -253,6 +253,8 @@ def _settings(stage: Stage, seat: Seat) -> dict[str, Mapping[str, object]]:
             "certificate": seat.dossier[0],
             "key": seat.dossier[1],
         },
+        # A demo does not wait for minutes.
+        "carrier": {"lease_s": 5, "retry_s": [1, 2, 4, 8]},
         "log": {"file": folder / "pli.log"},
     }
 
