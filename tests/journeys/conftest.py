@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import smtplib
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +21,17 @@ import pytest
 
 from directory.model import Address
 from dmp_bridge import cda, packing
+from dmp_bridge import patients as register
 from dmp_bridge.model import Document, Patient
+from gateway import app
+from gateway import config as configuration
 from gateway.demo import clients, looks, sample, stage
 from gateway.demo.cast import OPERATORS, PASSWORD, RADIOLOGIST, SURGEON, author_of
 from gateway.demo.clients import Login
 from gateway.demo.processes import new_folder
-from gateway.demo.running import Company, company
+from gateway.demo.running import Company, company, our_account
 from gateway.demo.stage import Seat
+from relay.store.bodies import seal_bytes
 
 LIMIT_S = 30.0
 
@@ -83,7 +90,9 @@ class World:
         client.login(login, PASSWORD)
         return client
 
-    def submit(self, mail: bytes, *to: Address, seat: Seat | None = None, sender: str = str(RADIOLOGIST.address)) -> str:
+    def submit(
+        self, mail: bytes, *to: Address, seat: Seat | None = None, sender: str = str(RADIOLOGIST.address)
+    ) -> str:
         """Hands a letter in; answers its id at the sender's node."""
         seat = seat or self.lilas
         recipients = [str(each) for each in to or (SURGEON.address,)]
@@ -138,6 +147,38 @@ class World:
         uid = self.until(lambda: self.inbox(seat, address, message_id), f"{message_id} in {address}")[0]
         return clients.mailbox_read(seat.ports.imap, Login(str(address), PASSWORD), uid, self.ca)
 
+    def pli(self, seat: Seat, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The command, typed by an operator of that node: under the node's own account, in a terminal's width."""
+        who = our_account()
+        return subprocess.run(
+            [sys.executable, "-m", "gateway", "--config", str(seat.config), *arguments],
+            capture_output=True, text=True, timeout=LIMIT_S, check=False, cwd="/",
+            env={"LC_ALL": "C.UTF-8", "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"},
+            user=who.uid if who.dropped else None, group=who.gid if who.dropped else None,
+            extra_groups=[] if who.dropped else None,
+        )  # fmt: skip
+
+    def worklist(self, seat: Seat, letter: str) -> list[dict[str, Any]]:
+        """What waits for a person, of one letter."""
+        rows: list[dict[str, Any]] = json.loads(self.pli(seat, "worklist", "--json").stdout)
+        return [row for row in rows if row["letter_id"] == letter]
+
+    def paper(self, name: str, data: bytes) -> Path:
+        """A file on the operator's disk, in a folder that he can read."""
+        folder = self.company.stage.folder / "papers"
+        folder.mkdir(mode=0o755, exist_ok=True)
+        path = folder / name
+        path.write_bytes(data)
+        path.chmod(0o644)
+        return path
+
+    def enrol(self, seat: Seat, *patients: Patient) -> None:
+        """Patients into the register of a node."""
+        settings = configuration.load(seat.config)
+        public = bytes.fromhex(app.secret(settings.keeper.body_public_key).decode("ascii"))
+        seal = partial(seal_bytes, public)
+        register.put(app.client(settings), settings.node.tenant, patients, app.pseudonyms(settings), seal)
+
     def entries(self, document: Document) -> list[str]:
         """What the dossier host has of this document."""
         return clients.dossier_find(looks.access(self.company, self.lilas), document.unique_id)
@@ -153,7 +194,13 @@ def world() -> Iterator[World]:
         yield made
 
 
-@pytest.fixture()
+@pytest.fixture(scope="session")
+def make_world() -> Callable[..., Any]:
+    """For a module's fixture: `with make_world(lambda stage: ...) as world`."""
+    return _world
+
+
+@pytest.fixture
 def own_world() -> Iterator[Callable[..., World]]:
     """For journeys that need a configuration of their own: `own_world(lambda stage: ...)`."""
     opened: list[Any] = []
