@@ -42,14 +42,10 @@ class Failure(click.ClickException):
 @contextmanager
 def _in_words() -> Iterator[None]:
     """Turns what the operator can mend into a sentence."""
-    from relay.spooler import StoreDown
-
     try:
         yield
     except ConfigError as error:
         raise Failure(str(error)) from None
-    except StoreDown:
-        raise Failure("the node's spooler does not answer: start it with `pli serve`") from None
 
 
 def settings_of(context: click.Context) -> Settings:
@@ -64,8 +60,13 @@ def with_settings(command: F) -> F:
     @click.pass_context
     @wraps(command)
     def wrapped(context: click.Context, *args: Any, **kwargs: Any) -> Any:
-        with _in_words():
-            return command(settings_of(context), *args, **kwargs)
+        from relay.spooler import StoreDown
+
+        try:
+            with _in_words():
+                return command(settings_of(context), *args, **kwargs)
+        except StoreDown:
+            raise Failure("the node's spooler does not answer: start it with `pli serve`") from None
 
     return wrapped  # type: ignore[return-value]  # click's decorators lose the type
 
@@ -101,9 +102,7 @@ def serve(context: click.Context, only: str | None, name: str) -> None:
 
             process.run(only, settings, stop, name)
         else:
-            from gateway import entrance
-
-            entrance.ensure_free(settings)
+            serving.ensure_free(settings)
             sys.exit(serving.supervise(settings, context.obj, stop))
 
 

@@ -15,6 +15,7 @@ from certs import tls
 from gateway import app
 from gateway.config import ConfigError, Listen, Settings
 from gateway.doors import smtp
+from gateway.doors.ports import PortUnusable
 from gateway.doors.spec import DoorSpec, Limits
 from relay.intake import Intake
 from relay.model import Door
@@ -31,17 +32,7 @@ def serve(settings: Settings, stop: threading.Event, listening: Callable[[], Non
         specs.append(_door(settings, Door.SUBMISSION, at, tls.service_side(shown, key), entry))
     try:
         asyncio.run(_serve(specs, stop, listening))
-    except smtp.PortUnusable as error:
-        raise ConfigError(str(error)) from None
-
-
-def ensure_free(settings: Settings) -> None:
-    """Before any door opens: raises ConfigError where another program, or another Pli, has a port."""
-    try:
-        for at in (settings.doors.peers, settings.doors.submission):
-            if at:
-                smtp.ensure_free(at.host, at.port)
-    except smtp.PortUnusable as error:
+    except PortUnusable as error:
         raise ConfigError(str(error)) from None
 
 

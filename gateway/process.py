@@ -7,12 +7,18 @@ others (gateway.serve does).
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from certs import meter
 from gateway import app
 from gateway.config import ConfigError, Settings
 from gateway.log import configure
@@ -33,6 +39,14 @@ def run(process: str, settings: Settings, stop: threading.Event, name: str = "")
     except ConfigError as error:
         print(f"pli: {process}: {error}", file=sys.stderr, flush=True)
         sys.exit(REFUSED)
+    finally:
+        _leave_totals(settings.paths.run / f"{name or process}.meter")
+
+
+def _leave_totals(path: Path) -> None:
+    """Where this process's CPU time went, for the bench: JSON."""
+    steps = {step: {"times": times, "cpu_s": spent} for step, (times, spent) in meter.totals().items()}
+    path.write_text(json.dumps({"cpu_s": time.process_time(), "steps": steps}) + "\n")
 
 
 def spooler(settings: Settings, stop: threading.Event) -> None:
@@ -42,10 +56,30 @@ def spooler(settings: Settings, stop: threading.Event) -> None:
     app.migrate(settings)
     serving = Spooler(engine.writer_engine(settings.database_url), settings.spool_socket, app.WRITES, app.clock)
     _announced_when(settings, "spooler", settings.spool_socket)
+    threading.Thread(target=_sweep, args=(settings,), daemon=True).start()
     try:
         serving.serve(stop)
     except SpoolerRunning as error:
         raise ConfigError(f"this node is already running: {error}") from None
+
+
+ORPHAN_AGE = timedelta(hours=1)
+"""No letter is so long on its way from its first byte to its row."""
+
+
+def _sweep(settings: Settings) -> None:
+    """Bodies that a crash left without a letter."""
+    from relay.store import engine, reads
+
+    log = structlog.get_logger()
+    reader = engine.reader_engine(settings.database_url)
+    try:
+        erased = app.bodies(settings).sweep(lambda: reads.body_names(reader), app.clock() - ORPHAN_AGE)
+        log.info("bodies-swept", erased=erased)
+    except (OSError, SQLAlchemyError) as error:
+        log.warning("bodies-not-swept", error=type(error).__name__)
+    finally:
+        reader.dispose()
 
 
 def keeper(settings: Settings, stop: threading.Event) -> None:

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import structlog
 
-from gateway.config import Settings
+from gateway.config import ConfigError, Settings
+from gateway.doors import ports
 
 PROCESSES = ("spooler", "keeper", "doors", "carrier")
 """In the order in which they start and, backwards, end: who keeps letters outlives who brings them."""
@@ -64,6 +65,16 @@ class Child:
         lived = time.monotonic() - self.started > 10 * self.pause
         self.pause = 0.2 if lived else min(self.pause * 2, 10.0)
         return self.pause
+
+
+def ensure_free(settings: Settings) -> None:
+    """Before any door opens: raises ConfigError where another program, or another Pli, has a port."""
+    try:
+        for at in (settings.doors.peers, settings.doors.submission):
+            if at:
+                ports.ensure_free(at.host, at.port)
+    except ports.PortUnusable as error:
+        raise ConfigError(str(error)) from None
 
 
 def supervise(settings: Settings, config: Path, stop: threading.Event) -> int:

@@ -30,7 +30,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "dossier-begun": ("dépôt au dossier commencé", "deposit begun"),
     "dossier-filed": ("dépôt confirmé par relecture", "deposit confirmed by reading it back"),
     "dossier-found": ("trouvé au dossier", "found in the dossier"),
-    "dossier-failed": ("dépôt refusé", "deposit refused"),
+    "dossier-refused": ("dépôt refusé", "deposit refused"),
+    "dossier-alarm": ("ALARME : l'hébergeur se contredit", "ALARM: the dossier host contradicts itself"),
     "key-used": ("clé employée par le gardien", "key used by the keeper"),
     "unsealed": ("lettre ouverte par le gardien", "letter opened by the keeper"),
 }

@@ -27,6 +27,9 @@ from gateway.demo.stage import Seat, Stage
 
 PATIENCE_S = 20.0
 
+_known: dict[tuple[str, str], dict[str, Any]] = {}
+"""The last trail of a letter that showed what was looked for; the next look begins with it."""
+
 
 def artefacts(company: Company) -> Path:
     """Where everything that was seen is kept."""
@@ -130,11 +133,14 @@ def submitted(company: Company, seat: Seat, letter: Letter) -> str:
 def seen(company: Company, seat: Seat, letter_id: str, event: str, times: int = 1, note: str = "") -> str:
     """Waits until the node's timeline shows `event` that many times."""
 
+    key = (str(seat.config), letter_id)
+
     def look() -> str | None:
-        trail = _trail(company, seat, letter_id)
+        trail = _known.pop(key, None) or _trail(company, seat, letter_id)
         all_ = [step for step in trail["steps"] if step["event"] == event]
         steps = [step for step in all_ if not note or step["facts"].get("note", "") == note]
         if len(steps) >= times:
+            _known[key] = trail
             facts = " ".join(f"{key}={value}" for key, value in steps[0]["facts"].items())
             return f"pli trace ({seat.who.name}) : {event}{f' ×{times}' if times > 1 else ''} {facts}".rstrip()
         if (all_ and times == 1) or all(each["state"] in ("done", "failed", "held") for each in trail["recipients"]):

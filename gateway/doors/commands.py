@@ -59,11 +59,28 @@ class BareLineEnd(Exception):
     """A command line with a CR or LF of its own: nothing behind it may be read as a command."""
 
 
+class EndlessLine(Exception):
+    """A command line far beyond every limit: what still comes of it is not read."""
+
+
+DRAIN_MOST = 65_536
+"""What is read and thrown away of a line that is too long, before the session ends."""
+
+
 class Lines(asyncio.StreamReader):
     """Where a command line ends: at CRLF and nowhere else (RFC 5321 §2.3.8)."""
 
+    _drained = 0
+
     async def readuntil(self, separator: Any = b"\n") -> bytes:
-        line = await super().readuntil(separator)
+        try:
+            line = await super().readuntil(separator)
+        except asyncio.LimitOverrunError as error:
+            self._drained += error.consumed
+            if self._drained > DRAIN_MOST:
+                raise EndlessLine from None
+            raise
+        self._drained = 0
         if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
             raise BareLineEnd
         return line

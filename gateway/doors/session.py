@@ -180,6 +180,8 @@ class Session(SMTP):
     async def handle_exception(self, error: Exception) -> str:
         if isinstance(error, commands.BareLineEnd):
             self.end(Turn.LINE_END)
+        if isinstance(error, commands.EndlessLine):
+            self.end(Turn.LINE_TOO_LONG)
         if isinstance(error, TLSSetupException):
             self._log("tls-failed", cause=getattr(error.__cause__, "reason", None) or "")
             return turns.said(Turn.TLS_FAILED)

@@ -9,8 +9,6 @@ stop lets transactions in flight end. Does not: decide what a known peer or pers
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import socket
 from base64 import b64decode
 from binascii import Error as NotBase64
@@ -24,6 +22,7 @@ from certs.model import CannotTell, Trusted
 from certs.profiles import TLS_PEER
 from certs.tls import peer_certificate
 from gateway.doors.porter import Porter
+from gateway.doors.ports import PortTaken, PortUnusable, bind, ensure_free
 from gateway.doors.session import Session
 from gateway.doors.spec import DoorSpec, Limits
 from gateway.doors.turns import Turn
@@ -156,27 +155,6 @@ _DOORS: dict[Door, type[Session]] = {Door.PEER: PeerDoor, Door.SUBMISSION: Submi
 # --- the service --------------------------------------------------------------------------------------------
 
 
-class PortUnusable(Exception):
-    """A port cannot be opened; the text is for the operator."""
-
-    def __init__(self, host: str, port: int, why: str) -> None:
-        super().__init__(f"{host}:{port}: {why}")
-        self.host = host
-        self.port = port
-
-
-class PortTaken(PortUnusable):
-    """Another program listens there."""
-
-    def __init__(self, host: str, port: int) -> None:
-        super().__init__(host, port, "the port is taken; end the program that listens there or choose another port")
-
-
-def ensure_free(host: str, port: int) -> None:
-    """Before door processes start: raises PortTaken even where another Pli of ours would share its port."""
-    _bind(host, port, shared=False).close()
-
-
 async def serve(
     specs: Sequence[DoorSpec],
     stop: asyncio.Event,
@@ -189,7 +167,7 @@ async def serve(
     sockets: list[socket.socket] = []
     try:
         for spec in specs:
-            sockets.append(_bind(spec.host, spec.port, shared=True))
+            sockets.append(bind(spec.host, spec.port, shared=True))
         porters = [Porter(spec.limits, spec.clock) for spec in specs]
         servers = [await _open(*each) for each in zip(specs, porters, sockets, strict=True)]
     except BaseException:
@@ -206,18 +184,3 @@ async def serve(
 async def _open(spec: DoorSpec, porter: Porter, listener: socket.socket) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     return await loop.create_server(lambda: _DOORS[spec.kind](spec, porter, loop), sock=listener, backlog=1024)
-
-
-def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken(host, port) from None
-        raise PortUnusable(host, port, os.strerror(error.errno or 0)) from None
-    return listener
