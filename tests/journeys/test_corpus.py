@@ -125,9 +125,10 @@ def test_a_sample_of_a_structure_that_is_not_ours_waits_for_a_person(regional: A
 def _renamed(world: Any, old: str, new: str) -> None:
     """As a host that was there before today's rules."""
     with sqlite3.connect(world.company.host_folder / "kept" / "dossiers.db", timeout=20) as base:
-        renamed = "CAST(REPLACE(CAST(xml AS TEXT), ?, ?) AS BLOB)"
         changed = base.execute(
-            f"UPDATE entries SET unique_id = ?, xml = {renamed} WHERE unique_id = ?", (new, old, new, old)
+            "UPDATE entries SET unique_id = ?, xml = CAST(REPLACE(CAST(xml AS TEXT), ?, ?) AS BLOB)"
+            " WHERE unique_id = ?",
+            (new, old, new, old),
         )
         assert changed.rowcount == 1
 
