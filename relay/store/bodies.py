@@ -19,7 +19,8 @@ import os
 import re
 import secrets
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -166,16 +167,20 @@ class BodyStore:
 
         A body already gone is erased. Raises OSError.
         """
-        path = self._path(ref.name)
-        try:
-            handle = os.open(path, os.O_WRONLY)
-        except FileNotFoundError:
-            return
-        with os.fdopen(handle, "wb", buffering=0) as file:
-            file.write(bytes(min(CHUNK, os.fstat(file.fileno()).st_size)))
-            os.fsync(file.fileno())
-        path.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        _erase(self._path(ref.name))
+
+    def sweep(self, held: Callable[[], Iterable[str]], before: datetime) -> int:
+        """Erases what a crash left: bodies half written, or finished and in no row, untouched since `before`.
+
+        `held`: names in rows; asked once the folder was read, so that it knows every letter kept until then.
+        Answers how many were erased. Raises OSError.
+        """
+        old = {path.name: path for path in self._folder.glob("??/*") if _is_ours(path) and _older(path, before)}
+        for name in held():
+            old.pop(name, None)
+        for path in old.values():
+            _erase(path)
+        return len(old)
 
     def _hmac(self) -> HMAC:
         return HMAC(self._digest_key, hashes.SHA256())
@@ -231,6 +236,29 @@ class BodyWriter:
         view = memoryview(data)
         while view:
             view = view[self._file.write(view) :]
+
+
+def _is_ours(path: Path) -> bool:
+    return _NAME.fullmatch(path.name.removesuffix(_PART)) is not None
+
+
+def _older(path: Path, before: datetime) -> bool:
+    try:
+        return path.stat().st_mtime < before.timestamp()
+    except FileNotFoundError:  # erased meanwhile, or finished under its own name
+        return False
+
+
+def _erase(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_WRONLY)
+    except FileNotFoundError:
+        return
+    with os.fdopen(handle, "wb", buffering=0) as file:
+        file.write(bytes(min(CHUNK, os.fstat(file.fileno()).st_size)))
+        os.fsync(file.fileno())
+    path.unlink(missing_ok=True)
+    _sync_folder(path.parent)
 
 
 def _make_folders(folder: Path) -> None:

@@ -1,12 +1,13 @@
 """What can be asked of the spool, on an engine that only reads.
 
-Promises: every question names its tenant, but those of the node's own care (due_notices, verify); an answer
+Promises: every question names its tenant, but those of the node's own care (due_notices, body_names, verify); an answer
 is one moment's state. Does not: write, or open a body.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -137,6 +138,12 @@ def due_notices(engine: Engine, limit: int = 100) -> list[tuple[Letter, tuple[Re
 def _letter(conn: Any, tenant: str, letter_id: str) -> Letter:
     query = select(letters).where(letters.c.tenant == tenant, letters.c.id == letter_id)
     return letter_of(conn.execute(query).mappings().one())
+
+
+def body_names(engine: Engine) -> Iterator[str]:
+    """Names of all bodies that letters of this node hold."""
+    with engine.connect() as conn:
+        yield from conn.execution_options(yield_per=1000).scalars(select(letters.c.body_name))
 
 
 def verify(engine: Engine) -> tuple[str, ...]:

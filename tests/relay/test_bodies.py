@@ -11,6 +11,7 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -290,3 +291,45 @@ def test_keys_of_another_size_are_refused(tmp_path: Path, public: bytes, digest:
     """A store is not opened with keys that cannot be keys."""
     with pytest.raises(ValueError, match="bytes"):
         BodyStore(tmp_path, public, digest)
+
+
+# --- what a crash leaves -----------------------------------------------------------------------------------
+
+LATER = datetime.now(UTC) + timedelta(days=1)
+
+
+def test_a_sweep_erases_what_no_row_holds_and_what_was_never_finished(store: BodyStore, tmp_path: Path) -> None:
+    """A body of a letter stays; one without a letter and a half-written one go."""
+    held, orphan = store.put(b"held"), store.put(b"orphan")
+    store.writer().write(b"half")
+    assert store.sweep(lambda: [held.name], LATER) == 2
+    assert [path.name for path in files(tmp_path)] == [held.name]
+    assert store.read(held, unwrap) == b"held"
+    with pytest.raises(BodyDamaged):
+        store.read(orphan, unwrap)
+
+
+def test_a_sweep_leaves_what_is_new_and_what_is_not_ours(store: BodyStore, tmp_path: Path) -> None:
+    """A letter on its way has no row yet: its body is untouched; so is a file with another kind of name."""
+    young = store.put(b"young")
+    (tmp_path / "bodies" / "aa" / "lost+found").write_bytes(b"")
+    with store.writer() as writer:
+        writer.write(b"on its way")
+        assert store.sweep(list, datetime.now(UTC) - timedelta(hours=1)) == 0
+        ref = writer.finish()
+    assert store.read(ref, unwrap) == b"on its way"
+    assert store.sweep(lambda: [ref.name, young.name], LATER) == 0
+    assert (tmp_path / "bodies" / "aa" / "lost+found").exists()
+
+
+def test_rows_are_read_after_the_folder(store: BodyStore) -> None:
+    """A letter kept while the sweep runs keeps its body."""
+    ref = store.put(b"just in time")
+    kept: list[str] = []
+
+    def held() -> list[str]:
+        kept.append(ref.name)
+        return kept
+
+    assert store.sweep(held, LATER) == 0
+    assert store.read(ref, unwrap) == b"just in time"

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from relay import journal, spool
-from relay.model import Done, Event, Later, Letter, Mode, Never, Outcome, Reason, Recipient, Route, State
+from relay.model import BodyRef, Done, Event, Later, Letter, Mode, Never, Outcome, Reason, Recipient, Route, State
+from relay.store import reads
 
 Make = Callable[..., tuple[Letter, tuple[Recipient, ...]]]
 
@@ -86,3 +87,12 @@ def test_each_fault_is_found(store: Any, make_letter: Make, wrong: str, words: s
         conn.execute(text(wrong))
         conn.commit()
     assert any(words in fault for fault in spool.verify(store.reader))
+
+
+def test_the_bodies_of_all_tenants_letters_are_held(store: Any, make_letter: Make) -> None:
+    """Whatever its tenant or state, a letter's body is named; nothing else is."""
+    mine, theirs = (
+        _keep(store, make_letter("L1")),
+        _keep(store, make_letter("L2", tenant="parc", body=BodyRef("4567cdef", 3, "d2"))),
+    )
+    assert sorted(reads.body_names(store.reader)) == sorted([mine.body.name, theirs.body.name])
