@@ -59,9 +59,7 @@ def doubt(digest: str, signature: str) -> Untrusted | CannotTell | None:
     return None
 
 
-def check(
-    certificate: x509.Certificate, digest: str, signature: str, value: bytes, signed: bytes
-) -> Untrusted | None:
+def check(certificate: x509.Certificate, digest: str, signature: str, value: bytes, signed: bytes) -> Untrusted | None:
     """Why `value` is no signature over `signed` by this certificate; None if it is. First ask `doubt`."""
     family, hash_name = _SIGNATURES[signature]
     algorithm = strength.HASHES[hash_name or DIGESTS[digest]]

@@ -172,9 +172,7 @@ class TrustStore:
         store.set_time(at.astimezone(UTC))
         hints = [*self._intermediates, *map(crypto.X509.from_cryptography, extra)]
         try:
-            found = crypto.X509StoreContext(
-                store, crypto.X509.from_cryptography(leaf), hints
-            ).get_verified_chain()
+            found = crypto.X509StoreContext(store, crypto.X509.from_cryptography(leaf), hints).get_verified_chain()
         except crypto.X509StoreContextError as error:
             return _refused(error)
         return tuple(each.to_cryptography() for each in found)
@@ -293,8 +291,4 @@ def _crls(folder: Path) -> Iterable[Crl]:
 
 
 def _crl_der(data: bytes) -> bytes:
-    return (
-        x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)
-        if data.lstrip().startswith(b"-----")
-        else data
-    )
+    return x509.load_pem_x509_crl(data).public_bytes(Encoding.DER) if data.lstrip().startswith(b"-----") else data

@@ -76,9 +76,7 @@ def sign(content: bytes, signer: Signer, at: datetime, hash_name: str = "sha256"
         return _content_info(info, (signer.certificate, *signer.chain), hash_name)
 
 
-def _signer_info(
-    certificate: x509.Certificate, signed: tuple[bytes, ...], signature: bytes, hash_name: str
-) -> bytes:
+def _signer_info(certificate: x509.Certificate, signed: tuple[bytes, ...], signature: bytes, hash_name: str) -> bytes:
     """RFC 5652 §5.3, version 1: the signer by issuer and serial number."""
     return ber.tlv(
         0x30,
@@ -212,9 +210,7 @@ class _Signature:
                 return der
         raise _no(Fault.NO_CERTIFICATE, "the signer's certificate is not in the message")
 
-    def _disagreement(
-        self, asked: _Question, signed: Mapping[str, bytes], certificate: bytes
-    ) -> Untrusted | None:
+    def _disagreement(self, asked: _Question, signed: Mapping[str, bytes], certificate: bytes) -> Untrusted | None:
         """Whether anything in the message speaks of another content, or another signer."""
         # Two contents, one shown and one signed, is a known trick: what is inside must be what was asked.
         if self.inside.content is not None and self.inside.content != asked.content:

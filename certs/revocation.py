@@ -84,9 +84,7 @@ class Crls:
     def __iter__(self) -> Iterator[Crl]:
         return (crl for lists in self._by_issuer.values() for crl in lists)
 
-    def ask(
-        self, certificate: x509.Certificate, issuers: Sequence[x509.Certificate], at: datetime
-    ) -> Revocation:
+    def ask(self, certificate: x509.Certificate, issuers: Sequence[x509.Certificate], at: datetime) -> Revocation:
         """What the newest CRL that speaks of `certificate` says of it at `at`.
 
         `issuers`: the chain above the certificate. Its issuer, or an authority of the same name further up

@@ -34,9 +34,7 @@ def weak_hash(signed: x509.Certificate | x509.CertificateRevocationList) -> Untr
         algorithm = None
     if algorithm is None:
         return CannotTell(Fault.UNSUPPORTED, f"signed with {signed.signature_algorithm_oid.dotted_string}")
-    return (
-        None if algorithm.name in HASHES else Untrusted(Fault.WEAK_ALGORITHM, f"signed with {algorithm.name}")
-    )
+    return None if algorithm.name in HASHES else Untrusted(Fault.WEAK_ALGORITHM, f"signed with {algorithm.name}")
 
 
 def weak_key(certificate: x509.Certificate, min_rsa_bits: int) -> Untrusted | CannotTell | None:

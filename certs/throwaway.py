@@ -137,9 +137,7 @@ class Pki:
         self, cn: str, organisation: str, unit: str, department: str = "Paris (75)", **window: Unpack[Window]
     ) -> Issued:
         """ORG AUTH_CLI: an organisation as a TLS client."""
-        return self.issue(
-            _subject(cn, organisation, unit, department), Shape(eku=(Eku.CLIENT_AUTH,), **window)
-        )
+        return self.issue(_subject(cn, organisation, unit, department), Shape(eku=(Eku.CLIENT_AUTH,), **window))
 
     def smime(
         self, address: str, cn: str, organisation: str, unit: str, key: str = "rsa", **window: Unpack[Window]
@@ -253,9 +251,7 @@ def _builder(
 
 
 def _with_issuer_key(builder: x509.CertificateBuilder, key: Key) -> x509.CertificateBuilder:
-    return builder.add_extension(
-        x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
-    )
+    return builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
 
 
 def _authority(

@@ -229,9 +229,7 @@ def _certificates(signature: etree._Element) -> list[bytes]:
         raise _Unfit(Fault.UNREADABLE, "a certificate is not base64") from error
 
 
-def _verified(
-    root: etree._Element, leaf: bytes, trust: Trusted, at: datetime
-) -> tuple[etree._Element | None, Trust]:
+def _verified(root: etree._Element, leaf: bytes, trust: Trusted, at: datetime) -> tuple[etree._Element | None, Trust]:
     configuration = SignatureConfiguration(
         location="./",
         expect_references=1,
@@ -241,15 +239,11 @@ def _verified(
     )
     certificate = x509.load_der_x509_certificate(leaf)
     try:
-        result = XMLVerifier().verify(
-            root, x509_cert=certificate, expect_config=configuration, parser=_parser()
-        )
+        result = XMLVerifier().verify(root, x509_cert=certificate, expect_config=configuration, parser=_parser())
     except InvalidDigest:
         return None, _no(Fault.DIGEST_MISMATCH, "the document is not the one that was signed", trust.identity)
     except (SignXMLException, etree.LxmlError, UnsupportedAlgorithm, ValueError, TypeError) as error:
-        return None, _no(
-            Fault.BAD_SIGNATURE, f"the signature does not hold: {type(error).__name__}", trust.identity
-        )
+        return None, _no(Fault.BAD_SIGNATURE, f"the signature does not hold: {type(error).__name__}", trust.identity)
     # Only what the verifier rebuilt from the signed bytes is used, never the tree that was sent.
     signed = None if isinstance(result, list) else result.signed_xml
     if signed is None or signed.tag != root.tag:

@@ -167,9 +167,7 @@ def _instant(element: Element | None, rule: str) -> datetime | None:
     year, month, day, hour, minute, second, zone = match.groups()
     if hour and not zone:
         raise _Refused(f"{rule}-without-offset")
-    text = (
-        f"{year}{month or '01'}{day or '01'}{hour or '00'}{minute or '00'}{second or '00'}{zone or '+0000'}"
-    )
+    text = f"{year}{month or '01'}{day or '01'}{hour or '00'}{minute or '00'}{second or '00'}{zone or '+0000'}"
     try:
         return datetime.strptime(text, "%Y%m%d%H%M%S%z").astimezone(UTC)
     except (ValueError, OverflowError):
@@ -206,9 +204,7 @@ def _document(cda: Element, raw: bytes, mime_type: str) -> Document:
         authors=authors,
         legal_authenticator=_author(signer) if signer is not None else None,
         custodian_id=_custodian(cda),
-        facility=_code(
-            _first(cda, "c:componentOf/c:encompassingEncounter/c:location/c:healthCareFacility/c:code")
-        ),
+        facility=_code(_first(cda, "c:componentOf/c:encompassingEncounter/c:location/c:healthCareFacility/c:code")),
         practice_setting=setting,
         templates=tuple(item.get("root", "") for item in _all(cda, "c:templateId")),
         body_media_type=_media_type(cda),
@@ -283,9 +279,7 @@ def _acts(cda: Element) -> tuple[datetime | None, datetime | None, Code | None, 
     acts = _all(cda, "c:documentationOf/c:serviceEvent")
     path = "c:performer/c:assignedEntity/c:representedOrganization/c:standardIndustryClassCode"
     main = next((act for act in acts if _code(_first(act, path))), acts[0] if acts else None)
-    codes = (
-        _code(item) for act in acts for item in [*_all(act, "c:code"), *_all(act, "c:code/c:translation")]
-    )
+    codes = (_code(item) for act in acts for item in [*_all(act, "c:code"), *_all(act, "c:code/c:translation")])
     events = tuple(dict.fromkeys(code for code in codes if code is not None))
     if main is None:
         return None, None, None, events
@@ -301,14 +295,8 @@ def _references(cda: Element, kind: str) -> tuple[tuple[str, str, str], ...]:
     orders = _all(cda, "c:inFulfillmentOf/c:order")
     found = [(item, "urn:ihe:iti:xds:2013:order") for order in orders for item in _all(order, "c:id")]
     accession = "{urn:dicom-org:ps3-20}accessionNumber"
-    found += [
-        (item, "urn:ihe:iti:xds:2013:accession") for order in orders for item in order.iterchildren(accession)
-    ]
-    values = [
-        (item.get("extension", ""), item.get("root", ""), name)
-        for item, name in found
-        if item.get("extension")
-    ]
+    found += [(item, "urn:ihe:iti:xds:2013:accession") for order in orders for item in order.iterchildren(accession)]
+    values = [(item.get("extension", ""), item.get("root", ""), name) for item, name in found if item.get("extension")]
     if kind in STUDY_TYPES:
         studies = [item.get("root", "") for item in _all(cda, "c:documentationOf/c:serviceEvent/c:id")]
         values += [(uid, "", "urn:ihe:iti:xds:2016:studyInstanceUID") for uid in studies if uid]

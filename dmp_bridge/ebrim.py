@@ -179,15 +179,11 @@ def _slot(parent: Element, name: str, *values: str) -> None:
 def _name(parent: Element, text: str) -> None:
     if text:
         language = {"{http://www.w3.org/XML/1998/namespace}lang": "fr-FR"}
-        etree.SubElement(
-            _add(parent, "Name"), f"{{{RIM}}}LocalizedString", {**language, "value": text[:1024]}
-        )
+        etree.SubElement(_add(parent, "Name"), f"{{{RIM}}}LocalizedString", {**language, "value": text[:1024]})
 
 
 def _association(parent: Element, name: str, kind: str, source: str, target: str) -> Element:
-    return _add(
-        parent, "Association", id=name, associationType=kind, sourceObject=source, targetObject=target
-    )
+    return _add(parent, "Association", id=name, associationType=kind, sourceObject=source, targetObject=target)
 
 
 def _coded(parent: Element, scheme: str, name: str, code: Code | None) -> None:
@@ -230,9 +226,7 @@ def _package(objects: Element, submission: Submission, patient: PatientId) -> No
     _identified(package, PACKAGE_SCHEMES["uniqueId"], "XDSSubmissionSet.uniqueId", submission.unique_id)
 
 
-def _entry(
-    objects: Element, name: str, document: Document, patient: PatientId, slots: Mapping[str, str]
-) -> None:
+def _entry(objects: Element, name: str, document: Document, patient: PatientId, slots: Mapping[str, str]) -> None:
     kind = {"mimeType": document.mime_type, "objectType": STABLE, "status": APPROVED}
     entry = _add(objects, "ExtrinsicObject", id=name, **kind)
     _entry_slots(entry, document, patient, slots)

@@ -72,9 +72,7 @@ def wrap_pdf(pdf: bytes, header: N1Header) -> bytes:
 
 
 def _add(parent: Element, tag: str, text: str = "", **attributes: str) -> Element:
-    child = etree.SubElement(
-        parent, f"{{{_HL7}}}{tag}", {name: value for name, value in attributes.items() if value}
-    )
+    child = etree.SubElement(parent, f"{{{_HL7}}}{tag}", {name: value for name, value in attributes.items() if value})
     if text:
         child.text = text
     return child
@@ -185,9 +183,7 @@ def _documentation(root: Element, header: N1Header) -> None:
     _add(span, "low", value=_stamp(header.service_start))
     if header.service_stop is not None:
         _add(span, "high", value=_stamp(header.service_stop))
-    _entity(
-        _add(_add(act, "performer", typeCode="PRF"), "assignedEntity"), header.author, header.practice_setting
-    )
+    _entity(_add(_add(act, "performer", typeCode="PRF"), "assignedEntity"), header.author, header.practice_setting)
 
 
 def _replaces(root: Element, replaced: str) -> None:

@@ -182,9 +182,7 @@ def _ids(found: Sequence[Patient]) -> tuple[str, ...]:
 
 
 def _compared(theirs: Traits, ours: Traits) -> Evidence:
-    return tuple(
-        (name, _answer(getattr(theirs, name), getattr(ours, name))) for name in (*_COMPULSORY, "birth_place")
-    )
+    return tuple((name, _answer(getattr(theirs, name), getattr(ours, name))) for name in (*_COMPULSORY, "birth_place"))
 
 
 def _answer(theirs: object, ours: object) -> str:

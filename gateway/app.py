@@ -29,7 +29,7 @@ from relay.partners import WhiteList
 from relay.pseudonym import Pseudonyms
 from relay.routing import Node
 from relay.spooler import SpoolClient, Write
-from relay.store import engine, migrations, tables
+from relay.store import engine, tables
 from relay.store.bodies import BodyStore, open_bytes, seal_bytes
 
 METADATAS = (tables.metadata, dossier_tables.metadata)
@@ -182,6 +182,8 @@ def register(settings: Settings) -> patients.Register:
 
 def migrate(settings: Settings) -> None:
     settings.paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    from relay.store import migrations  # Alembic takes a while to import: only who migrates pays
 
     migrations.upgrade(settings.database_url, METADATAS)
 

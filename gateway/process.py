@@ -11,7 +11,6 @@ import json
 import os
 import sys
 import threading
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -55,7 +54,7 @@ def spooler(settings: Settings, stop: threading.Event) -> None:
 
     app.migrate(settings)
     serving = Spooler(engine.writer_engine(settings.database_url), settings.spool_socket, app.WRITES, app.clock)
-    _announced_when(settings, "spooler", settings.spool_socket)
+    threading.Thread(target=lambda: serving.ready.wait() and announce(settings, "spooler"), daemon=True).start()
     threading.Thread(target=_sweep, args=(settings,), daemon=True).start()
     try:
         serving.serve(stop)
@@ -97,8 +96,7 @@ def keeper(settings: Settings, stop: threading.Event) -> None:
         serving = Keeper(settings.keeper.folder, settings.keeper_socket, frozenset({os.getuid()}), record)
     except (OSError, ValueError) as error:
         raise ConfigError(f"the keys in {settings.keeper.folder} cannot be used: {error}") from None
-    _announced_when(settings, "keeper", settings.keeper_socket)
-    serving.serve(stop)
+    serving.serve(stop, lambda: announce(settings, "keeper"))
 
 
 def carrier(settings: Settings, stop: threading.Event) -> None:
@@ -113,15 +111,3 @@ def doors(settings: Settings, stop: threading.Event, name: str) -> None:
     from gateway import entrance
 
     entrance.serve(settings, stop, lambda: announce(settings, name))
-
-
-def _announced_when(settings: Settings, process: str, socket_path: Path) -> None:
-    """Announces `process` as soon as its socket is there."""
-    before = socket_path.stat().st_ino if socket_path.exists() else 0
-
-    def watch() -> None:
-        while not socket_path.exists() or socket_path.stat().st_ino == before:
-            time.sleep(0.01)
-        announce(settings, process)
-
-    threading.Thread(target=watch, daemon=True).start()

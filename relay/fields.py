@@ -25,9 +25,7 @@ _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"?|[^\s;]*)', re.DOTALL)
 _SECTION = re.compile(r"^([^*]+)(?:\*(\d{1,3}))?(\*)?$")
 _WORD = re.compile(r"=\?([^?\s]{1,40})\?([bBqQ])\?([^?\s]*)\?=")
-_BETWEEN_WORDS = re.compile(
-    r"(=\?[^?\s]{1,40}\?[bBqQ]\?[^?\s]*\?=)\s+(?==\?[^?\s]{1,40}\?[bBqQ]\?[^?\s]*\?=)"
-)
+_BETWEEN_WORDS = re.compile(r"(=\?[^?\s]{1,40}\?[bBqQ]\?[^?\s]*\?=)\s+(?==\?[^?\s]{1,40}\?[bBqQ]\?[^?\s]*\?=)")
 
 
 class Malformed(ValueError):
@@ -141,9 +139,7 @@ def _joined(raw: Mapping[str, str]) -> dict[str, str]:
         if match is None or (match.group(2) is None and match.group(3) is None):
             plain.setdefault(key, value)
             continue
-        sections.setdefault(match.group(1), []).append(
-            (int(match.group(2) or 0), bool(match.group(3)), value)
-        )
+        sections.setdefault(match.group(1), []).append((int(match.group(2) or 0), bool(match.group(3)), value))
     return plain | {name: _section_text(parts) for name, parts in sections.items()}
 
 

@@ -83,9 +83,7 @@ def wrap(letter: Letter, original: bytes, recipient: str, hostname: str, at: dat
     return b"".join(parts)
 
 
-def _head(
-    letter: Letter, original: bytes, recipient: str, hostname: str, at: datetime, boundary: str
-) -> bytes:
+def _head(letter: Letter, original: bytes, recipient: str, hostname: str, at: datetime, boundary: str) -> bytes:
     domain = recipient.rpartition("@")[2]
     subject = Header(_subject(original), "utf-8", header_name="Subject")
     lines = (

@@ -183,9 +183,7 @@ class PeerCourier:
             return self._alarm(Reason.PEER_REFUSED_TLS, domain, server, alert or type(cause).__name__)
         return None if code == 250 else Later(Reason.PEER_DELAYED, str(smtp.reply((code, words))))
 
-    def _send(
-        self, session: Session, job: Job, server: tuple[str, int], data: bytes
-    ) -> dict[str, Outcome] | Later:
+    def _send(self, session: Session, job: Job, server: tuple[str, int], data: bytes) -> dict[str, Outcome] | Later:
         options = _mail_options(session, job.letter, data)
         if isinstance(options, Never):
             return _all(job, options)

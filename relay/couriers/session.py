@@ -151,9 +151,7 @@ def mail(session: Session, sender: str, options: Sequence[str]) -> Reply:
     return session.say("MAIL", " ".join((f"FROM:<{sender}>", *options)))
 
 
-def carry(
-    session: Session, passengers: Sequence[Passenger], data: bytes, reasons: Reasons
-) -> dict[str, Outcome]:
+def carry(session: Session, passengers: Sequence[Passenger], data: bytes, reasons: Reasons) -> dict[str, Outcome]:
     """RCPT… and DATA after a good MAIL. A lost connection leaves `Later` for whoever had no final reply."""
     outcomes: dict[str, Outcome] = {}
     try:
@@ -190,9 +188,7 @@ def _board(session: Session, each: Passenger, reasons: Reasons, outcomes: dict[s
     return answer.ok
 
 
-def _finals(
-    session: Session, aboard: Sequence[Passenger], reasons: Reasons, outcomes: dict[str, Outcome]
-) -> None:
+def _finals(session: Session, aboard: Sequence[Passenger], reasons: Reasons, outcomes: dict[str, Outcome]) -> None:
     if isinstance(session, LmtpSession):
         for each in aboard:  # RFC 2033 §4.2, in the order of RCPT
             outcomes[each.id] = judge(session.next_reply(), reasons)

@@ -49,9 +49,7 @@ def test_key_usage_decides(pki: Pki, usage: str, profile: Profile, fits: bool) -
         ((Eku.CLIENT_AUTH, Eku.SERVER_AUTH), profiles.TLS_SERVER, True),
     ],
 )
-def test_extended_usage_decides(
-    pki: Pki, eku: tuple[ObjectIdentifier, ...], profile: Profile, fits: bool
-) -> None:
+def test_extended_usage_decides(pki: Pki, eku: tuple[ObjectIdentifier, ...], profile: Profile, fits: bool) -> None:
     """Absent permits; present must name one of the profile's; 'any' counts for mail only."""
     assert (profiles.misuse(certificate(pki, "digital_signature", *eku), profile) == "") is fits
 

@@ -90,10 +90,7 @@ def test_a_delta_adds_and_never_vouches(pki: Pki, doctor: Issued, now: datetime)
     serial = doctor.certificate.serial_number
     mark = ((x509.DeltaCRLIndicator(1), True),)
     base = listing(pki.authority, now - DAY / 2)
-    assert (
-        standing(pki, doctor, now, base, listing(pki.authority, now, serial, extensions=mark))
-        is Standing.REVOKED
-    )
+    assert standing(pki, doctor, now, base, listing(pki.authority, now, serial, extensions=mark)) is Standing.REVOKED
     assert standing(pki, doctor, now, listing(pki.authority, now, extensions=mark)) is Standing.UNKNOWN
     lifted = listing(pki.authority, now, serial, extensions=mark, reason=x509.ReasonFlags.remove_from_crl)
     assert standing(pki, doctor, now, base, lifted) is Standing.GOOD

@@ -22,9 +22,7 @@ def test_its_authorities_say_that_they_are_tests(pki: Pki) -> None:
         assert chain.identity(authority.der).common_name.startswith("TEST PLI ")
 
 
-def test_openssl_believes_it_until_it_is_revoked(
-    pki: Pki, now: datetime, tmp_path: Path, openssl: Openssl
-) -> None:
+def test_openssl_believes_it_until_it_is_revoked(pki: Pki, now: datetime, tmp_path: Path, openssl: Openssl) -> None:
     """openssl verifies a certificate with both CRLs checked, and refuses it once revoked."""
     fresh = Pki.create(now)
     leaf = fresh.smime("a@b.mssante.fr", "A", "B", "1", key="p256")

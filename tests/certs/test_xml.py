@@ -278,9 +278,7 @@ def test_the_wrong_profile_is_refused(check: Check, pki: Pki) -> None:
 
 def test_an_expired_signer_is_refused(check: Check, pki: Pki, moment: datetime) -> None:
     """A certificate that ended before the moment of judgement is refused."""
-    expired = pki.white_list_signer(
-        not_before=moment - timedelta(days=9), not_after=moment - timedelta(days=1)
-    )
+    expired = pki.white_list_signer(not_before=moment - timedelta(days=9), not_after=moment - timedelta(days=1))
     assert fault(check(signed_by(expired))) is Fault.EXPIRED
 
 
@@ -338,9 +336,7 @@ def test_another_transform_is_refused(check: Check, signer: Issued) -> None:
 
 def test_sha_1_is_refused(check: Check, signer: Issued) -> None:
     """A digest by SHA-1 is weak, whatever it matches."""
-    data = signed_by(signer).replace(
-        DigestAlgorithm.SHA256.value.encode(), b"http://www.w3.org/2000/09/xmldsig#sha1"
-    )
+    data = signed_by(signer).replace(DigestAlgorithm.SHA256.value.encode(), b"http://www.w3.org/2000/09/xmldsig#sha1")
     assert fault(check(data)) is Fault.WEAK_ALGORITHM
 
 

@@ -60,9 +60,7 @@ def test_a_bare_cda_is_found(report_xml: bytes, envelope: Envelope) -> None:
         assert [extra.finding for extra in found.extras] == ["cda"]
 
 
-def test_a_letter_with_two_candidates_has_one_row(
-    archive: bytes, report_xml: bytes, envelope: Envelope
-) -> None:
+def test_a_letter_with_two_candidates_has_one_row(archive: bytes, report_xml: bytes, envelope: Envelope) -> None:
     """At most one dossier row per letter."""
     both = letter((archive, "application/zip", "IHE_XDM.zip"), (report_xml, "application/xml", "cr.xml"))
     assert len(candidates.make_finder(REGION)(both, envelope, SOUND).extras) == 1
@@ -95,9 +93,7 @@ def test_automatic_or_unsound_mail_never_qualifies(
     """A refused report comes back with its documents: it is not filed again; nor is what a signature does
     not hold."""
     given = replace(envelope, door=door, sender=envelope.sender if sender else None)
-    found = candidates.make_finder(REGION)(
-        letter((archive, "application/zip", "IHE_XDM.zip")), given, verdict
-    )
+    found = candidates.make_finder(REGION)(letter((archive, "application/zip", "IHE_XDM.zip")), given, verdict)
     assert found.extras == ()
 
 

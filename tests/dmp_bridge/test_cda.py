@@ -124,9 +124,7 @@ def test_known_matricules_with_a_wrong_key_are_read_but_not_well_formed(corpus: 
     found = {
         document.patient.ins.value
         for document in map(cda.read, (path.read_bytes() for path in examples(corpus)))
-        if isinstance(document, Document)
-        and document.patient.ins
-        and not cda.well_formed(document.patient.ins)
+        if isinstance(document, Document) and document.patient.ins and not cda.well_formed(document.patient.ins)
     }
     assert found == wrong
 

@@ -27,9 +27,7 @@ def schema(corpus: Path) -> etree.XMLSchema:
 
 
 @pytest.mark.corpus
-def test_metadata_of_every_example_are_valid(
-    corpus: Path, schema: etree.XMLSchema, lot: ebrim.Submission
-) -> None:
+def test_metadata_of_every_example_are_valid(corpus: Path, schema: etree.XMLSchema, lot: ebrim.Submission) -> None:
     """The metadata of each of the 94 examples are valid by lcm.xsd, whether for an archive or for ITI-41."""
     for path in sorted((corpus / "cda" / "ExemplesCDA").glob("*.xml")):
         document = cda.read(path.read_bytes())
@@ -42,22 +40,16 @@ def test_metadata_of_every_example_are_valid(
 
 
 @pytest.mark.corpus
-def test_a_replacement_is_an_association(
-    schema: etree.XMLSchema, report: Document, lot: ebrim.Submission
-) -> None:
+def test_a_replacement_is_an_association(schema: etree.XMLSchema, report: Document, lot: ebrim.Submission) -> None:
     """RPLC goes from the new entry to the old entryUUID, and the whole stays valid."""
     assert report.patient.ins
     old = ebrim.Replacement(report.unique_id, "urn:uuid:11111111-2222-3333-4444-555555555555")
     built = ebrim.submit_objects([report], lot, report.patient.ins, replacements=[old])
     assert schema.validate(built), schema.error_log
     found = [
-        item
-        for item in built.iter(f"{{{ebrim.RIM}}}Association")
-        if item.get("associationType") == ebrim.REPLACES
+        item for item in built.iter(f"{{{ebrim.RIM}}}Association") if item.get("associationType") == ebrim.REPLACES
     ]
-    assert [(item.get("sourceObject"), item.get("targetObject")) for item in found] == [
-        ("Document01", old.entry_id)
-    ]
+    assert [(item.get("sourceObject"), item.get("targetObject")) for item in found] == [("Document01", old.entry_id)]
 
 
 def test_an_entry_says_what_the_document_says(report: Document, lot: ebrim.Submission) -> None:
@@ -82,9 +74,7 @@ def test_a_version_above_one_is_marked_as_a_replacement(report: Document, lot: e
     assert report.patient.ins
     for version, expected in ((1, None), (2, ["C"])):
         document = replace(report, version=version)
-        built = ebrim.submit_objects(
-            [document], lot, report.patient.ins, uris={report.unique_id: "DOC0001.XML"}
-        )
+        built = ebrim.submit_objects([document], lot, report.patient.ins, uris={report.unique_id: "DOC0001.XML"})
         entry = built.find(".//rim:ExtrinsicObject", RIM)
         assert entry is not None
         assert slots(entry).get(ebrim.ACTION_SLOT) == expected

@@ -97,9 +97,7 @@ def test_a_mail_is_seven_bit_with_crlf(parcel: packing.Parcel, now: datetime) ->
     assert max(map(len, packed.split(b"\r\n"))) <= 998
 
 
-def test_several_documents_are_counted_in_the_subject(
-    parcel: packing.Parcel, report: Document, now: datetime
-) -> None:
+def test_several_documents_are_counted_in_the_subject(parcel: packing.Parcel, report: Document, now: datetime) -> None:
     """One archive, as many PDFs as documents."""
     second = replace(report, unique_id="2.25.99")
     packed = packing.pack(replace(parcel, documents=(report, second)), now)
@@ -119,9 +117,7 @@ def test_cve_2024_6923_a_line_end_in_a_name_makes_no_header(
     """A label, a trait or a name with CR LF stays on its line."""
     evil = "x\r\nBcc: thief@evil.example\r\n\r\nbody"
     traits = replace(report.patient.traits, birth_name=evil)
-    document = replace(
-        report, type=replace(report.type, label=evil), patient=replace(report.patient, traits=traits)
-    )
+    document = replace(report, type=replace(report.type, label=evil), patient=replace(report.patient, traits=traits))
     sender = replace(SENDER, family_name=evil, display_name=evil, structure=evil)
     mail = opened(packing.pack(replace(parcel, documents=(document,), sender=sender), now))
     assert mail["Bcc"] is None
@@ -136,9 +132,7 @@ def test_a_document_without_a_readable_copy_is_not_sent(
     bare = replace(report, raw=report.raw.replace(b"application/pdf", b"text/plain"))
     refused = packing.pack(replace(parcel, documents=(bare,)), now)
     assert refused == Bad(FilingReason.DOCUMENT_REFUSED, "no-readable-copy")
-    assert isinstance(
-        packing.pack(replace(parcel, documents=(bare,), copies={bare.unique_id: report_pdf}), now), bytes
-    )
+    assert isinstance(packing.pack(replace(parcel, documents=(bare,), copies={bare.unique_id: report_pdf}), now), bytes)
 
 
 def test_two_patients_are_not_sent_together(parcel: packing.Parcel, report: Document, now: datetime) -> None:
@@ -147,9 +141,7 @@ def test_two_patients_are_not_sent_together(parcel: packing.Parcel, report: Docu
     other = replace(report, unique_id="2.25.9", patient=replace(report.patient, ins=ins))
     refused = packing.pack(replace(parcel, documents=(report, other)), now)
     assert refused == Bad(FilingReason.ARCHIVE_REFUSED, "several-patients")
-    assert packing.pack(replace(parcel, documents=()), now) == Bad(
-        FilingReason.ARCHIVE_REFUSED, "documents-count"
-    )
+    assert packing.pack(replace(parcel, documents=()), now) == Bad(FilingReason.ARCHIVE_REFUSED, "documents-count")
 
 
 def test_an_organisation_has_its_own_display_name() -> None:
@@ -159,9 +151,7 @@ def test_an_organisation_has_its_own_display_name() -> None:
     assert packing.display_name(SENDER) == "Dr_Hélène_LEROUX_Imagerie des Tilleuls"
 
 
-def test_files_are_read_as_documents(
-    report: Document, parcel: packing.Parcel, now: datetime, tmp_path: Path
-) -> None:
+def test_files_are_read_as_documents(report: Document, parcel: packing.Parcel, now: datetime, tmp_path: Path) -> None:
     """A CDA and an XDM archive from the disk; what is neither is refused by name."""
     (tmp_path / "cr.xml").write_bytes(report.raw)
     (archived,) = [

@@ -194,8 +194,7 @@ def test_nothing_in_clear_is_on_the_disk(store: Store, tmp_path: Path) -> None:
 
 HEADER = "ipp;matricule;oid;statut;nom_naissance;premier_prenom;prenoms;date_naissance;sexe;lieu_naissance\n"
 LINE = (
-    "372;279035121518989;1.2.250.1.213.1.4.10;qualifiée;PAT-TROIS;DOMINIQUE;DOMINIQUE MARIE-LOUISE;"
-    "28/03/1979;F;51215\n"
+    "372;279035121518989;1.2.250.1.213.1.4.10;qualifiée;PAT-TROIS;DOMINIQUE;DOMINIQUE MARIE-LOUISE;28/03/1979;F;51215\n"
 )
 
 

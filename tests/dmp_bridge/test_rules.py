@@ -98,9 +98,7 @@ def test_an_unknown_confidentiality_cannot_be_judged(context: rules.Context) -> 
     assert answer(odd, "not-masked").answer is Answer.CANNOT_TELL
 
 
-@pytest.mark.parametrize(
-    ("held", "expected"), [(None, Answer.YES), (0, Answer.YES), (1, Answer.NO), (2, Answer.NO)]
-)
+@pytest.mark.parametrize(("held", "expected"), [(None, Answer.YES), (0, Answer.YES), (1, Answer.NO), (2, Answer.NO)])
 def test_an_old_version_is_not_filed_over_a_newer_one(
     context: rules.Context, held: int | None, expected: Answer
 ) -> None:

@@ -118,9 +118,7 @@ def test_an_entry_that_is_no_cda_is_set_aside(good: bytes) -> None:
     text = entry[0].replace(b"Document01", b"Document02").replace(b"text/xml", b"application/pdf")
     text = text.replace(b"DOC0001.XML", b"DOC0001.PDF")
     text = re.sub(rb'(name="size">.*?<rim:Value>)\d+', rb"\g<1>%d" % len(pdf), text, flags=re.DOTALL)
-    text = re.sub(
-        rb'(name="hash">.*?<rim:Value>)\w+', rb"\g<1>" + ebrim.sha1(pdf).encode(), text, flags=re.DOTALL
-    )
+    text = re.sub(rb'(name="hash">.*?<rim:Value>)\w+', rb"\g<1>" + ebrim.sha1(pdf).encode(), text, flags=re.DOTALL)
     both = files | {METADATA: files[METADATA].replace(entry[0], entry[0] + text), f"{SUBSET}DOC0001.PDF": pdf}
     back = xdm.read(zipped(both))
     assert isinstance(back, xdm.Archive)
@@ -137,9 +135,7 @@ def test_an_entry_that_is_no_cda_is_set_aside(good: bytes) -> None:
         ("minimal", FilingReason.NOT_A_DOCUMENT, "no-clinical-document"),
     ],
 )
-def test_foreign_archives_are_refused_by_name(
-    corpus: Path, name: str, reason: FilingReason, detail: str
-) -> None:
+def test_foreign_archives_are_refused_by_name(corpus: Path, name: str, reason: FilingReason, detail: str) -> None:
     """Two archives of NIST: one's metadata contradict its CDA, the other holds a text file only."""
     assert xdm.read((corpus / "xds" / "xdm" / name / "xdm.zip").read_bytes()) == Bad(reason, detail)
 
@@ -149,9 +145,7 @@ def test_foreign_archives_are_refused_by_name(
 
 def test_an_archive_concerns_one_patient(report: Document, lot: ebrim.Submission) -> None:
     """Documents of two patients are not put into one archive, nor is nothing."""
-    other = replace(
-        report, unique_id="2.25.9", patient=replace(report.patient, ins=Ins("1", "1.2.250.1.213.1.4.10"))
-    )
+    other = replace(report, unique_id="2.25.9", patient=replace(report.patient, ins=Ins("1", "1.2.250.1.213.1.4.10")))
     assert xdm.write([report, other], lot) == refused("several-patients")
     assert xdm.write([], lot) == refused("documents-count")
     assert xdm.write([report, report], lot) == refused("documents-count")
@@ -191,13 +185,9 @@ def test_metadata_that_lie_are_refused(good: bytes, old: bytes, new: bytes, rule
     assert found == refused(rule) if rule else isinstance(found, xdm.Archive)
 
 
-def test_two_patients_in_one_archive_are_refused(
-    good: bytes, report: Document, lot: ebrim.Submission
-) -> None:
+def test_two_patients_in_one_archive_are_refused(good: bytes, report: Document, lot: ebrim.Submission) -> None:
     """Two subsets of two patients make no archive of one patient, however well each is made."""
-    second = report.raw.replace(b"279035121518989", b"277076322082910").replace(
-        report.unique_id.encode(), b"2.25.77"
-    )
+    second = report.raw.replace(b"279035121518989", b"277076322082910").replace(report.unique_id.encode(), b"2.25.77")
     other = cda.read(second)
     assert isinstance(other, Document)
     written = xdm.write([other], lot)

@@ -218,9 +218,7 @@ class FullDisk:
         self.log.append("erase")
 
 
-@pytest.mark.parametrize(
-    ("number", "reason"), [(errno.ENOSPC, Reason.DISK_FULL), (errno.EIO, Reason.STORE_DOWN)]
-)
+@pytest.mark.parametrize(("number", "reason"), [(errno.ENOSPC, Reason.DISK_FULL), (errno.EIO, Reason.STORE_DOWN)])
 @pytest.mark.parametrize("good", [0, 1])
 def test_a_full_disk_is_a_temporary_refusal(number: int, reason: Reason, good: int) -> None:
     """No room while writing or while syncing: refused for now, nothing half-written stays."""

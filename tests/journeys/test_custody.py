@@ -98,10 +98,10 @@ def _refused(client: smtplib.SMTP, mail: bytes) -> smtplib.SMTPDataError:
 
 @contextmanager
 def _small_disk(folder: Path) -> Iterator[None]:
-    """A file system of 16 KiB over `folder`, owned as it is."""
+    """A file system of 8 KiB over `folder`, owned as it is."""
     folder.mkdir(exist_ok=True)
     owner = folder.stat()
-    options = f"size=16k,uid={owner.st_uid},gid={owner.st_gid},mode=700"
+    options = f"size=8k,uid={owner.st_uid},gid={owner.st_gid},mode=700"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
     for number in range(256):  # the folders that the store made below, hidden now
         below = folder / f"{number:02x}"
