@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -54,12 +55,17 @@ def spooler(settings: Settings, stop: threading.Event) -> None:
 
     app.migrate(settings)
     serving = Spooler(engine.writer_engine(settings.database_url), settings.spool_socket, app.WRITES, app.clock)
-    threading.Thread(target=lambda: serving.ready.wait() and announce(settings, "spooler"), daemon=True).start()
+    threading.Thread(target=_announce_when, args=(serving.ready, settings), daemon=True).start()
     threading.Thread(target=_sweep, args=(settings,), daemon=True).start()
     try:
         serving.serve(stop)
     except SpoolerRunning as error:
         raise ConfigError(f"this node is already running: {error}") from None
+
+
+def _announce_when(ready: threading.Event, settings: Settings) -> None:
+    ready.wait()
+    announce(settings, "spooler")
 
 
 ORPHAN_AGE = timedelta(hours=1)
@@ -83,6 +89,7 @@ def _sweep(settings: Settings) -> None:
 
 def keeper(settings: Settings, stop: threading.Event) -> None:
     from gateway.keeper import Keeper
+    from gateway.keeper import run as run_keeper
     from relay.journal import SpoolJournal
     from relay.model import Event
 
@@ -96,7 +103,7 @@ def keeper(settings: Settings, stop: threading.Event) -> None:
         serving = Keeper(settings.keeper.folder, settings.keeper_socket, frozenset({os.getuid()}), record)
     except (OSError, ValueError) as error:
         raise ConfigError(f"the keys in {settings.keeper.folder} cannot be used: {error}") from None
-    serving.serve(stop, lambda: announce(settings, "keeper"))
+    run_keeper(serving, stop, lambda: announce(settings, "keeper"))
 
 
 def carrier(settings: Settings, stop: threading.Event) -> None:
