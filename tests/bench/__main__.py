@@ -1,0 +1,23 @@
+"""`python -m tests.bench NAME`: runs one benchmark; its last line on standard output is one JSON object (design §9)."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from tests.bench import house, main_job
+
+BENCHES = {"main-job": main_job.bench, "house": house.bench}
+
+
+def main(arguments: list[str]) -> int:
+    name, *rest = arguments or [""]
+    if name not in BENCHES:
+        print(f"bench: '{name}' is none of: {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    print(json.dumps({"bench": name, **BENCHES[name](rest)}, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
