@@ -12,6 +12,7 @@ import re
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,8 @@ FIND_DOCUMENTS = "urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d"
 _STATUS = "urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:"
 
 MAX_ANSWER = 256 * 1024 * 1024
+TOTAL_S = 600.0
+"""How long one answer may take as a whole: `timeout` is for each silence, which a trickle never lets pass."""
 ALREADY_THERE = "XDSDuplicateUniqueIdInRegistry"
 
 PERMANENT: dict[str, FilingReason] = {
@@ -103,8 +106,10 @@ class DossierClient:
         client_key: Path,
         trust: Callable[[], TrustStore],
         timeout: float = 30.0,
+        total_s: float = TOTAL_S,
     ) -> None:
         self.profile = profile
+        self._total_s = total_s
         self._cert, self._key, self._trust = client_cert, client_key, trust
         self._timeout = timeout
         self._lock = threading.Lock()
@@ -173,12 +178,14 @@ class DossierClient:
 
     def _post(self, url: str, kind: str, data: bytes) -> tuple[int, str, bytes]:
         """(status, Content-Type, body). Raises httpx.HTTPError, ssl.SSLError or OSError."""
-        held = bytearray()
+        held, until = bytearray(), time.monotonic() + self._total_s
         with self._client().stream("POST", url, content=data, headers={"Content-Type": kind}) as response:
             for chunk in response.iter_bytes():
                 held += chunk
                 if len(held) > MAX_ANSWER:
                     raise httpx.DecodingError("the answer is too large")
+                if time.monotonic() > until:
+                    raise httpx.ReadTimeout("the answer takes too long")
             return response.status_code, response.headers.get("content-type", ""), bytes(held)
 
     def _client(self) -> httpx.Client:

@@ -157,7 +157,8 @@ def _plain(text: str) -> str:
 
 def utc(at: datetime) -> str:
     """XDS DTM: UTC, to the second."""
-    return at.astimezone(UTC).strftime("%Y%m%d%H%M%S")
+    # Python writes the year 1 as '1'; DTM has four digits (IHE ITI TF-3 §4.2.3.1.7)
+    return at.astimezone(UTC).strftime("%Y%m%d%H%M%S").zfill(14)
 
 
 # --- ebRIM objects; the order Slot, Name, Description, Classification, ExternalIdentifier is the schema's ---
@@ -288,7 +289,7 @@ def _source_patient(patient: Patient) -> list[str]:
     return [
         f"PID-3|{patient_cx(identifier)}" if identifier else "",
         f"PID-5|{family}^{given}^^^^^L" if family else "",
-        f"PID-7|{born.strftime('%Y%m%d')}" if born else "",
+        f"PID-7|{born.strftime('%Y%m%d').zfill(8)}" if born else "",
         f"PID-8|{traits.sex if traits.sex in 'MF' else 'U'}" if traits.sex else "",
         f"PID-11|^^^^^^BDL^^{_plain(traits.birth_place)}" if traits.birth_place else "",
     ]

@@ -1,4 +1,4 @@
-"""What hostile tests share: the open doors of tests/gateway, the custody of tests/relay, the sites of tests/dmp_bridge."""
+"""What hostile tests share: open doors, custody and sites, as the tests of the packages build them."""
 
 from __future__ import annotations
 

@@ -16,9 +16,8 @@ def test_a_command_without_end_is_cut_before_login(open_door: Open, piece: bytes
     """Unbounded literals (Stalwart CVE-2025-61600, Cyrus CVE-2024-34055): no line is collected for ever."""
     door = open_door()
     client = door.client()
-    with pytest.raises(OSError):  # noqa: PT011 (reset or broken pipe, as the kernel has it)
-        for _ in range(64):
-            client.send(piece * (1024 * 1024 // len(piece)))
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        client.send(piece * (64 * 1024 * 1024 // len(piece)))
     assert door.client().greeting.startswith("220 ")
     assert door.intake.senders == []
 
