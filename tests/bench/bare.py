@@ -26,6 +26,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509 import load_pem_x509_certificates
 
+from gateway.demo.processes import free_port
+
 SIGNED = [pkcs7.PKCS7Options.DetachedSignature]
 
 
@@ -73,7 +75,7 @@ class Bare:
 
     def _sink(self, folder: Path, context: ssl.SSLContext) -> Controller:
         folder.mkdir()
-        controller = Controller(_Sink(folder), hostname="127.0.0.1", port=0, tls_context=context)
+        controller = Controller(_Sink(folder), hostname="127.0.0.1", port=free_port(), tls_context=context)
         controller.start()
         return controller
 
@@ -101,8 +103,7 @@ class Bare:
         second.quit()
 
     def _client(self, sink: Controller) -> smtplib.SMTP:
-        port = sink.server.sockets[0].getsockname()[1]  # type: ignore[union-attr]  # it was started
-        client = smtplib.SMTP("127.0.0.1", port, local_hostname="bare.example")
+        client = smtplib.SMTP("127.0.0.1", sink.port, local_hostname="bare.example")
         client.starttls(context=self._context)
         return client
 
