@@ -7,6 +7,7 @@ mailbox that is not of this node.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ from directory.model import Address, Entry, Found
 from dmp_bridge import cda, codes, n1, packing
 from dmp_bridge.model import Author, Bad, Code, Document, Patient
 from gateway import app
-from gateway.config import Settings
+from gateway.config import ConfigError, Settings
 from gateway.doors.replies import sentence
 from relay.intake import Intake
-from relay.model import Addressee, Door, DoorProof, Envelope, Receipt, Refusal, new_id
+from relay.model import Addressee, Door, DoorProof, Envelope, Reason, Receipt, Refusal, new_id
+from relay.spooler import StoreDown
 
 
 class NotSent(Exception):
@@ -40,15 +42,38 @@ class About:
     title: str = ""
 
 
+@dataclass(frozen=True, repr=False)
+class Paper:
+    """A file as it was read."""
+
+    name: str
+    data: bytes
+
+
 def send(
     settings: Settings, files: Sequence[Path], sender: str, recipients: Sequence[str], about: About, text: str = ""
 ) -> Receipt:
     """Packs `files` and gives the letter to the intake. Raises NotSent."""
+    papers = [Paper(file.name, file.read_bytes()) for file in files]
+    _under_the_nodes_account(settings)
     intake = app.intake(settings)
     author = _author(intake, sender)
     to = tuple(_addressee(intake, one) for one in recipients)
-    raw = _packed(settings, files, author, [each.address for each in to], about, text)
+    raw = _packed(settings, papers, author, [each.address for each in to], about, text)
     return _accepted(settings, intake, author.address, to, raw)
+
+
+def _under_the_nodes_account(settings: Settings) -> None:
+    """Where root types, the node's own account writes the body, or its carrier could not read it; and asks the keeper,
+    who answers nobody else."""
+    try:
+        owner = settings.paths.data.stat()
+    except OSError as error:
+        raise ConfigError(f"{settings.paths.data}: {error.strerror}; `pli serve` makes it") from None
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.setgroups([])
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)
 
 
 def _author(intake: Intake, sender: str) -> Entry:
@@ -79,15 +104,15 @@ def _parsed(text: str) -> Address:
 
 
 def _packed(
-    settings: Settings, files: Sequence[Path], author: Entry, to: Sequence[Address], about: About, text: str
+    settings: Settings, papers: Sequence[Paper], author: Entry, to: Sequence[Address], about: About, text: str
 ) -> bytes:
-    pdfs = [file for file in files if file.read_bytes()[:5] == b"%PDF-"]
+    pdfs = [paper for paper in papers if paper.data[:5] == b"%PDF-"]
     if pdfs and not about.patient:
-        if len(pdfs) < len(files):
+        if len(pdfs) < len(papers):
             raise NotSent("a PDF that names no patient cannot travel with health documents: name --patient and --type")
         return _plain(author, to, pdfs, about.title, text)
     documents = [_wrapped(settings, pdf, author, about) for pdf in pdfs]
-    rest = packing.read_files([file for file in files if file not in pdfs])
+    rest = packing.read_each([paper.data for paper in papers if paper not in pdfs])
     if isinstance(rest, Bad):
         raise NotSent(
             f"not a document that can be sent ({rest.detail or rest.reason}): name a CDA, an XDM zip or a PDF"
@@ -100,7 +125,7 @@ def _packed(
     return packed
 
 
-def _plain(author: Entry, to: Sequence[Address], pdfs: Sequence[Path], title: str, text: str) -> bytes:
+def _plain(author: Entry, to: Sequence[Address], pdfs: Sequence[Paper], title: str, text: str) -> bytes:
     """A free mail (payload §1.1): no archive, no X-MSS-INS."""
     at = app.clock()
     mail = EmailMessage(policy=SMTP)
@@ -111,11 +136,11 @@ def _plain(author: Entry, to: Sequence[Address], pdfs: Sequence[Path], title: st
     mail["Message-ID"] = f"<{new_id(at)}@{author.address.domain}>"
     mail.set_content(text or "Bonjour,\n\nVeuillez trouver ci-joint un document.\n", cte="quoted-printable")
     for pdf in pdfs:
-        mail.add_attachment(pdf.read_bytes(), "application", "pdf", filename=pdf.name)
+        mail.add_attachment(pdf.data, "application", "pdf", filename=pdf.name)
     return mail.as_bytes()
 
 
-def _wrapped(settings: Settings, pdf: Path, sender: Entry, about: About) -> Document:
+def _wrapped(settings: Settings, pdf: Paper, sender: Entry, about: About) -> Document:
     """A CDA N1 around a PDF, for a sender that has none."""
     at = app.clock().replace(microsecond=0)
     if codes.class_of(about.type_code) is None:
@@ -134,7 +159,7 @@ def _wrapped(settings: Settings, pdf: Path, sender: Entry, about: About) -> Docu
         practice_setting=Code(node.practice_setting, "1.2.250.1.213.1.1.4.9", node.practice_setting),
         service_start=at,
     )
-    read = cda.read(n1.wrap_pdf(pdf.read_bytes(), header))
+    read = cda.read(n1.wrap_pdf(pdf.data, header))
     if isinstance(read, Bad):
         raise NotSent(f"the PDF could not be wrapped: {read.detail or read.reason}")
     return read
@@ -173,7 +198,10 @@ def _accepted(settings: Settings, intake: Intake, sender: Address, to: tuple[Add
         raise NotSent(f"the letter could not be written to disk: {error.strerror}; nothing was sent") from None
     answer = intake.accept(envelope, raw, body)
     if isinstance(answer, Refusal):
-        bodies.erase(body)
+        if answer.certain:
+            bodies.erase(body)
+        if answer.reason == Reason.STORE_DOWN:
+            raise StoreDown(answer.detail)
         raise NotSent(_why(str(sender), answer))
     return answer
 

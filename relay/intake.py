@@ -126,8 +126,8 @@ class Intake:
     # --- after DATA -----------------------------------------------------------------------------------------
 
     def accept(self, envelope: Envelope, raw: bytes, body: BodyRef) -> Receipt | Refusal:
-        """Custody of a letter whose sealed body is on disk already. On a Refusal the caller erases the
-        body."""
+        """Custody of a letter whose sealed body is on disk already. On a Refusal that is certain
+        the caller erases the body."""
         with meter.step("accept"):
             message = _view(raw)
         if isinstance(message, Refusal):

@@ -174,6 +174,11 @@ class Refusal:
     permanent: bool
     detail: str = ""
 
+    @property
+    def certain(self) -> bool:
+        """False where the store did not answer: the letter may be in custody all the same, its body must stay."""
+        return self.reason != Reason.STORE_DOWN
+
 
 # --- what was found on entry ------------------------------------------------------------------------------------
 

@@ -112,7 +112,8 @@ class Notices:
         body = self.bodies.put(notice)
         answer = self.intake.accept(envelope, notice, body)
         if isinstance(answer, Refusal):
-            self.bodies.erase(body)
+            if answer.certain:
+                self.bodies.erase(body)
             self._refused(letter, answer)
 
     def _refused(self, letter: Letter, refusal: Refusal) -> None:

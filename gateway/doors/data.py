@@ -122,8 +122,7 @@ class Incoming:
             self.drop()
             return Refusal(_disk(error), permanent=False)
         answer = accept(raw, ref)
-        # Store down may mean that the row was written and only the answer was lost: then the body must stay.
-        if isinstance(answer, Refusal) and answer.reason != Reason.STORE_DOWN:
+        if isinstance(answer, Refusal) and answer.certain:
             self._bodies.erase(ref)
         return answer
 

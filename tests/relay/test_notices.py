@@ -12,6 +12,7 @@ from datetime import datetime
 from email.message import EmailMessage
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -44,7 +45,7 @@ from relay.notices import SUBJECT_INSTEAD, NoticeDelayed, Notices, answerable, d
 from relay.partners import Listed, WhiteList
 from relay.pseudonym import Pseudonyms
 from relay.routing import Node
-from relay.spooler import SpoolClient, Spooler
+from relay.spooler import SpoolClient, Spooler, StoreDown, StoreRefused
 from relay.store import engine, migrations, tables
 from relay.store.bodies import BodyStore
 
@@ -233,6 +234,7 @@ class Post:
     notices: Notices
     engine: Engine
     bodies: Path
+    socket: Path
     stop_spooler: Callable[[], None]
 
     def sent(self) -> list[tuple[Letter, tuple[Recipient, ...]]]:
@@ -270,7 +272,7 @@ def post(trust: TrustStore, today: datetime, tmp_path: Path) -> Iterator[Post]:
     bodies = BodyStore(tmp_path / "bodies", X25519PrivateKey.generate().public_key().public_bytes_raw(), os.urandom(32))
     builders = (partial(failure, node=NODE, clock=lambda: today), partial(delivered, node=NODE, clock=lambda: today))
     notices = Notices(intake, bodies, NODE, builders, lambda: today)
-    yield Post(notices, engine.reader_engine(url), tmp_path / "bodies", end)
+    yield Post(notices, engine.reader_engine(url), tmp_path / "bodies", tmp_path / "s.sock", end)
     end()
 
 
@@ -324,10 +326,44 @@ def test_a_notice_that_cannot_be_routed_is_an_alarm(post: Post, today: datetime,
 
 
 def test_a_store_that_is_down_keeps_the_notice_due(post: Post, today: datetime, make_mail: Mail) -> None:
-    """Raised to the carrier, which asks again; no body is left behind."""
+    """Raised to the carrier, which asks again."""
     post.stop_spooler()
     with pytest.raises(NoticeDelayed):
         post.notices(letter(today), (FAILED,), make_mail)
+    assert post.sent() == []
+
+
+class _LosesAnswers(SpoolClient):
+    """Of a spooler that is killed between its commit and its answer."""
+
+    def write(self, name: str, tenant: str, **params: Any) -> Any:
+        super().write(name, tenant, **params)
+        raise StoreDown("closed before the answer")
+
+
+def test_a_notice_kept_without_an_answer_has_its_body(post: Post, today: datetime, make_mail: Mail) -> None:
+    """The row may be written although nobody said so: the body stays, and the next try finds the notice kept."""
+    given = letter(today)
+    losing = _LosesAnswers(post.socket, timeout=5.0)
+    with pytest.raises(NoticeDelayed):
+        replace(post.notices, intake=replace(post.notices.intake, client=losing))(given, (FAILED,), make_mail)
+    post.notices(given, (FAILED,), make_mail)
+    ((sent, _),) = post.sent()
+    assert (post.bodies / sent.body.name[:2] / sent.body.name).exists()
+
+
+class _Refuses(SpoolClient):
+    """Of a spooler that says no: nothing was written."""
+
+    def write(self, name: str, tenant: str, **params: Any) -> Any:
+        raise StoreRefused("no")
+
+
+def test_a_notice_that_was_surely_not_kept_leaves_no_body(post: Post, today: datetime, make_mail: Mail) -> None:
+    """Twin: refused in words, nothing stays."""
+    refusing = replace(post.notices.intake, client=_Refuses(post.socket))
+    with pytest.raises(NoticeDelayed):
+        replace(post.notices, intake=refusing)(letter(today), (FAILED,), make_mail)
     assert kept_bodies(post) == 0
 
 
