@@ -71,6 +71,12 @@ class Lines(asyncio.StreamReader):
     """Where a command line ends: at CRLF and nowhere else (RFC 5321 §2.3.8)."""
 
     _drained = 0
+    _last = b""
+
+    async def read(self, n: int = -1) -> bytes:
+        data = await super().read(n)
+        self._last = data[-1:]
+        return data
 
     async def readuntil(self, separator: Any = b"\n") -> bytes:
         try:
@@ -80,8 +86,10 @@ class Lines(asyncio.StreamReader):
             if self._drained > DRAIN_MOST:
                 raise EndlessLine from None
             raise
+        # Of a line that is too long the library has read and thrown away all but the end, perhaps the CR too.
+        whole = self._last + line if self._drained else line
         self._drained = 0
-        if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
+        if not whole.endswith(b"\r\n") or b"\r" in whole[:-2]:
             raise BareLineEnd
         return line
 
