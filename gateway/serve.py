@@ -119,9 +119,11 @@ def _started(settings: Settings, children: list[Child], stop: threading.Event, l
         child.start()
     until = time.monotonic() + limit
     while time.monotonic() < until and not stop.is_set():
-        if all(ready_file(settings, child.name).exists() for child in children):
+        starting = [child for child in children if not ready_file(settings, child.name).exists()]
+        if not starting:
             return True
-        if ended := [child.name for child in children if child.ended() is not None]:
+        # one that served and was killed since is started again later, with the others
+        if ended := [child.name for child in starting if child.ended() is not None]:
             print(f"pli: {', '.join(ended)} could not start; the reason stands above", file=sys.stderr, flush=True)
             return False
         time.sleep(0.02)

@@ -63,6 +63,40 @@ def test_a_process_that_refuses_to_start_ends_the_node(settings: Any) -> None:
     assert serve._keep(settings, [refusing], threading.Event()) == serve.REFUSED
 
 
+def _announcing(settings: Any, name: str) -> list[str]:
+    code = f"import pathlib, time; pathlib.Path({str(serve.ready_file(settings, name))!r}).touch(); time.sleep(600)"
+    return [sys.executable, "-c", code]
+
+
+def test_a_process_killed_after_it_served_does_not_stop_the_node_from_starting(settings: Any) -> None:
+    """While a slower one still starts, the one that was killed is not taken for one that cannot."""
+    killed, slow = Child("keeper", _announcing(settings, "keeper")), Child("doors", LIVES)
+    answers: list[bool] = []
+    starting = threading.Thread(
+        target=lambda: answers.append(serve._started(settings, [killed, slow], threading.Event()))
+    )
+    starting.start()
+    try:
+        _until(lambda: serve.ready_file(settings, "keeper").exists())
+        assert killed.process is not None
+        killed.process.kill()
+        killed.process.wait()
+        serve.announce(settings, "doors")
+        starting.join()
+        assert answers == [True]
+    finally:
+        serve._end([killed, slow])
+
+
+def test_a_process_that_ends_before_it_serves_stops_the_node_from_starting(settings: Any) -> None:
+    """Twin: what never served cannot start."""
+    children = [Child("keeper", DIES), Child("doors", LIVES)]
+    try:
+        assert not serve._started(settings, children, threading.Event())
+    finally:
+        serve._end(children)
+
+
 def test_pauses_grow_for_a_process_that_dies_at_once() -> None:
     """Doubling, up to ten seconds."""
     child = Child("doors", DIES, started=time.monotonic())
