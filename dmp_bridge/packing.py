@@ -52,9 +52,13 @@ class Parcel:
 
 def read_files(paths: Sequence[Path]) -> tuple[Document, ...] | Bad:
     """The documents of CDA files and XDM archives, in order; the first that is refused is the answer."""
+    return read_each([path.read_bytes() for path in paths])
+
+
+def read_each(contents: Sequence[bytes]) -> tuple[Document, ...] | Bad:
+    """The same of contents already in hand."""
     found: list[Document] = []
-    for path in paths:
-        data = path.read_bytes()
+    for data in contents:
         read = xdm.read(data) if archive.looks_like_zip(data) else cda.read(data)
         if isinstance(read, Bad):
             return read

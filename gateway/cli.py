@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import signal
 import sys
 import threading
@@ -60,15 +61,47 @@ def with_settings(command: F) -> F:
     @click.pass_context
     @wraps(command)
     def wrapped(context: click.Context, *args: Any, **kwargs: Any) -> Any:
-        from relay.spooler import StoreDown
-
-        try:
-            with _in_words():
-                return command(settings_of(context), *args, **kwargs)
-        except StoreDown:
-            raise Failure("the node's spooler does not answer: start it with `pli serve`") from None
+        with _in_words(), _parts_in_words():
+            settings = settings_of(context)
+            _log_apart(settings)
+            return command(settings, *args, **kwargs)
 
     return wrapped  # type: ignore[return-value]  # click's decorators lose the type
+
+
+@contextmanager
+def _parts_in_words() -> Iterator[None]:
+    """The same for a part of the node that does not answer; apart, since the supervisor imports no part."""
+    from sqlalchemy.exc import OperationalError
+
+    from certs.keys import KeeperDown
+    from relay.spooler import StoreDown
+
+    try:
+        yield
+    except StoreDown:
+        raise Failure("the node's spooler does not answer: start it with `pli serve`") from None
+    except KeeperDown:
+        raise Failure(
+            "the node's keeper does not answer: start it with `pli serve`, and type this under the node's account"
+        ) from None
+    except OperationalError as error:
+        raise Failure(
+            f"the node's database cannot be read ({error.orig}): `pli serve` or `pli migrate` makes it"
+        ) from None
+
+
+def _log_apart(settings: Settings) -> None:
+    """Alarms of the parts go to standard error, scrubbed like a process's; standard output is the answer alone."""
+    from gateway import app
+    from gateway.log import configure
+    from relay.pseudonym import Pseudonyms
+
+    try:
+        names = app.pseudonyms(settings)
+    except (ConfigError, ValueError):  # `pli config check` says so
+        names = Pseudonyms(os.urandom(32))
+    configure("ERROR", None, "command", names.scrub)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -150,6 +183,8 @@ def trace(settings: Settings, letter: str, as_json: bool, lang: str, **wanted: s
     """Where is a letter: its timeline, one row per step, without content. Each look-up is journalled."""
     from gateway import lookout
 
+    if not (letter or any(wanted.values())):
+        raise Failure("name a letter: its id, or --message-id, --sender or --recipient")
     trails = lookout.trace(settings, letter, **wanted)
     if not trails:
         raise Failure("no letter of this node answers to that")
