@@ -180,12 +180,16 @@ class _Case:
                 self._begin([each], lot.unique_id)
                 outcomes += self._submit([each], lot, earlier)
             return outcomes
-        if documents[0].unique_id not in earlier:
+        if documents[0].unique_id not in earlier and not self._brought_by_another(documents[0]):
             return self._failed(documents, answer)
-        if not self.courier.client.profile.reads:
-            return self._check(documents, ALREADY, fresh=False)
-        # It was looked for a moment ago, and was not there.
-        return self._failed(documents, Never(FilingReason.HOST_WRONG, "already there and not found"))
+        # If it was looked for before, it was not there: another letter of ours may have brought it meanwhile.
+        return self._check(documents, ALREADY, fresh=False)
+
+    def _brought_by_another(self, document: Document) -> bool:
+        """Whether another letter of ours has an attempt with these bytes: a sender that was not answered sent again."""
+        found = filings.of_document(self.courier.engine, self.letter.tenant, self.host, document.unique_id)
+        sha1, sent = ebrim.sha1(document.raw), (FilingState.BEGUN, FilingState.FILED)
+        return any(each.letter_id != self.letter.id and each.sha1 == sha1 and each.state in sent for each in found)
 
     def _check(self, documents: list[Document], note: str, *, fresh: bool) -> list[Outcome]:
         """After a success: does the host hold, and give back, what it was sent?"""

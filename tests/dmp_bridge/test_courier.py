@@ -261,6 +261,43 @@ def test_an_unknown_patient_of_the_host_is_never(
     assert isinstance(outcome, Done)
 
 
+class Overtaken:
+    """A dossier client whose next submission comes after another letter's."""
+
+    def __init__(self, client: Any, other: Callable[[], object]) -> None:
+        self._client, self._others = client, [other]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def submit(self, *given: Any) -> Any:
+        while self._others:
+            self._others.pop()()
+        return self._client.submit(*given)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_letter_overtaken_by_another_with_the_same_document_is_done(
+    bridge: Any, dossier_host: Any, report: Document, begun: bool
+) -> None:
+    """A sender that was not answered sends again: both letters are on their way, the host gets one document, and
+    neither is called a failure, whether or not an attempt was begun before."""
+    url = dossier_host()
+    if begun:
+        dossier_host.stop()
+        assert isinstance(bridge.deliver(url, bridge.mail(report)), Later)
+        dossier_host(port=int(url.rpartition(":")[2]))
+    courier, mail = bridge.courier(url), bridge.mail(report)
+    others: list[Any] = []
+    overtaken = Overtaken(courier.client, lambda: others.append(bridge.deliver(url, mail, letter_id="02" * 13)))
+    outcome = replace(courier, client=overtaken).deliver(bridge.job(mail))["r1"]
+    assert others == [Done(report.unique_id, "filed")]
+    assert outcome == Done(report.unique_id, "already-in-dossier")
+    assert stored(bridge, url, report)
+    assert set(bridge.rows(report)) == {FilingState.FILED}
+    assert bridge.waiting() == []
+
+
 # --- hosts that lie ------------------------------------------------------------------------------------
 
 
