@@ -163,10 +163,15 @@ class DossierAccess:
     ca: Path
 
 
+def query_for(document: str) -> str:
+    """The whole SOAP request of ITI-18 GetDocuments, for a person to send."""
+    body = _FIND.format(query=GET_DOCUMENTS, document=document)
+    return _ENVELOPE.format(action=QUERY, id=uuid.uuid4(), body=body)
+
+
 def dossier_find(access: DossierAccess, document: str) -> list[str]:
     """ITI-18 GetDocuments: entry identifiers of the registered documents of this uniqueId."""
-    body = _FIND.format(query=GET_DOCUMENTS, document=document)
-    _, answer = _post(access, "registry", QUERY, body)
+    _, answer = _post(access, "registry", QUERY, _FIND.format(query=GET_DOCUMENTS, document=document))
     entries = re.findall(rb"<(?:\w+:)?ExtrinsicObject\b[^>]*?\bid=\"([^\"]+)\"", answer)
     return [entry.decode() for entry in entries]
 

@@ -18,7 +18,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gateway.demo import looks, stage
+from dmp_bridge import cda
+from dmp_bridge.model import Document
+from gateway.demo import clients, looks, stage
 from gateway.demo.cast import OPERATORS, PASSWORD, RADIOLOGIST, RIS, SECRETARIAT, SURGEON
 from gateway.demo.clients import Unseen
 from gateway.demo.looks import Letter
@@ -139,7 +141,7 @@ def main(folder: Path, *, keep: bool, as_json: bool, wrong_host: str | None, lan
         play(told)
         _tell(told, console, time.monotonic() - begun)
         if keep:
-            _tell_how_to_try(built, console)
+            _tell_how_to_try(told, console)
     except ServerTrouble as trouble:
         told.steps.append(Step("stage", False, str(trouble)))
         console.print(f"pli demo: {trouble}", markup=False)
@@ -174,20 +176,34 @@ def _tell(told: Play, console: Console, seconds: float) -> None:
     console.print(f"{verdict} {len(told.steps)} étapes, {seconds:.1f} s.")
 
 
-def _tell_how_to_try(built: Stage, console: Console) -> None:
+def _document(path: Path) -> str:
+    read = cda.read(path.read_bytes())
+    assert isinstance(read, Document)
+    return read.unique_id
+
+
+def _tell_how_to_try(told: Play, console: Console) -> None:
+    """Addresses, accounts and commands, ready to be pasted."""
+    built, artefacts = told.stage, looks.artefacts(told.company)
     lilas, parc = built.seats["lilas"], built.seats["parc"]
     certificate, key = lilas.dossier
     me, you = RADIOLOGIST.address, SURGEON.address
+    pli = f"{Path(sys.executable).with_name('pli')} --config {lilas.config}"
+    query = artefacts / "iti-18.xml"
+    query.write_text(clients.query_for(_document(artefacts / f"{me.local}.xml")))
     lines = (
         "", "Tout reste en marche ; ./dev down l'arrête. Mot de passe de tous les comptes : " + PASSWORD, "",
         f"swaks --server 127.0.0.1:{lilas.ports.submission} --tls --auth PLAIN --auth-user {me} "
         f"--auth-password {PASSWORD} --from {me} --to {you} --header 'Subject: essai'",
-        f"curl --ssl-reqd --cacert {built.anchors} -u {you}:{PASSWORD} imap://127.0.0.1:{parc.ports.imap}/INBOX",
-        f"ldapsearch -x -H {built.directory_uri} -D cn=relais,{stage.SUFFIX} -w {built.passwords.relay} "
+        f"curl --ssl-reqd --cacert {built.anchors} -u {you}:{PASSWORD} 'imap://127.0.0.1:{parc.ports.imap}/INBOX;UID=1'",
+        f"ldapsearch -x -H {built.directory_uri} -D {told.company.slapd.people_dn} -w {built.passwords.people} "
         f"-b {stage.SUFFIX} '(sn=BERNARD)' mail",
-        f"curl --cacert {built.anchors} --cert {certificate} --key {key} {built.dossier_url}/registry",
-        f"pli --config {lilas.config} queue",
-        f"pli --config {lilas.config} explain {you}",
+        f"curl --cacert {built.anchors} --cert {certificate} --key {key} -H 'Content-Type: application/soap+xml' "
+        f"--data-binary @{query} {built.dossier_url}/registry",
+        f"{pli} send {artefacts / f'{me.local}.xml'} --from {me} --to {you}",
+        f"{pli} trace --sender {me}",
+        f"{pli} queue",
+        f"{pli} explain {you}",
     )  # fmt: skip
     for line in lines:
         console.print(line, markup=False)
