@@ -1,0 +1,56 @@
+"""docs/operations.md is whole: every command, state and reason that an operator can meet stands in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from dmp_bridge.model import FilingReason
+from gateway.cli import pli
+from gateway.config import Settings, section
+from relay.model import Reason, State
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "operations.md").read_text()
+
+
+def commands(group: click.Group, path: str = "pli") -> Iterator[str]:
+    """Each command as it is typed, without options."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}"
+
+
+def test_every_command_stands_in_the_page() -> None:
+    """A new command is described, or this fails."""
+    typed = PAGE.replace("pli -c pli.toml ", "pli ").replace("pli -c FILE ", "pli ")
+    assert [name for name in commands(pli) if name not in typed] == []
+
+
+def test_every_reason_and_state_stands_in_the_page() -> None:
+    """Nothing shows up in a queue that the page does not explain; and it explains nothing that does not exist."""
+    reasons = {reason.value for reason in (*Reason, *FilingReason)}
+    table = PAGE.partition("## Reasons")[2].partition("## What to do when")[0]
+    named = set(re.findall(r"`([a-z\-]+(?:\.[a-z0-9\-]+)?)`", re.sub(r"\|[^|\n]*\|\n", "|\n", table)))
+    assert reasons - named == set()
+    assert named - reasons - {"queue.expired"} == set()
+    assert [state for state in State if f"| {state.value} (" not in PAGE] == []
+
+
+def test_every_configuration_key_it_names_exists() -> None:
+    """`section.key` in the page is a key of the configuration."""
+    known = {
+        f"{name}.{key}"
+        for name, field in Settings.model_fields.items()
+        if (model := section(field.annotation)) is not None
+        for key in model.model_fields
+    }
+    sections = "|".join(name for name in Settings.model_fields if name != "peers")
+    page = PAGE.replace("`carrier.surprise`", "")  # an event of the log
+    named = set(re.findall(rf"`((?:{sections})\.[a-z_]+)`", page)) - {reason.value for reason in FilingReason}
+    assert named
+    assert named - known == set()
