@@ -51,6 +51,7 @@ def test_every_configuration_key_it_names_exists() -> None:
     }
     sections = "|".join(name for name in Settings.model_fields if name != "peers")
     page = PAGE.replace("`carrier.surprise`", "")  # an event of the log
-    named = set(re.findall(rf"`((?:{sections})\.[a-z_]+)`", page)) - {reason.value for reason in FilingReason}
+    reasons = {reason.value for reason in (*Reason, *FilingReason)}
+    named = set(re.findall(rf"`((?:{sections})\.[a-z_]+)`", page)) - reasons
     assert named
     assert named - known == set()
