@@ -43,11 +43,12 @@ class Trail:
 def trace(settings: Settings, letter: str = "", *, message_id: str, sender: str, recipient: str) -> list[Trail]:
     """Letters that answer to what is given, oldest first. The look-up is journalled first."""
     tenant, reader = settings.node.tenant, engine.reader_engine(settings.database_url)
-    wanted = {"id": letter, "message_id": message_id, "sender": sender, "recipient": recipient}
+    hide = app.pseudonyms(settings)
+    # Rows hold a Message-ID with a pseudonym wherever it named a patient
+    wanted = {"id": letter, "message_id": hide.scrub(message_id), "sender": sender, "recipient": recipient}
     by = {name: value for name, value in wanted.items() if value}
     found = spool.find(reader, tenant, **by)  # type: ignore[arg-type]  # the names are find's own
     _audit(settings, by, found)
-    hide = app.pseudonyms(settings)
     return [_trail(reader, tenant, each.id, hide) for each in reversed(found)]
 
 
