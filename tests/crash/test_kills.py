@@ -31,8 +31,9 @@ pytestmark = pytest.mark.journey
 
 def test_nothing_accepted_is_lost_and_nothing_is_filed_twice(scene: Any) -> None:
     """Each letter answered 250 is delivered, more than once only where a crash hid an answer; each document is
-    in the dossier once; the store holds."""
+    in the dossier once; the store holds, and what crashes leave is swept."""
     load, killer = scene.load(SEED), scene.killer(SEED)
+    orphan = scene.orphan()
     load.start()
     try:
         for _ in range(KILLS):
@@ -46,6 +47,8 @@ def test_nothing_accepted_is_lost_and_nothing_is_filed_twice(scene: Any) -> None
     assert scene.rows(scene.lilas, NOT_DONE) == []
     for seat in (scene.lilas, scene.parc):
         assert looks.pli(seat, "verify").strip() == "ok"
+    assert orphan.exists() is not bool(killer.killed["spooler"] or killer.killed["node"])
+    scene.held = True
 
 
 def _delivered(scene: Any, load: Any) -> None:
