@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import smtplib
 import ssl
 import subprocess
@@ -220,10 +221,14 @@ def _world(change: Callable[[stage.Stage], None] = lambda _: None) -> Any:
 
     @contextmanager
     def opened() -> Iterator[World]:
-        built = stage.build(new_folder("pli-j-") / "s", datetime.now(UTC))
+        folder = new_folder("pli-j-")
+        built = stage.build(folder / "s", datetime.now(UTC))
         change(built)
-        with company(built) as running:
-            looks.register(running)
-            yield World(running)
+        try:
+            with company(built) as running:
+                looks.register(running)
+                yield World(running)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     return opened()
