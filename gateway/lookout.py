@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
@@ -127,16 +128,17 @@ def why(reason: str, language: str = "fr") -> str:
 
 
 def queue_table(settings: Settings, language: str) -> Table:
+    """A row per destination and state, readable on 80 columns."""
     heads = {
-        "fr": ("destination", "mode", "état", "lettres", "depuis", "prochain essai", "motif"),
-        "en": ("destination", "mode", "state", "letters", "since", "next try", "reason"),
+        "fr": ("destination", "état", "lettres", "depuis", "prochain essai", "motif"),
+        "en": ("destination", "state", "letters", "since", "next try", "reason"),
     }
-    table = Table(*heads[language])
+    table = Table(*heads[language], box=box.SIMPLE, pad_edge=False)
     for line in spool.queue(engine.reader_engine(settings.database_url), settings.node.tenant):
-        due = f"{line.next_due:%Y-%m-%d %H:%M:%S}" if line.next_due else ""
+        due = f"{line.next_due:%d/%m %H:%M:%S}" if line.next_due else ""
         reason = why(line.reason, language) if line.reason else ""
-        oldest = f"{line.oldest:%Y-%m-%d %H:%M:%S}"
-        table.add_row(line.target, line.mode, line.state.value, str(line.count), oldest, due, reason)
+        where = f"{line.target}\n({line.mode})"
+        table.add_row(where, line.state.value, str(line.count), f"{line.oldest:%d/%m %H:%M:%S}", due, reason)
     return table
 
 

@@ -25,12 +25,21 @@ from gateway.log import configure
 from gateway.serve import REFUSED, announce
 
 
+def _end_with(supervisor: int, stop: threading.Event) -> None:
+    """A process whose supervisor was killed ends too, so that the node can be started anew."""
+    while os.getppid() == supervisor and not stop.wait(0.5):
+        pass
+    stop.set()
+
+
 def run(process: str, settings: Settings, stop: threading.Event, name: str = "") -> None:
     """Runs one process of the node until `stop`; a start that cannot succeed exits with a sentence and code 2.
 
     `name`: which of several processes of this kind; its pid file is called so.
     """
     configure(settings.log.level, settings.log.file, name or process, app.pseudonyms(settings).scrub)
+    if name:
+        threading.Thread(target=_end_with, args=(os.getppid(), stop), daemon=True).start()
     try:
         if process == "doors":
             doors(settings, stop, name or process)

@@ -63,6 +63,18 @@ def _kill_all(world: Any) -> None:
     world.until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids), "every process ended")
 
 
+def test_the_processes_of_a_killed_supervisor_end_and_the_node_starts_anew(world: Any) -> None:
+    """SIGKILL to the supervisor alone leaves nothing behind that would keep the next start out."""
+    pids = [int((world.lilas.folder / "run" / f"{name}.pid").read_text()) for name in PROCESSES]
+    supervisor = Process(world.lilas.folder).pid()
+    assert supervisor is not None
+    os.kill(supervisor, signal.SIGKILL)
+    world.until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids), "every process ended")
+    world.company.start_node(world.lilas)
+    letter = world.submit(world.plain(str(RADIOLOGIST.address), str(SURGEON.address)))
+    assert {state for state, _ in world.settled(world.lilas, letter).values()} == {"done"}
+
+
 def test_with_the_directory_down_recipients_are_refused_for_now_and_nothing_is_lost(world: Any) -> None:
     """A temporary refusal that says why; the same letter goes through when the directory is back."""
     mail = world.plain(str(RADIOLOGIST.address), str(SURGEON.address))
