@@ -184,9 +184,9 @@ def _kept(row: dict[str, Any], letter_id: str) -> dict[str, Any]:
 def _claim(conn: Connection, _tenant: str, params: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
     _lapse(conn, now)
     lease, until = new_id(now), now + timedelta(seconds=params["lease_s"])
-    take = claims.take(params["worker"], lease, params["limit"], params["per_target"], now, until)
+    take, told = claims.take(params["worker"], lease, params["limit"], params["per_target"], now, until)
     by_letter: dict[tuple[str, str, str], list[Held]] = {}
-    for row in conn.execute(take).mappings():
+    for row in conn.execute(take, told).mappings():
         by_letter.setdefault((row["tenant"], row["letter_id"], row["lane"]), []).append(row)
     return [_leased(conn, rows) for rows in by_letter.values()]
 

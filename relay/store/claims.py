@@ -8,9 +8,10 @@ Does not: commit, journal or retry.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import CTE, Select, and_, func, select, tuple_, update
+from sqlalchemy import CTE, Integer, Select, and_, bindparam, func, select, tuple_, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from relay.model import State
@@ -20,25 +21,46 @@ _QUEUED = State.QUEUED.value
 _RUNNING = State.RUNNING.value
 
 
-def take(worker: str, lease: str, limit: int, per_lane: int, now: datetime, until: datetime) -> ReturningUpdate[Any]:
+def take(
+    worker: str, lease: str, limit: int, per_lane: int, now: datetime, until: datetime
+) -> tuple[ReturningUpdate[Any], dict[str, Any]]:
     """Leases up to `limit` letters, of each lane as many as its cap leaves free, the oldest first.
-    All recipients of a letter that share a lane go together. Returns their rows."""
+    All recipients of a letter that share a lane go together. The statement, which returns their rows, and its
+    parameters."""
+    told = {"worker": worker, "lease": lease, "limit": limit, "per_lane": per_lane, "now": now, "until": until}
+    parameters: dict[str, Any] = {f"take_{name}": value for name, value in told.items()}
+    return _taking(), parameters | {"take_depth": max(limit, per_lane)}
+
+
+def _given(name: str, like: Any = None) -> Any:
+    """A parameter of the statement; its name must be none of a column's."""
+    return bindparam(f"take_{name}", type_=Integer() if like is None else like.type)
+
+
+@cache
+def _taking() -> ReturningUpdate[Any]:
+    """Built once: SQLAlchemy takes longer to build it than SQLite to run it."""
     r, of = recipients, recipients.alias("of_letter")
-    chosen = _chosen(limit, per_lane, now).subquery("chosen")
+    chosen = _chosen().subquery("chosen")
     same = and_(of.c.tenant == chosen.c.tenant, of.c.letter_id == chosen.c.letter_id, of.c.lane == chosen.c.lane)
     # lower() keeps the planner off the index of the whole lane: it must go by the letter.
-    still = and_(func.lower(of.c.state) == _QUEUED, of.c.due_at <= now)
+    still = and_(func.lower(of.c.state) == _QUEUED, of.c.due_at <= _given("now", r.c.due_at))
     rows = select(of.c.tenant, of.c.id).select_from(chosen.join(of, same)).where(still)
+    leased = {
+        "worker": _given("worker", r.c.worker),
+        "lease": _given("lease", r.c.lease),
+        "lease_until": _given("until", r.c.lease_until),
+    }
     return (
         update(r)
         .where(tuple_(r.c.tenant, r.c.id).in_(rows))
-        .values(state=_RUNNING, worker=worker, lease=lease, lease_until=until, attempts=r.c.attempts + 1)
+        .values(state=_RUNNING, attempts=r.c.attempts + 1, **leased)
         .returning(r)
     )
 
 
-def _chosen(limit: int, per_lane: int, now: datetime) -> Select[Any]:
-    due = _due(_lanes(), max(limit, per_lane), now)
+def _chosen() -> Select[Any]:
+    due = _due(_lanes())
     busy = _busy()
     place = func.row_number().over(partition_by=due.c.lane, order_by=(due.c.due_at, due.c.letter_id))
     taken = func.coalesce(busy.c.letters, 0)
@@ -49,9 +71,9 @@ def _chosen(limit: int, per_lane: int, now: datetime) -> Select[Any]:
     )
     return (
         select(ranked.c.tenant, ranked.c.letter_id, ranked.c.lane)
-        .where(ranked.c.place + ranked.c.taken <= per_lane)
+        .where(ranked.c.place + ranked.c.taken <= _given("per_lane"))
         .order_by(ranked.c.place, ranked.c.due_at)
-        .limit(limit)
+        .limit(_given("limit"))
     )
 
 
@@ -63,14 +85,14 @@ def _lanes() -> CTE:
     return lanes.union_all(select(after.scalar_subquery()).where(lanes.c.lane.is_not(None)))
 
 
-def _due(lanes: CTE, depth: int, now: datetime) -> CTE:
-    """Of each lane the letters among its `depth` oldest due recipients."""
+def _due(lanes: CTE) -> CTE:
+    """Of each lane the letters among its oldest due recipients."""
     r, oldest = recipients, recipients.alias("oldest")
     first = (
         select(oldest.c.tenant, oldest.c.id)
-        .where(oldest.c.state == _QUEUED, oldest.c.lane == lanes.c.lane, oldest.c.due_at <= now)
+        .where(oldest.c.state == _QUEUED, oldest.c.lane == lanes.c.lane, oldest.c.due_at <= _given("now", r.c.due_at))
         .order_by(oldest.c.due_at)
-        .limit(depth)
+        .limit(_given("depth"))
         .correlate(lanes)
     )
     return (
