@@ -133,7 +133,7 @@ class Carrier:
     # --- leases
 
     def _begin(self, pool: ThreadPoolExecutor, free: int) -> set[Future[None]]:
-        if free <= 0:
+        if free <= 0 or not self._something_is_due():
             return set()
         pace = self._pace
         try:
@@ -144,6 +144,14 @@ class Carrier:
             return set()
         self._leased |= {each.lease: each for each in claimed}
         return {pool.submit(self._carry, each) for each in claimed}
+
+    def _something_is_due(self) -> bool:
+        """Asked of a reader, so that an idle node does not write."""
+        try:
+            return spool.is_due(self._engine, self._clock())
+        except SQLAlchemyError as error:
+            _log.warning("carrier.cannot-read", error=type(error).__name__)
+            return True
 
     def _renew(self) -> None:
         """Three times in the life of a lease, so that one lost answer does not lose it."""

@@ -39,7 +39,7 @@ from relay.model import Event, Letter, Outcome, Reason, Recipient, State, new_id
 from relay.schedule import FACTORY, Policy
 from relay.spooler import SpoolClient, StoreRefused, Write
 from relay.store import claims
-from relay.store.reads import Line, Step, due_notices, find, letter, queue, timeline, verify
+from relay.store.reads import Line, Step, due_notices, find, is_due, letter, queue, timeline, verify
 from relay.store.rows import Held, letter_of, letter_row, packed, recipient_of, recipient_row, unpacked
 from relay.store.tables import letters, recipients
 
@@ -54,6 +54,7 @@ __all__ = [
     "claim",
     "due_notices",
     "find",
+    "is_due",
     "keep",
     "letter",
     "noticed",

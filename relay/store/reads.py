@@ -97,6 +97,15 @@ def find(
         return [letter_of(row) for row in rows]
 
 
+def is_due(engine: Engine, now: datetime) -> bool:
+    """Is there anything to claim: a recipient whose time has come, or one whose worker's lease is over?"""
+    r = recipients
+    due = select(r.c.id).where(r.c.state == State.QUEUED.value, r.c.due_at <= now)
+    over = select(r.c.id).where(r.c.state == State.RUNNING.value, r.c.lease_until < now)
+    with engine.connect() as conn:
+        return any(conn.scalar(each.limit(1)) is not None for each in (due, over))
+
+
 def queue(engine: Engine, tenant: str) -> list[Line]:
     """What is not settled, by destination and state."""
     r = recipients

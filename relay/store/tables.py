@@ -101,6 +101,7 @@ recipients = Table(
     Index("recipients_by_address", "tenant", "address"),
     Index("recipients_by_lane", "state", "lane", "due_at"),
     Index("recipients_by_lease", "state", "lease_until"),
+    Index("recipients_by_due", "state", "due_at"),
     Index(
         "recipients_by_notice",
         "notice",

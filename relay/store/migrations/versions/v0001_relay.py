@@ -58,6 +58,7 @@ def _recipients() -> None:
     op.create_index("recipients_by_address", "recipients", ["tenant", "address"])
     op.create_index("recipients_by_lane", "recipients", ["state", "lane", "due_at"])
     op.create_index("recipients_by_lease", "recipients", ["state", "lease_until"])
+    op.create_index("recipients_by_due", "recipients", ["state", "due_at"])
     due = sa.text("notice = 'due'")
     op.create_index("recipients_by_notice", "recipients", ["notice"], sqlite_where=due, postgresql_where=due)
 
