@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, TypeVar
@@ -69,7 +70,7 @@ class Transaction:
     refused: int = 0
 
 
-class Session(SMTP):
+class Session(SMTP, ABC):
     """What both doors have in common. `spec` says whom to call."""
 
     line_length_limit = LINE_MOST
@@ -104,9 +105,9 @@ class Session(SMTP):
         """Why no transaction may begin yet."""
         return None
 
+    @abstractmethod
     def prove(self) -> DoorProof | Refusal:
         """Who is there; runs in a thread."""
-        raise NotImplementedError
 
     # --- coming and going --------------------------------------------------------------------------------
 
