@@ -18,6 +18,9 @@ import argon2
 
 from directory.ldif import record
 
+SCHEMA = resources.files("directory.schema").joinpath("pli.schema").read_bytes()
+"""Read at import: who prepares may by then be an account to which our code is closed."""
+
 RELAY = "cn=relais"
 PEOPLE = "cn=annuaire"
 FEEDER = "cn=gestion"
@@ -63,7 +66,7 @@ def prepare(folder: Path, suffix: str, software: Software, max_bytes: int = 1 <<
     schema, conf = folder / "pli.schema", folder / "slapd.conf"
     for path in (schema, conf):
         path.unlink(missing_ok=True)
-    schema.write_bytes(resources.files("directory.schema").joinpath("pli.schema").read_bytes())
+    schema.write_bytes(SCHEMA)
     lines = [*_head(folder, schema, software), *_database(folder, suffix, max_bytes), *_access(suffix)]
     conf.write_text("\n".join(lines) + "\n")
     return conf
