@@ -6,7 +6,7 @@ keeper that cannot be reached is KeeperDown (try again), one that says no is Kee
 useless). A client is safe to share between threads. Does not: choose what to sign, build a signature format
 (cms, xml), or keep any key of the keeper's.
 
-On the keeper's wire: 4 bytes of length, big-endian, then a JSON object of strings; one request, one answer,
+On the keeper's wire (certs/frames.py): a JSON object of strings; one request, one answer,
 on kept connections. Requests {"ask": "ping"}, {"ask": "mailbox", "address"}, {"ask": "seal", "domain"},
 {"ask": "sign", "key", "digest", "hash", "letter"}, {"ask": "unwrap", "wrapped", "letter"}; bytes in base64.
 Answers {"ok": …}, {"refused": words} or {"down": words}.
@@ -15,9 +15,7 @@ Answers {"ok": …}, {"refused": words} or {"down": words}.
 from __future__ import annotations
 
 import base64
-import json
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +24,6 @@ from typing import Any, Protocol, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -37,14 +34,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from certs import frames
+from certs.frames import FrameTooLarge
+from certs.strength import HASHES
+
 SigningKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
-# SHA-1 and MD5 are not here: nothing that we sign uses them (design §7).
-HASHES: dict[str, hashes.SHA256 | hashes.SHA384 | hashes.SHA512] = {
-    "sha256": hashes.SHA256(),
-    "sha384": hashes.SHA384(),
-    "sha512": hashes.SHA512(),
-}
 SEAL_LOCAL_PART = "domain-signing-authority"
 """RFC 3183 §3.1: the mailbox name of a domain's signing authority."""
 
@@ -163,19 +158,11 @@ def unwrap_key(private_key: X25519PrivateKey, wrapped: bytes) -> bytes:
 
 MAX_FRAME = 64 * 1024
 """Bytes of one request or answer: a certificate chain is the largest."""
-_LENGTH = struct.Struct(">I")
-
-
-class FrameTooLarge(ValueError):
-    """The other side announced more than MAX_FRAME bytes."""
 
 
 def frame(value: dict[str, Any]) -> bytes:
     """The bytes on the wire. Raises FrameTooLarge."""
-    data = json.dumps(value, separators=(",", ":")).encode()
-    if len(data) > MAX_FRAME:
-        raise FrameTooLarge("frame too large")
-    return _LENGTH.pack(len(data)) + data
+    return frames.encode(value, MAX_FRAME)
 
 
 def send_frame(connection: socket.socket, value: dict[str, Any]) -> None:
@@ -184,39 +171,8 @@ def send_frame(connection: socket.socket, value: dict[str, Any]) -> None:
 
 
 def receive_frame(connection: socket.socket) -> dict[str, Any] | None:
-    """The next frame;
-
-    None where the other side ended before one. Raises ValueError (FrameTooLarge) or OSError.
-    """
-    head = _exactly(connection, _LENGTH.size)
-    if head is None:
-        return None
-    (length,) = _LENGTH.unpack(head)
-    if length > MAX_FRAME:
-        raise FrameTooLarge("frame too large")
-    data = _exactly(connection, length)
-    if data is None:
-        raise ConnectionError("ended within a frame")
-    try:
-        value = json.loads(data)
-    except RecursionError as error:  # the json module's own limit on depth
-        raise ValueError("nested too deeply") from error
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    return value
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes | None:
-    parts, missing = [], size
-    while missing:
-        part = connection.recv(missing)
-        if not part:
-            if missing == size:
-                return None
-            raise ConnectionError("ended within a frame")
-        parts.append(part)
-        missing -= len(part)
-    return b"".join(parts)
+    """The next frame, as frames.receive gives it."""
+    return frames.receive(connection, MAX_FRAME)
 
 
 def to_text(data: bytes) -> str:

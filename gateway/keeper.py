@@ -35,9 +35,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from certs import meter
 from certs.chain import identity
 from certs.chain import read as certificate
+from certs.frames import FrameTooLarge
 from certs.keys import (
     SEAL_LOCAL_PART,
-    FrameTooLarge,
     LocalSigner,
     from_text,
     load_signer,

@@ -5,19 +5,17 @@ transaction and one sync (group commit), each in a savepoint of its own, so that
 two spoolers never serve one socket. An unanswered write may or may not have happened: writes are idempotent,
 ask again. Does not: know what a write means (a table of functions is handed over), nor read.
 
-On the wire: 4 bytes of length, big-endian, then JSON. Request {"name", "tenant", "params"}; answer
+On the wire (certs/frames.py): request {"name", "tenant", "params"}; answer
 {"ok": value}, {"refused": words} or {"down": words, "full": bool}. One request at a time on a connection.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import select
 import selectors
 import socket
-import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +27,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from certs import meter
+from certs import frames, meter
 from certs.model import Clock
 
 Write: TypeAlias = Callable[[Connection, str, Mapping[str, Any], datetime], Any]
@@ -37,7 +35,6 @@ Write: TypeAlias = Callable[[Connection, str, Mapping[str, Any], datetime], Any]
 
 MAX_FRAME = 32 * 1024 * 1024
 MAX_BATCH = 256
-_LENGTH = struct.Struct(">I")
 _CHUNK = 256 * 1024
 _log = structlog.get_logger(__name__)
 
@@ -58,30 +55,6 @@ class SpoolerRunning(Exception):
     """Another spooler serves this socket."""
 
 
-# --- frames -------------------------------------------------------------------------------------------------
-
-
-def _frame(value: object) -> bytes:
-    data = json.dumps(value, separators=(",", ":")).encode()
-    return _LENGTH.pack(len(data)) + data
-
-
-def _frames(buffer: bytearray) -> Iterator[dict[str, Any]]:
-    """Takes the complete frames off the buffer. Raises ValueError on one too large or no request."""
-    while len(buffer) >= _LENGTH.size:
-        (length,) = _LENGTH.unpack_from(buffer)
-        if length > MAX_FRAME:
-            raise ValueError("frame too large")
-        end = _LENGTH.size + length
-        if len(buffer) < end:
-            return
-        value = json.loads(buffer[_LENGTH.size : end])
-        del buffer[:end]
-        if not isinstance(value, dict):
-            raise ValueError("not a request")
-        yield value
-
-
 # --- the client ---------------------------------------------------------------------------------------------
 
 
@@ -97,9 +70,10 @@ class SpoolClient:
 
     def write(self, name: str, tenant: str, **params: Any) -> Any:
         """The answer of write `name`. Raises StoreDown, StoreFull or StoreRefused."""
-        request = _frame({"name": name, "tenant": tenant, "params": params})
-        if len(request) > MAX_FRAME:
-            raise StoreRefused("request too large")
+        try:
+            request = frames.encode({"name": name, "tenant": tenant, "params": params}, MAX_FRAME)
+        except frames.FrameTooLarge:
+            raise StoreRefused("request too large") from None
         try:
             answer = self._ask(request)
         except (OSError, ValueError) as error:
@@ -116,23 +90,15 @@ class SpoolClient:
         connection = self._take()
         try:
             connection.sendall(request)
-            answer = self._receive(connection)
+            answer = frames.receive(connection, MAX_FRAME)
+            if answer is None:
+                raise ConnectionError("closed before the answer")
         except BaseException:
             connection.close()
             raise
         with self._lock:
             self._idle.append(connection)
         return answer
-
-    def _receive(self, connection: socket.socket) -> dict[str, Any]:
-        buffer = bytearray()
-        while True:
-            data = connection.recv(_CHUNK)
-            if not data:
-                raise ConnectionError("closed before the answer")
-            buffer += data
-            for answer in _frames(buffer):
-                return answer
 
     def _take(self) -> socket.socket:
         """A kept connection whose other end still lives, or a new one."""
@@ -168,6 +134,10 @@ def _answered(answer: dict[str, Any]) -> Any:
     if "refused" in answer:
         raise StoreRefused(str(answer["refused"]))
     raise (StoreFull if answer.get("full") else StoreDown)(str(answer.get("down", "")))
+
+
+def _told(value: Mapping[str, Any]) -> bytes:
+    return frames.encode(value, MAX_FRAME)
 
 
 # --- the process --------------------------------------------------------------------------------------------
@@ -243,7 +213,7 @@ class Spooler:
             data = caller.connection.recv(_CHUNK)
             caller.incoming += data
             if data:
-                return [(caller, request) for request in _frames(caller.incoming)]
+                return [(caller, request) for request in frames.split(caller.incoming, MAX_FRAME)]
         except BlockingIOError:
             return []
         except (OSError, ValueError) as error:
@@ -291,26 +261,26 @@ class Spooler:
         name = str(request.get("name"))
         write = self._writes.get(name)
         if write is None:
-            return _frame({"refused": "unknown write"})
+            return _told({"refused": "unknown write"})
         try:
             with store.begin_nested():
-                return _frame({"ok": write(store, str(request["tenant"]), request["params"], self._clock())})
+                return _told({"ok": write(store, str(request["tenant"]), request["params"], self._clock())})
         except StoreRefused as refusal:
-            return _frame({"refused": str(refusal)})
+            return _told({"refused": str(refusal)})
         except IntegrityError:
             _log.warning("spooler.integrity", write=name)
-            return _frame({"refused": "integrity"})
+            return _told({"refused": "integrity"})
         except DBAPIError:
             raise
         except Exception as surprise:  # a mistake of ours: its request alone suffers, and may be asked again
             _log.error("spooler.surprise", write=name, error=type(surprise).__name__)
-            return _frame({"down": f"surprise ({type(surprise).__name__})"})
+            return _told({"down": f"surprise ({type(surprise).__name__})"})
 
 
 def _down(error: DBAPIError) -> bytes:
     full = _is_full(error)
     _log.error("spooler.store-down", full=full, error=type(error.orig).__name__)
-    return _frame({"down": "the disk is full" if full else "the store failed", "full": full})
+    return _told({"down": "the disk is full" if full else "the store failed", "full": full})
 
 
 def _is_full(error: BaseException | None) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.__main__ import OURS, foreign_packages
+from gateway.app import METADATAS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -76,3 +77,10 @@ def test_every_file_says_what_it_is_for() -> None:
             if tree.body and not ast.get_docstring(tree):
                 silent.append(str(path.relative_to(ROOT)))
     assert silent == []
+
+
+def test_every_table_of_every_package_has_its_tenant() -> None:
+    """No row is without a tenant, whoever declares the table."""
+    tables = [table for metadata in METADATAS for table in metadata.tables.values()]
+    assert {"letters", "journal", "patients", "filings", "worklist"} <= {table.name for table in tables}
+    assert [table.name for table in tables if "tenant" not in table.c or table.c.tenant.nullable] == []

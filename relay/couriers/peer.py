@@ -13,7 +13,8 @@ import hashlib
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cache
+from typing import Protocol, TypeAlias
 
 import structlog
 
@@ -55,6 +56,10 @@ class Keys(Protocol):
     def signer_for(self, address: str, letter_id: str) -> Signer | None: ...
 
 
+Wire: TypeAlias = Callable[[], bytes | Later | Never]
+"""The letter's bytes for the way out, made when first asked for."""
+
+
 @dataclass(frozen=True)
 class PeerCourier:
     hostname: str
@@ -71,13 +76,11 @@ class PeerCourier:
     total_s: float = smtp.TOTAL_S
 
     def deliver(self, job: Job) -> dict[str, Outcome]:
-        data = self._wire(job)
-        if not isinstance(data, bytes):
-            return _all(job, data)
+        wire = cache(lambda: self._wire(job))  # signed once a peer is there to take it, and once only
         domain = job.recipients[0].route.target
         trouble = Later(Reason.PEER_UNREACHABLE, "no host is known")
         for server in self.where(domain):
-            answer = self._try(job, domain, server, data)
+            answer = self._try(job, domain, server, wire)
             if not isinstance(answer, Later):
                 return answer
             trouble = answer
@@ -129,13 +132,15 @@ class PeerCourier:
 
     # --- the session ----------------------------------------------------------------------------------------
 
-    def _try(self, job: Job, domain: str, server: tuple[str, int], data: bytes) -> dict[str, Outcome] | Later:
+    def _try(self, job: Job, domain: str, server: tuple[str, int], wire: Wire) -> dict[str, Outcome] | Later:
         """One host. Later: nothing of the letter was told, another host may be asked."""
         session = Session(self.hostname, self.command_s)
         with smtp.cut_off(session, self.total_s), meter.step("relay"):
             try:
-                trouble = self._prepare(session, domain, server)
-                return trouble or self._send(session, job, server, data)
+                if trouble := self._prepare(session, domain, server):
+                    return trouble
+                data = wire()
+                return self._send(session, job, server, data) if isinstance(data, bytes) else _all(job, data)
             except smtp.FAILURES as failure:
                 return Later(Reason.PEER_UNREACHABLE, type(failure).__name__)
             finally:

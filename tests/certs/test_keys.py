@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from certs.frames import FrameTooLarge
 from certs.keys import (
     HASHES,
     MAX_FRAME,
     WRAPPED_SIZE,
-    FrameTooLarge,
     KeeperClient,
     KeeperDown,
     from_text,

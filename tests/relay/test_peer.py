@@ -396,13 +396,15 @@ def test_a_peer_that_stalls_is_cut_off(world: World, scripted: Callable[..., Scr
 
 
 def test_nobody_there_is_later_and_the_next_host_is_tried(world: World, serve: Serve, make_mail: Mail) -> None:
-    """Hosts are asked in order until one takes the letter; without any it waits."""
+    """Hosts are asked in order until one takes the letter; without any it waits, unsigned."""
     closed = socket.create_server(("127.0.0.1", 0))
     dead = closed.getsockname()[1]
     closed.close()
     alive = real_peer(world, serve, Keeps())
-    sender = courier(world, dead)
+    written = Written()
+    sender = courier(world, dead, written=written)
     assert one(sender.deliver(job(world, make_mail()))) == Later(Reason.PEER_UNREACHABLE, "ConnectionRefusedError")
+    assert written.events == [], "no key is used for a letter that nobody is there to take"
     both = replace(sender, where=lambda domain: [("127.0.0.1", dead), ("127.0.0.1", alive)])
     assert isinstance(one(both.deliver(job(world, make_mail()))), Done)
     nowhere = replace(sender, where=lambda domain: [])
