@@ -27,7 +27,7 @@ def received(envelope: Envelope, hostname: str) -> str:
         return f"Received: by {hostname} (Pli, {envelope.door.value}) {stamp}"
     proof = envelope.proof
     helo, client = _said(proof.helo) or "unknown", _said(proof.client) or "unknown"
-    tls = f"\r\n\t(using {_said(proof.tls)})" if proof.tls else ""
+    tls = f"\r\n\t(using {' '.join(map(_said, proof.tls.split()))})" if proof.tls else ""
     with_ = f"by {hostname} (Pli) with {_WITH[envelope.door]}"
     return f"Received: from {helo} ([{client}]){tls}\r\n\t{with_} {stamp}"
 

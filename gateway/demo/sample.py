@@ -117,7 +117,7 @@ def _heading(page: FPDF, author: Author) -> None:
     page.set_text_color(20, 60, 90)
     _line(page, author.institution_name, size=15, style="B")
     page.set_text_color(90, 90, 90)
-    _line(page, f"12 allée des Tilleuls, 75010 Paris  -  FINESS {author.institution_id[1:]}", size=9)
+    _line(page, f"FINESS {author.institution_id[1:]}", size=9)
     page.set_draw_color(20, 60, 90)
     page.line(20, page.get_y() + 2, 190, page.get_y() + 2)
     page.ln(8)
