@@ -60,6 +60,24 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Consulted:
+    """One CRL or OCSP answer that was looked at."""
+
+    kind: str
+    """'crl' or 'ocsp'."""
+    name: str
+    """'issuer#crlNumber@thisUpdate' of a CRL; 'responder#serial@producedAt' of an OCSP answer."""
+    digest: str
+    """SHA-256 of its DER, lower-case hexadecimal."""
+    until: datetime | None = None
+    """nextUpdate."""
+    stale: bool = False
+    """It was over, and policy's grace let it count (design §7)."""
+    der: bytes = field(default=b"", repr=False, compare=False)
+    """An OCSP answer's bytes; empty for a CRL, which the trust folder keeps."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What was looked at for an answer: kept beside the letter, so that it can be judged again later."""
 
@@ -67,8 +85,11 @@ class Evidence:
     chain: tuple[str, ...] = ()
     """SHA-256 fingerprints from the end certificate to the anchor."""
     crls: tuple[str, ...] = ()
-    """One 'issuer#crlNumber@thisUpdate' per CRL consulted."""
+    """The name of each CRL or OCSP answer consulted, from the anchor downwards."""
     algorithms: tuple[str, ...] = ()
+    consulted: tuple[Consulted, ...] = ()
+    certificates: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
+    """The chain in DER, end certificate first."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +104,8 @@ class Untrusted:
     detail: str = ""
     """For operators; holds no content and no patient identity."""
     identity: Identity | None = None
+    check: str = ""
+    """The name of the check that said no: what a test names."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +113,7 @@ class CannotTell:
     fault: Fault
     detail: str = ""
     identity: Identity | None = None
+    check: str = ""
 
 
 Trust: TypeAlias = Trusted | Untrusted | CannotTell
