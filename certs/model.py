@@ -40,6 +40,8 @@ class Fault(StrEnum):
     BAD_SIGNATURE = "bad-signature"
     BAD_ATTRIBUTES = "bad-attributes"
     TOO_LARGE = "too-large"
+    NOT_FOR_US = "not-for-us"
+    CANNOT_OPEN = "cannot-open"
 
 
 @dataclass(frozen=True)
