@@ -56,6 +56,11 @@ def content(value: bytes) -> bytes:
     return value[start:]
 
 
+def header(data: bytes, at: int) -> tuple[bytes, int, int | None]:
+    """(tag octet, where the content starts, its size or None if indefinite) of the value at `at`. Raises ValueError."""
+    return _header(data, at)
+
+
 def normalise(data: bytes) -> bytes:
     """`data`, one BER value and nothing after it, as DER but for the order in sets. Raises ValueError."""
     if len(data) > MAX_BYTES:

@@ -1,0 +1,106 @@
+"""One pass through a BER value whose middle is large: small parts come out as DER, the large one as views.
+
+Promises: no copy of the large part is ever made; never more than ber's caps on bytes, depth and number of values;
+anything that is no BER is ValueError. Does not: know any type of CMS (enveloped does).
+"""
+
+from __future__ import annotations
+
+from certs import ber
+
+MAX_PART = 1024 * 1024
+"""Bytes of a part that is copied: a thousand recipients stay far below."""
+
+_CONSTRUCTED = 0x20
+_OCTET_STRING = 0x04
+_END = b"\x00\x00"
+
+
+class Cursor:
+    """Stands before a value; every step moves it past one, or into one. Steps raise ValueError."""
+
+    def __init__(self, data: bytes) -> None:
+        if len(data) > ber.MAX_BYTES:
+            raise ValueError("too large")
+        self._data = data
+        self._at = 0
+        self._left = ber.MAX_VALUES
+        self._ends: list[tuple[int, bool]] = [(len(data), False)]
+        """Of each value entered: where it ends at the latest, and whether it says so itself (indefinite)."""
+
+    @property
+    def tag(self) -> int:
+        """The tag octet of the value ahead; -1 where the value entered has no more."""
+        limit, indefinite = self._ends[-1]
+        if self._at >= limit or (indefinite and self._ended()):
+            return -1
+        return self._data[self._at]
+
+    def enter(self, tag: int) -> None:
+        """Into the constructed value ahead, which has this tag."""
+        start, end, indefinite = self._opened(tag)
+        self._at = start
+        self._ends.append((end, indefinite))
+
+    def leave(self) -> None:
+        """Out of the value entered last, which has no more."""
+        limit, indefinite = self._ends.pop()
+        if indefinite:
+            if not self._ended():
+                raise ValueError("an indefinite value without its end")
+            self._at += 2
+        elif self._at != limit:
+            raise ValueError("something is left over")
+
+    def finish(self) -> None:
+        """Everything entered is left, and nothing follows."""
+        if len(self._ends) != 1 or self._at != len(self._data):
+            raise ValueError("something follows the value")
+
+    def part(self) -> bytes:
+        """The value ahead, as DER but for the order in sets, copied. At most MAX_PART bytes."""
+        start = self._at
+        self._skip()
+        if self._at - start > MAX_PART:
+            raise ValueError("a part is too large")
+        return ber.normalise(self._data[start : self._at])
+
+    def octets(self, tag: int) -> tuple[memoryview, ...]:
+        """Views on the pieces of the octet string ahead; `tag` is that of its primitive form (X.690 §8.7)."""
+        if self.tag == tag:
+            start, end, _ = self._opened(tag)
+            self._at = end
+            return (memoryview(self._data)[start:end],)
+        self.enter(tag | _CONSTRUCTED)
+        pieces: list[memoryview] = []
+        while self.tag != -1:
+            pieces.extend(self.octets(_OCTET_STRING))
+        self.leave()
+        return tuple(pieces)
+
+    def _ended(self) -> bool:
+        return self._data[self._at : self._at + 2] == _END
+
+    def _opened(self, tag: int) -> tuple[int, int, bool]:
+        """(start, end at the latest, indefinite) of the content ahead."""
+        self._left -= 1
+        if self.tag != tag or self._left < 0 or len(self._ends) > ber.MAX_DEPTH:
+            raise ValueError("another value than expected, or too many, or too deep")
+        _, start, size = ber.header(self._data, self._at)
+        limit = self._ends[-1][0]
+        end = limit if size is None else start + size
+        if end > limit or (size is None and not tag & _CONSTRUCTED):
+            raise ValueError("a value runs past its end")
+        return start, end, size is None
+
+    def _skip(self) -> None:
+        """Past the value ahead; what has a size is not looked into."""
+        start, end, indefinite = self._opened(self.tag)
+        if not indefinite:
+            self._at = end
+            return
+        self._at = start
+        self._ends.append((end, True))
+        while self.tag != -1:
+            self._skip()
+        self.leave()
