@@ -17,7 +17,7 @@ from dmp_bridge import cda, ebrim, xdm
 from dmp_bridge.archive import lists_xdm, looks_like_zip, refuse
 from dmp_bridge.model import Bad, Document, FilingReason, HostProfile
 from relay.message import Malformed, Message, Part
-from relay.model import Door, Envelope, Extra, Findings, Mode, Route, SignatureState, Verdict
+from relay.model import INCOMING, Door, Envelope, Extra, Findings, Mode, Route, SignatureState, Verdict
 
 if TYPE_CHECKING:
     from relay.intake import Finder
@@ -58,7 +58,7 @@ def _may_qualify(envelope: Envelope, verdict: Verdict) -> bool:
 
 def _extra(profile: HostProfile, door: Door, kind: str) -> Extra:
     # design §8: the sender's node files; what came from a peer is looked for and shown.
-    shown = door is Door.PEER and not profile.files_incoming
+    shown = door in INCOMING and not profile.files_incoming
     mode = Mode.DOSSIER_SHOW if shown else Mode.DOSSIER
     return Extra(f"dossier:{profile.name}", Route(mode, profile.name, f"candidates.{kind}"), kind)
 

@@ -26,7 +26,7 @@ from dmp_bridge.model import Bad, Document, Doubtful, FilingReason, FilingState
 from dmp_bridge.packing import UNDETERMINED
 from dmp_bridge.patients import Register, Writer
 from relay.message import Malformed, scan
-from relay.model import Done, Door, Event, Job, Journal, Later, Letter, Mode, Never, Outcome, Reason
+from relay.model import INCOMING, Done, Event, Job, Journal, Later, Letter, Mode, Never, Outcome, Reason
 from relay.spooler import StoreDown
 
 FILED, ALREADY, PROPOSED = "filed", "already-in-dossier", "proposed"
@@ -125,7 +125,7 @@ class _Case:
             match=match,
             profile=self.courier.client.profile,
             institutions=self.courier.institutions,
-            incoming=self.letter.door is Door.PEER,
+            incoming=self.letter.door in INCOMING,
             held_version=held,
             schema=self.courier.schema,
         )

@@ -20,7 +20,7 @@ from directory import address
 from directory.address import BadAddress
 from dmp_bridge.model import FilingReason
 from relay.message import Malformed, Message, Part, scan
-from relay.model import Door, Letter, Mode, Recipient, State
+from relay.model import INCOMING, Letter, Mode, Recipient, State
 from relay.notices import answerable
 from relay.routing import Node
 
@@ -61,7 +61,7 @@ def receipt(
     answer = _Answer(letter, ended[0], original, node, clock, words)
     asked = _asked(original)
     if asked is None:
-        return answer.error_mail() if answer.failed and letter.door is not Door.PEER else None
+        return answer.error_mail() if answer.failed and letter.door not in INCOMING else None
     # payload §1.8: where they differ a person confirms; the work list and the timeline show it.
     return answer.notification() if asked == letter.sender.lower() else None
 

@@ -120,7 +120,9 @@ def pli(context: click.Context, config: Path) -> None:
 
 
 @pli.command()
-@click.option("--only", type=click.Choice(["spooler", "keeper", "doors", "carrier"]), help="Run one process of it.")
+@click.option(
+    "--only", type=click.Choice(["spooler", "keeper", "doors", "collector", "carrier"]), help="Run one process of it."
+)
 @click.option("--name", default="", hidden=True, help="Which of several processes of one kind.")
 @click.pass_context
 def serve(context: click.Context, only: str | None, name: str) -> None:
@@ -203,6 +205,31 @@ def queue(settings: Settings, lang: str) -> None:
     from gateway import lookout
 
     out.print(lookout.queue_table(settings, lang))
+
+
+@pli.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@LANGUAGE
+@with_settings
+def collectors(settings: Settings, as_json: bool, lang: str) -> None:
+    """How collecting from mailboxes at other operators goes."""
+    from gateway import collectors as rounds
+    from gateway import lookout
+
+    rows = rounds.health(settings)
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+        return
+    heads = {
+        "fr": ("boîte", "état", "entrées", "refusées", "vue le", "motif"),
+        "en": ("mailbox", "state", "entered", "refused", "last seen", "reason"),
+    }
+    table = Table(*heads[lang])
+    for row in rows:
+        why = " ".join(filter(None, (lookout.why(row["reason"], lang) if row["reason"] else "", row["detail"])))
+        table.add_row(row["source"], row["state"], str(row["entered"]), str(row["refused"]), row["well_at"], why)
+    out.print(table)
 
 
 @pli.command()

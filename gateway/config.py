@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -134,6 +134,34 @@ class CarrierSection(Section):
     lifetime_s: float = Field(default=5 * 86400, gt=0, description="Then a letter is given up (RFC 5321 §4.5.4.1).")
 
 
+class CollectSection(Section):
+    """A mailbox of ours at another operator, whose letters are brought here."""
+
+    host: str
+    port: int = Field(default=993, ge=1, le=65535, description="IMAP over TLS (RFC 8314).")
+    user: str = Field(description="Login there.")
+    password_file: Path | None = None
+    token_file: Path | None = Field(default=None, description="A bearer token (XOAUTH2), read anew at each login.")
+    certificate: Path | None = Field(default=None, description="Client certificate, PEM chain; alone: SASL EXTERNAL.")
+    key: Path | None = None
+    authorities: Path | None = Field(
+        default=None, description="PEM of who may vouch for the server; the anchors of trust.folder otherwise."
+    )
+    folder: str = "INBOX"
+    to: str = Field(description="The mailbox of this node that gets the letters.")
+    poll_s: float = Field(default=120.0, ge=1, description="Looked at so often, beside IDLE.")
+
+    @model_validator(mode="after")
+    def one_proof(self) -> CollectSection:
+        if self.password_file and self.token_file:
+            raise ValueError("name password_file or token_file, not both")
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key come together")
+        if not (self.password_file or self.token_file or self.certificate):
+            raise ValueError("name password_file, token_file, or certificate with key")
+        return self
+
+
 class Log(Section):
     level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     file: Path | None = None
@@ -158,6 +186,9 @@ class Settings(BaseSettings):
     peers: dict[str, str] = Field(default_factory=dict, description="domain = host:port, instead of an MX look-up.")
     dossier: DossierSection | None = None
     carrier: CarrierSection = CarrierSection()
+    collect: dict[str, CollectSection] = Field(
+        default_factory=dict, description="NAME = a mailbox at another operator that is collected from."
+    )
     log: Log = Log()
 
     @classmethod

@@ -6,7 +6,7 @@ a configuration.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -32,6 +32,7 @@ def _section(name: str, field: FieldInfo) -> str:
     if model is None:
         return f"## [{name}]\n\n{field.description}\n"
     optional = "" if field.is_required() else " (optional)"
+    name = f"{name}.NAME" if get_origin(field.annotation) is dict else name
     rows = [_row(key, inner) for key, inner in model.model_fields.items()]
     return "\n".join([f"## [{name}]{optional}", "", "| key | type | default | what |", "|---|---|---|---|", *rows, ""])
 

@@ -44,7 +44,7 @@ def run(process: str, settings: Settings, stop: threading.Event, name: str = "")
         if process == "doors":
             doors(settings, stop, name or process)
         else:
-            {"spooler": spooler, "keeper": keeper, "carrier": carrier}[process](settings, stop)
+            {"spooler": spooler, "keeper": keeper, "carrier": carrier, "collector": collector}[process](settings, stop)
     except ConfigError as error:
         print(f"pli: {process}: {error}", file=sys.stderr, flush=True)
         sys.exit(REFUSED)
@@ -121,6 +121,12 @@ def carrier(settings: Settings, stop: threading.Event) -> None:
     taking = outward.letters_out(settings, app.intake(settings))
     announce(settings, "carrier")
     taking.run(stop)
+
+
+def collector(settings: Settings, stop: threading.Event) -> None:
+    from gateway import collectors
+
+    collectors.serve(settings, stop, lambda: announce(settings, "collector"))
 
 
 def doors(settings: Settings, stop: threading.Event, name: str) -> None:

@@ -29,9 +29,11 @@ REFUSED = 2
 
 
 def names(settings: Settings) -> list[str]:
-    """Of the node's processes: 'doors' once per configured worker ('doors', 'doors-2', …)."""
+    """Of the node's processes: 'doors' once per configured worker ('doors', 'doors-2', …), 'collector' where there is
+    something to collect."""
     more = [f"doors-{number}" for number in range(2, settings.doors.workers + 1)]
-    return [*PROCESSES[:-1], *more, PROCESSES[-1]]
+    collector = ["collector"] if settings.collect else []
+    return [*PROCESSES[:-1], *more, *collector, PROCESSES[-1]]
 
 
 def ready_file(settings: Settings, process: str) -> Path:

@@ -33,6 +33,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "dossier-refused": ("dépôt refusé", "deposit refused"),
     "dossier-alarm": ("ALARME : l'hébergeur se contredit", "ALARM: the dossier host contradicts itself"),
     "key-used": ("clé employée par le gardien", "key used by the keeper"),
+    "not-collected": ("laissé dans la boîte distante", "left in the mailbox at the other operator"),
     "unsealed": ("lettre ouverte par le gardien", "letter opened by the keeper"),
 }
 

@@ -33,6 +33,7 @@ from relay.model import (
     Extra,
     Findings,
     Letter,
+    Origin,
     Reason,
     Receipt,
     Recipient,
@@ -91,7 +92,7 @@ class Intake:
         """The recipient with its directory entry, or why not; nearest entries only for our own people."""
         if self.node.serves(recipient):
             return Addressee(recipient) if door is Door.NOTICE else self._resolve(recipient, door)
-        if door is Door.PEER:
+        if door in (Door.PEER, Door.COLLECTED):
             return _never(Reason.NO_RELAY)
         if stale := self._stale():
             return stale
@@ -115,6 +116,8 @@ class Intake:
     def _may_speak(self, sender: Address, proof: DoorProof, door: Door) -> bool:
         if door is Door.PEER:
             return self.white_list().permits(sender.domain, proof.peer)
+        if door is Door.COLLECTED:
+            return True  # the operator who holds the mailbox has let it in; nothing of ours proves more
         if not self.node.serves(sender):
             return False
         return door is not Door.SUBMISSION or self.may_use(proof.account, sender)
@@ -145,7 +148,7 @@ class Intake:
             return refusal
         letter = entry.letter(envelope, message, verdict, body, self.node, self.pseudonyms)
         with meter.step("enqueue"):
-            return self._keep(letter, rows)
+            return self._keep(letter, rows, envelope.origin)
 
     def _check_authors(self, message: Message, envelope: Envelope) -> Refusal | None:
         """From is one address with one reading, and whoever is at the door may write in its name."""
@@ -187,9 +190,9 @@ class Intake:
             refusals += found.refusals
         return Findings(tuple(extras), tuple(refusals))
 
-    def _keep(self, letter: Letter, rows: Sequence[Recipient]) -> Receipt | Refusal:
+    def _keep(self, letter: Letter, rows: Sequence[Recipient], origin: Origin | None) -> Receipt | Refusal:
         try:
-            spool.keep(self.client, letter, rows, entry.events(letter, rows))
+            spool.keep(self.client, letter, rows, entry.events(letter, rows), origin)
         except StoreFull:
             return Refusal(Reason.DISK_FULL, permanent=False)
         except StoreDown:

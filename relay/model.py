@@ -31,6 +31,12 @@ class Door(StrEnum):
     SUBMISSION = "submission"
     COMMAND = "command"
     NOTICE = "notice"
+    COLLECTED = "collected"
+    """Fetched from a mailbox of ours at another operator (IMAP)."""
+
+
+INCOMING = frozenset({Door.PEER, Door.COLLECTED})
+"""By these a letter comes from another operator's people: its sender's node files (design §8)."""
 
 
 class Reason(StrEnum):
@@ -72,6 +78,8 @@ class Reason(StrEnum):
     MAILBOX_REFUSED = "mailbox.refused"
     MAILBOX_DELAYED = "mailbox.delayed"
     EXPIRED = "queue.expired"
+    COLLECTOR_LOST = "collector.lost"
+    COLLECTOR_DENIED = "collector.denied"
     SURPRISE = "surprise"
 
 
@@ -138,6 +146,16 @@ class Addressee:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a collected letter lay: by this it enters once (RFC 3501 §2.3.1.1)."""
+
+    source: str
+    """The collector's name in the configuration."""
+    uid_validity: int
+    uid: int
+
+
+@dataclass(frozen=True)
 class Envelope:
     id: str
     """ULID-like: 26 characters, sortable by time; also the trace id."""
@@ -150,6 +168,8 @@ class Envelope:
     received_at: datetime
     envid: str = ""
     return_full: bool = False
+    origin: Origin | None = None
+    """Of a collected letter."""
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, insert, select, update
 
-from relay import journal, settlement
-from relay.model import Event, Letter, Outcome, Reason, Recipient, State, new_id
+from relay import collected, journal, settlement
+from relay.model import Event, Letter, Origin, Outcome, Reason, Recipient, State, new_id
 from relay.schedule import FACTORY, Policy
 from relay.spooler import SpoolClient, StoreRefused, Write
 from relay.store import claims
@@ -95,11 +95,19 @@ class Claimed:
 # --- called anywhere ---------------------------------------------------------------------------------------
 
 
-def keep(client: SpoolClient, letter: Letter, recipients: Sequence[Recipient], events: Sequence[Event]) -> bool:
-    """Takes custody; when it returns, the rows are on the disk. True: kept now. False: a letter with this id
-    was already kept, nothing was added. Raises StoreDown, StoreFull, StoreRefused."""
+def keep(
+    client: SpoolClient,
+    letter: Letter,
+    recipients: Sequence[Recipient],
+    events: Sequence[Event],
+    origin: Origin | None = None,
+) -> bool:
+    """Takes custody; when it returns, the rows are on the disk. True: kept now. False: a letter with this id, or from
+    this `origin`, was already kept, nothing was added. Raises StoreDown, StoreFull, StoreRefused."""
     rows = [packed(recipient_row(each, letter.received_at)) for each in recipients]
     parts = {"letter": packed(letter_row(letter)), "recipients": rows, "events": journal.pack(events)}
+    if origin is not None:
+        parts["origin"] = asdict(origin)
     return bool(client.write("relay.keep", letter.tenant, **parts))
 
 
@@ -166,6 +174,8 @@ def _keep(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetim
         if tuple(held) != (row["door"], row["sender"]):
             raise StoreRefused("another letter has this id")
         return False
+    if not _first_seen(conn, tenant, params, now):
+        return False
     rows = [_kept(unpacked(each), row["id"]) for each in params["recipients"]]
     if not rows:
         raise StoreRefused("a letter without a recipient")
@@ -174,6 +184,16 @@ def _keep(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetim
     events = journal.unpack(params["events"]) or [Event("accepted", row["id"])]
     journal.append(conn, tenant, events, now)
     return True
+
+
+def _first_seen(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> bool:
+    """Notes where a collected letter lay, in the transaction that keeps it; False: it has entered before."""
+    if "origin" not in params:
+        return True
+    origin, row = Origin(**params["origin"]), params["letter"]
+    before = collected.known(conn, tenant, origin, row["body_digest"])
+    collected.enter(conn, tenant, origin, row["body_digest"], now, letter_id="" if before else row["id"])
+    return not before
 
 
 def _kept(row: dict[str, Any], letter_id: str) -> dict[str, Any]:
@@ -321,6 +341,7 @@ WRITES: dict[str, Write] = {
     "relay.renew": _renew,
     "relay.settle": _settle,
     "relay.note": _note,
+    **collected.WRITES,
     "relay.noticed": _noticed,
     "relay.hold": _act("hold", "held", State.HELD, lambda row, now: {}),
     "relay.release": _act("release", "released", State.QUEUED, lambda row, now: {"due_at": now, "lapses": 0}),

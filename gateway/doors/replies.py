@@ -216,6 +216,18 @@ REASONS: dict[Reason, Reply] = {
         "La lettre n'a pas pu être remise dans le délai prévu.",
         "The letter could not be delivered in the time allowed.",
     ),
+    Reason.COLLECTOR_LOST: Reply(
+        451,
+        "4.4.2",
+        "La boîte distante n'est pas joignable ; rien n'est perdu, nouvel essai prévu.",
+        "The remote mailbox cannot be reached; nothing is lost, it will be tried again.",
+    ),
+    Reason.COLLECTOR_DENIED: Reply(
+        451,
+        "4.7.8",
+        "La boîte distante refuse nos identifiants ou notre demande ; vérifiez la configuration du collecteur.",
+        "The remote mailbox refuses our credentials or our request; check the collector's configuration.",
+    ),
     Reason.SURPRISE: Reply(
         451,
         "4.3.0",

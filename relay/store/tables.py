@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     DateTime,
     Dialect,
@@ -125,4 +126,33 @@ journal = Table(
     Column("previous", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
     Index("journal_by_letter", "tenant", "letter_id"),
+)
+
+collected = Table(
+    "collected",
+    metadata,
+    # Every letter seen in a mailbox at another operator, entered or refused.
+    Column("tenant", String(64), primary_key=True),
+    Column("source", String(64), primary_key=True),
+    Column("uid_validity", BigInteger, primary_key=True, autoincrement=False),
+    Column("uid", BigInteger, primary_key=True, autoincrement=False),
+    Column("letter_id", String(64), nullable=False),
+    # Keyed per tenant: finds the letter again when the server renumbers the mailbox.
+    Column("digest", String(128), nullable=False),
+    Column("reason", String(128), nullable=False),
+    Column("at", Moment(), nullable=False),
+    Index("collected_by_digest", "tenant", "source", "digest"),
+)
+
+collectors = Table(
+    "collectors",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("source", String(64), primary_key=True),
+    # 'watching', 'waiting', 'failing'
+    Column("state", String(16), nullable=False),
+    Column("reason", String(128), nullable=False),
+    Column("detail", String(200), nullable=False),
+    Column("since", Moment(), nullable=False),
+    Column("well_at", Moment()),
 )
