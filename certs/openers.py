@@ -2,7 +2,7 @@
 
 Promises: an opener says of a failure that it failed, in one text, and never why (RFC 3218 §2.3): a key transport
 under PKCS #1 v1.5 does not fail at all, it answers random bytes. Does not: read CMS (envelope), nor choose which
-key a letter needs (recipients). Keys in the keeper are asked through certs/keys.py.
+key a letter needs (addressees). Keys in the keeper are asked through certs/keys.py.
 """
 
 from __future__ import annotations
