@@ -166,7 +166,9 @@ service imap-login {{
     port = {imap_port}
   }}
   inet_listener imaps {{
-    port = 0
+    address = 127.0.0.1
+    port = {imaps_port}
+    ssl = yes
   }}
 }}
 service imap-urlauth-login {{
@@ -201,6 +203,8 @@ class Dovecot:
     certificate: Path
     key: Path
     hostname: str = "localhost"
+    imaps_port: int = 0
+    """IMAP with TLS from the first byte; 0: not offered."""
 
     def start(self) -> None:
         who, software = account(), programs("dovecot")
@@ -244,6 +248,7 @@ class Dovecot:
             group=who.group,
             imap_port=self.imap_port,
             lmtp_port=self.lmtp_port,
+            imaps_port=self.imaps_port,
         )
         return place(folder, "dovecot.conf", text.encode(), who)
 

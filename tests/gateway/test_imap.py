@@ -34,13 +34,6 @@ service anvil {{
     mode = 0
   }}
 }}
-service imap-login {{
-  inet_listener imaps {{
-    address = 127.0.0.1
-    port = {imaps}
-    ssl = yes
-  }}
-}}
 auth_mechanisms = plain login external xoauth2
 ssl_ca = <{folder}/authorities.pem
 ssl_verify_client_cert = yes
@@ -74,12 +67,8 @@ class OtherOperator(Dovecot):
         place(folder, "authorities.pem", (self.accounts.parent / "authorities.pem").read_bytes(), who)
         port = (self.accounts.parent / "issuer").read_text()
         place(folder, "oauth2.conf", _OAUTH2.format(port=port).encode(), who)
-        text = conf.read_text() + _MORE.format(folder=folder, imaps=self.imaps_port)
+        text = conf.read_text() + _MORE.format(folder=folder)
         return place(folder, "dovecot.conf", text.encode(), who)
-
-    @property
-    def imaps_port(self) -> int:
-        return int((self.accounts.parent / "imaps").read_text())
 
     def deliver(self, letter: bytes, sender: str = "ris@parc.example") -> None:
         with closing(smtplib.LMTP(HERE, self.lmtp_port)) as client:
@@ -116,11 +105,17 @@ class Other:
         self.anchors = given / "authorities.pem"
         self.anchors.write_bytes(pki.root.certificate.public_bytes(Encoding.PEM) + _pem(pki))
         (given / "issuer").write_text(str(self.issuer.server_port))
-        (given / "imaps").write_text(str(free_port()))
         (given / "accounts").write_text(f"{USER}:{{PLAIN}}{PASSWORD}::::::\n")
         self.client = pki.auth_client(USER, "LILAS", "1750000001").write(given, "client")
         self.server = OtherOperator(
-            folder / "dovecot", free_port(), free_port(), given / "accounts", certificate, key, "imap.autre.example"
+            folder / "dovecot",
+            free_port(),
+            free_port(),
+            given / "accounts",
+            certificate,
+            key,
+            "imap.autre.example",
+            free_port(),
         )
 
     def token(self, user: str = USER, good: str = "good") -> str:
