@@ -7,14 +7,15 @@ its usage permit. Does not: judge a certificate's chain or time (chain), nor enc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.asn1 import decode_der, encode_der
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from certs import agreement, asn1, ber, chain, enveloped, strength, transport
 from certs.enveloped import KeyAgreeRecipientInfo, KeyTransRecipientInfo, RecipientEncryptedKey
@@ -25,6 +26,8 @@ _KEY_AGREEMENT = 0xA1
 _NAMELESS = {0xA2: "kekri", 0xA3: "pwri", 0xA4: "ori"}
 
 Kind: TypeAlias = Literal["ktri", "kari", "kekri", "pwri", "ori"]
+Question: TypeAlias = Callable[[int], bytes]
+"""Given the bytes which the content key must have: the key, or one of another size. Raises CannotOpen."""
 
 
 # --- read ----------------------------------------------------------------------------------------------------
@@ -55,24 +58,16 @@ class Entry:
     info: KeyTransRecipientInfo | KeyAgreeRecipientInfo | None
     """None for the kinds that name no certificate."""
 
-    def key(self, opener: Opener, size: int) -> bytes:
-        """The content key of `size` bytes, or one of another size. Raises CannotOpen, NotYet, ValueError.
+    def question(self, opener: Opener) -> Question:
+        """How this opener is asked for the content key; nothing is asked yet.
 
-        NotYet and ValueError come before any key is used: they tell what everybody can see.
+        Raises NotYet, by name, for what we do not read, ValueError for what nobody reads: both can be seen in clear.
         """
         if isinstance(self.info, KeyTransRecipientInfo):
-            return opener.transport(self.encrypted_key, transport.read(self.info.algorithm), size)
+            return partial(opener.transport, self.encrypted_key, transport.read(self.info.algorithm))
         if isinstance(self.info, KeyAgreeRecipientInfo):
-            return agreement.read(self.info).key(opener, self.encrypted_key)
+            return agreement.question(self.info, opener, self.encrypted_key)
         raise enveloped.NotYet(self.kind)
-
-    def supported(self, opener: Opener) -> None:
-        """Raises NotYet, by name, for what we do not read; ValueError for what nobody reads. Uses no key."""
-        if isinstance(self.info, KeyTransRecipientInfo):
-            transport.read(self.info.algorithm)
-        elif isinstance(self.info, KeyAgreeRecipientInfo):
-            agreement.read(self.info)
-            agreement.curve_of(opener.certificate)
 
     @property
     def algorithm(self) -> str:
@@ -80,7 +75,7 @@ class Entry:
         if isinstance(self.info, KeyTransRecipientInfo):
             return transport.name(self.info.algorithm)
         if isinstance(self.info, KeyAgreeRecipientInfo):
-            return agreement.name(self.info.algorithm)
+            return agreement.name(self.info)
         return self.kind
 
 
@@ -174,9 +169,8 @@ class Written:
 
 def written(certificate: bytes, content_key: bytes, manner: Manner) -> Written:
     """A RecipientInfo for a DER certificate. First ask `refusal`. Raises ValueError."""
-    read = chain.read(certificate)
-    key = read.public_key()
-    name = _name(read, manner)
+    key = _key(certificate)
+    name = _name(holder(certificate), manner)
     if isinstance(key, rsa.RSAPublicKey):
         version = 2 if manner.by_key_identifier else 0
         identifier = transport.identifier(manner.padding)
@@ -191,16 +185,21 @@ def written(certificate: bytes, content_key: bytes, manner: Manner) -> Written:
     raise ValueError(f"nothing is encrypted to a {type(key).__name__}")
 
 
-def _name(certificate: x509.Certificate, manner: Manner) -> bytes:
+def _name(held: Holder, manner: Manner) -> bytes:
     """IssuerAndSerialNumber, or the identifier as an OCTET STRING. Raises ValueError where there is none."""
     if not manner.by_key_identifier:
-        return ber.tlv(0x30, certificate.issuer.public_bytes(), encode_der(certificate.serial_number))
-    identifier = _key_identifier(certificate)
-    if not identifier:
+        return ber.tlv(0x30, held.issuer, encode_der(held.serial))
+    if not held.key_identifier:
         raise ValueError("a certificate without a subject key identifier")
-    return encode_der(identifier)
+    return encode_der(held.key_identifier)
 
 
+@lru_cache(maxsize=256)
+def _key(certificate: bytes) -> CertificatePublicKeyTypes:
+    return chain.read(certificate).public_key()
+
+
+@lru_cache(maxsize=256)
 def refusal(certificate: bytes, min_rsa_bits: int) -> str:
     """Why nothing may be encrypted to this DER certificate; empty if it may."""
     try:

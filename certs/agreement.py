@@ -84,50 +84,48 @@ WRAPS = {
 _WRAP_OIDS = {wrap.oid: wrap for wrap in WRAPS.values()}
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """What a KeyAgreeRecipientInfo states for all its recipients."""
-
-    hash_name: str
-    wrap: Wrap
-    point: bytes
-    """The sender's ephemeral public key, as sent."""
-    shared_info: bytes
-
-    def key(self, opener: Opener, encrypted_key: bytes) -> bytes:
-        """The content key. Raises CannotOpen; NotYet for a curve of the certificate's that comes later."""
-        secret = opener.agree(_uncompressed(curve_of(opener.certificate), self.point))
-        kek = _derived(secret, self.hash_name, self.wrap, self.shared_info)
-        try:
-            return self.wrap.unwrap(kek, encrypted_key)
-        except (keywrap.InvalidUnwrap, ValueError):
-            raise CannotOpen from None
-
-
-def name(algorithm: list[TLV]) -> str:
-    """Scheme and wrap, as people call them. Raises ValueError."""
-    scheme, wrap = asn1.algorithm(algorithm), asn1.algorithm(enveloped.nested(algorithm))
+def name(info: KeyAgreeRecipientInfo) -> str:
+    """Scheme and wrap, as people call them, and what else than EC the sender's key is. Raises ValueError."""
+    scheme, wrap = asn1.algorithm(info.algorithm), asn1.algorithm(enveloped.nested(info.algorithm))
     agreed = f"ecdh-{_SCHEMES[scheme]}kdf" if scheme in _SCHEMES else _name(scheme)
-    return f"{agreed}, {_WRAP_OIDS[wrap].name if wrap in _WRAP_OIDS else _name(wrap)}"
+    wrapped = _WRAP_OIDS[wrap].name if wrap in _WRAP_OIDS else _name(wrap)
+    return ", ".join((*_other_key(info.originator), agreed, wrapped))
+
+
+def _other_key(originator: TLV) -> tuple[str, ...]:
+    try:
+        _point(originator)
+    except NotYet as later:
+        return (str(later),)
+    return ()
 
 
 def _name(oid: str) -> str:
     return _LATER.get(oid, f"algorithm {oid}")
 
 
-def read(info: KeyAgreeRecipientInfo) -> Agreement:
-    """Raises ValueError, NotYet by the name of what we do not read."""
+def question(info: KeyAgreeRecipientInfo, opener: Opener, encrypted_key: bytes) -> Callable[[int], bytes]:
+    """How this opener is asked for the content key; nothing is asked yet. Raises ValueError, NotYet by a name."""
     point = _point(info.originator)
     scheme = asn1.algorithm(info.algorithm)
     if scheme not in _SCHEMES:
         raise NotYet(_name(scheme))
-    inner = enveloped.nested(info.algorithm)
-    wrap = _WRAP_OIDS.get(asn1.algorithm(inner))
+    wrap = _WRAP_OIDS.get(asn1.algorithm(enveloped.nested(info.algorithm)))
     if wrap is None:
-        raise NotYet(_name(asn1.algorithm(inner)))
+        raise NotYet(_name(asn1.algorithm(enveloped.nested(info.algorithm))))
+    curve = curve_of(opener.certificate)
     # RFC 5753 §7.2: keyInfo is the wrap's AlgorithmIdentifier as the sender wrote it.
     shared_info = _shared_info(enveloped.parameters_of(info.algorithm), info.ukm, wrap.size)
-    return Agreement(_SCHEMES[scheme], wrap, point, shared_info)
+
+    def ask(_size: int) -> bytes:
+        secret = opener.agree(_uncompressed(curve, point))
+        kek = _derived(secret, _SCHEMES[scheme], wrap, shared_info)
+        try:
+            return wrap.unwrap(kek, encrypted_key)
+        except (keywrap.InvalidUnwrap, ValueError):
+            raise CannotOpen from None
+
+    return ask
 
 
 def _point(originator: TLV) -> bytes:

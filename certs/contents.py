@@ -208,17 +208,23 @@ class Sealing:
         """Bytes of `content` when encrypted, without a tag."""
         return len(content) if self.cipher.mode == "gcm" else len(content) + _BLOCK - len(content) % _BLOCK
 
-    def between(self, head: bytes, content: bytes, attributes: tuple[bytes, ...] = ()) -> bytes:
-        """`head`, the encrypted content, and under GCM what RFC 5083 §2.1 puts after it: all in one piece."""
-        listed = ber.tlv(0xA1, *attributes) if attributes else b""
+    def tail(self, attributes: tuple[bytes, ...]) -> bytes:
+        """RFC 5083 §2.1: what stands after the encrypted content, under GCM, with an empty tag."""
         if self.cipher.mode == "cbc":
-            return self._cbc(head, content)
-        tail = listed + ber.tlv(0x04, bytes(_TAG))
+            return b""
+        return (ber.tlv(0xA1, *attributes) if attributes else b"") + ber.tlv(0x04, bytes(_TAG))
+
+    def between(self, head: bytes, content: bytes, attributes: tuple[bytes, ...]) -> bytes:
+        """`head`, the encrypted content, the tail with its tag: written once, in one piece."""
+        return self._cbc(head, content) if self.cipher.mode == "cbc" else self._gcm(head, content, attributes)
+
+    def _gcm(self, head: bytes, content: bytes, attributes: tuple[bytes, ...]) -> bytes:
+        additional = ber.tlv(0x31, *attributes) if attributes else None  # RFC 5083 §2.2
+        tail = self.tail(attributes)
         end = len(head) + len(content)
         room = _room(end + len(tail))
         with room.getbuffer() as view:
             view[: len(head)] = head
-            additional = ber.tlv(0x31, *attributes) if attributes else None
             AESGCM(self.key).encrypt_into(self.nonce, content, additional, view[len(head) : end + _TAG])
             tag = bytes(view[end : end + _TAG])  # the library puts it where the tail belongs
             view[end:] = tail[:-_TAG] + tag
@@ -234,13 +240,6 @@ class Sealing:
             context.update_into(memoryview(content)[:even], view[len(head) :])
             view[len(head) + even :] = context.update(content[even:] + bytes([missing]) * missing)
         return room.getvalue()
-
-
-def tail_size(cipher: ContentCipher, attributes: tuple[bytes, ...] = ()) -> int:
-    """Bytes which `between` puts after the encrypted content."""
-    if cipher.mode == "cbc":
-        return 0
-    return len(ber.tlv(0xA1, *attributes) if attributes else b"") + len(ber.tlv(0x04, bytes(_TAG)))
 
 
 # --- room ----------------------------------------------------------------------------------------------------

@@ -6,6 +6,9 @@ anything that is no BER is ValueError. Does not: know any type of CMS (enveloped
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator
+
 from certs import ber
 
 MAX_PART = 1024 * 1024
@@ -14,6 +17,23 @@ MAX_PART = 1024 * 1024
 _CONSTRUCTED = 0x20
 _OCTET_STRING = 0x04
 _END = b"\x00\x00"
+
+
+class Pieces:
+    """An octet string, in order, as views on the bytes that it was read from."""
+
+    def __init__(self, data: bytes, bounds: array[int]) -> None:
+        self._data = memoryview(data)
+        self._bounds = bounds
+        """Start and end of each piece in turn: a letter of 25 MB may come in 25,000."""
+
+    @property
+    def size(self) -> int:
+        return sum(self._bounds[1::2]) - sum(self._bounds[::2])
+
+    def __iter__(self) -> Iterator[memoryview]:
+        for start, end in zip(self._bounds[::2], self._bounds[1::2], strict=True):
+            yield self._data[start:end]
 
 
 class Cursor:
@@ -65,18 +85,22 @@ class Cursor:
             raise ValueError("a part is too large")
         return ber.normalise(self._data[start : self._at])
 
-    def octets(self, tag: int) -> tuple[memoryview, ...]:
-        """Views on the pieces of the octet string ahead; `tag` is that of its primitive form (X.690 §8.7)."""
+    def octets(self, tag: int) -> Pieces:
+        """The octet string ahead, whole or in pieces; `tag` is that of its primitive form (X.690 §8.7)."""
+        bounds = array("Q")
+        self._pieces(tag, bounds)
+        return Pieces(self._data, bounds)
+
+    def _pieces(self, tag: int, bounds: array[int]) -> None:
         if self.tag == tag:
             start, end, _ = self._opened(tag)
             self._at = end
-            return (memoryview(self._data)[start:end],)
+            bounds.extend((start, end))
+            return
         self.enter(tag | _CONSTRUCTED)
-        pieces: list[memoryview] = []
         while self.tag != -1:
-            pieces.extend(self.octets(_OCTET_STRING))
+            self._pieces(_OCTET_STRING, bounds)
         self.leave()
-        return tuple(pieces)
 
     def _ended(self) -> bool:
         return self._data[self._at : self._at + 2] == _END

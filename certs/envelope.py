@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.asn1 import encode_der
 
 from certs import addressees, algorithms, ber, contents, enveloped, meter
-from certs.addressees import Entry, Kind, Manner
+from certs.addressees import Entry, Kind, Manner, Question
 from certs.contents import CIPHERS, ContentCipher, Sealing
 from certs.enveloped import DATA, Envelope
 from certs.model import CannotTell, Fault, Untrusted
@@ -109,7 +109,7 @@ def _composed(content: bytes, sealing: Sealing, infos: Sequence[bytes], version:
     """Every header is counted before, so that the whole is written once, in its place."""
     authenticated = sealing.cipher.mode == "gcm"
     attributes = _attributes(inner) if authenticated and inner != DATA else ()
-    size, tail = sealing.size(content), contents.tail_size(sealing.cipher, attributes)
+    size, tail = sealing.size(content), len(sealing.tail(attributes))
     described = algorithms.oid(inner) + sealing.identifier()
     encrypted = _opening(0x30, described + _opening(0x80, b"", size), size)
     # RFC 5083 §2.1: version 0. RFC 5652 §6.1: 0 or 2, for nothing here asks for 3.
@@ -175,7 +175,7 @@ class _Readable:
     entries: tuple[Entry, ...]
 
 
-_Try = tuple[Entry, Opener]
+_Try = tuple[Question, Opener]
 
 
 def _readable(cms: bytes) -> _Readable | Untrusted | CannotTell:
@@ -205,14 +205,16 @@ def misfit_of(envelope: Envelope, cipher: ContentCipher) -> Untrusted | None:
 
 def _tries(read: _Readable, openers: Sequence[Opener]) -> tuple[_Try, ...] | Untrusted | CannotTell:
     """Who is asked, in the order of the letter; or the answer where nobody can be."""
-    named = [(entry, opener) for entry in read.entries for opener in openers if names(entry, opener)]
-    usable: list[_Try] = []
     later = next((entry.kind for entry in read.entries if entry.info is None), "")
+    usable: list[_Try] = []
+    named = _named(read.entries, openers)
     try:
         for entry, opener in named:
-            missing = _missing(entry, opener)
-            later = missing or later
-            usable += [] if missing else [(entry, opener)]
+            asked = _question(entry, opener)
+            if isinstance(asked, str):
+                later = asked
+            else:
+                usable.append((asked, opener))
     except ValueError:
         return _unreadable()
     if usable:
@@ -222,22 +224,22 @@ def _tries(read: _Readable, openers: Sequence[Opener]) -> tuple[_Try, ...] | Unt
     return Untrusted(Fault.NOT_FOR_US, "it names no certificate of ours", check="not-for-us")
 
 
-def names(entry: Entry, opener: Opener) -> bool:
-    return entry.rid.names(addressees.holder(opener.certificate))
+def _named(entries: Sequence[Entry], openers: Sequence[Opener]) -> list[tuple[Entry, Opener]]:
+    holders = [(addressees.holder(opener.certificate), opener) for opener in openers]
+    return [(entry, opener) for entry in entries for held, opener in holders if entry.rid.names(held)]
 
 
-def _missing(entry: Entry, opener: Opener) -> str:
-    """The name of what a later version must bring to open this; empty if nothing. Raises ValueError."""
+def _question(entry: Entry, opener: Opener) -> Question | str:
+    """Or the name of what a later version must bring. Raises ValueError."""
     try:
-        entry.supported(opener)
+        return entry.question(opener)
     except enveloped.NotYet as later:
         return str(later)
-    return ""
 
 
 def _first(read: _Readable, tries: Sequence[_Try]) -> Opened | Untrusted:
-    for entry, opener in tries:
-        content = _tried(read, entry, opener)
+    for ask, opener in tries:
+        content = _tried(read, ask)
         if content is not None:
             fingerprint = hashlib.sha256(opener.certificate).hexdigest()
             envelope = read.envelope
@@ -245,12 +247,12 @@ def _first(read: _Readable, tries: Sequence[_Try]) -> Opened | Untrusted:
     return CANNOT_OPEN
 
 
-def _tried(read: _Readable, entry: Entry, opener: Opener) -> bytes | None:
+def _tried(read: _Readable, ask: Question) -> bytes | None:
     """RFC 3218 §2.3.2 for all kinds: without a key, the content is tried with a random one, and then it is no."""
     size = read.cipher.size
     spare = os.urandom(size)
     try:
-        key = entry.key(opener, size)
+        key = ask(size)
     except CannotOpen:
         key = b""
     fits = len(key) == size

@@ -13,7 +13,7 @@ from cryptography.hazmat.asn1 import TLV, BitString, Explicit, Implicit, decode_
 from cryptography.x509 import ObjectIdentifier
 
 from certs import asn1, ber
-from certs.cursor import Cursor
+from certs.cursor import Cursor, Pieces
 
 MAX_RECIPIENTS = 1000
 
@@ -105,7 +105,7 @@ class Envelope:
     content_type: str
     """Dotted type of what is encrypted."""
     algorithm: list[TLV]
-    pieces: tuple[memoryview, ...]
+    pieces: Pieces
     """The encrypted content, in order."""
     attributes: tuple[bytes, ...] = ()
     """authAttrs in DER, in the order of a DER SET OF."""
@@ -114,7 +114,7 @@ class Envelope:
     @property
     def size(self) -> int:
         """Bytes of the encrypted content."""
-        return sum(map(len, self.pieces))
+        return self.pieces.size
 
 
 def read(cms: bytes) -> Envelope:
@@ -157,7 +157,7 @@ def _recipients(value: bytes) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def _content(cursor: Cursor) -> tuple[str, list[TLV], tuple[memoryview, ...]]:
+def _content(cursor: Cursor) -> tuple[str, list[TLV], Pieces]:
     """EncryptedContentInfo. RFC 5652 §6.1 lets the content be elsewhere; a letter has it inside."""
     cursor.enter(0x30)
     content_type = dotted(cursor.part())

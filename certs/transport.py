@@ -6,12 +6,24 @@ Does not: open anything (openers), nor decide whether a certificate may be used 
 
 from __future__ import annotations
 
-from cryptography.hazmat.asn1 import TLV, encode_der
+from typing import Annotated
+
+from cryptography.hazmat.asn1 import TLV, Explicit, encode_der, sequence
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from certs import algorithms, asn1, ber, enveloped
 from certs.enveloped import NotYet
 from certs.openers import Padding
+
+
+@sequence
+class OaepParameters:
+    """RFC 4055 §4.1: three AlgorithmIdentifiers."""
+
+    hash: Annotated[list[TLV] | None, Explicit(0)]
+    mask: Annotated[list[TLV] | None, Explicit(1)]
+    label: Annotated[list[TLV] | None, Explicit(2)]
+
 
 _RSA = "1.2.840.113549.1.1.1"
 _OAEP = "1.2.840.113549.1.1.7"
@@ -25,6 +37,7 @@ _HASHES = {
     "2.16.840.1.101.3.4.2.3": "sha512",
 }
 _HASH_OIDS = {name: oid for oid, name in _HASHES.items()}
+_DEFAULTS = OaepParameters(hash=None, mask=None, label=None)
 _NAMES = {_RSA: "rsa-pkcs1v15", _OAEP: "rsa-oaep"}
 
 
@@ -41,23 +54,11 @@ def read(algorithm: list[TLV]) -> Padding:
         return Padding("pkcs1v15")
     if oid != _OAEP:
         raise NotYet(name(algorithm))
-    # RFC 4055 §4.1: a parameter that is left out has its default; we read no parameters at all as all defaults.
-    fields = _fields(algorithm)
-    hash_name = _hash(enveloped.values(fields[0xA0])) if 0xA0 in fields else "sha1"
-    mgf_hash = _mask(enveloped.values(fields[0xA1])) if 0xA1 in fields else "sha1"
-    label = _label(enveloped.values(fields[0xA2])) if 0xA2 in fields else b""
-    return Padding("oaep", hash_name, mgf_hash, label)
-
-
-def _fields(algorithm: list[TLV]) -> dict[int, bytes]:
-    """What is inside each field of RSAES-OAEP-params, by its tag. Raises ValueError for one twice, or out of order."""
-    if len(algorithm) == 1:
-        return {}
-    found = list(ber.members(ber.content(enveloped.parameters_of(algorithm))))
-    tags = [each[0] for each in found]
-    if tags != sorted(set(tags)) or not set(tags) <= {0xA0, 0xA1, 0xA2}:
-        raise ValueError("other parameters than those of OAEP")
-    return {each[0]: ber.content(each) for each in found}
+    # RFC 4055 §4.1: a parameter that is left out has its default; no parameters at all are read as all defaults.
+    stated = enveloped.parameters(algorithm, OaepParameters) if len(algorithm) > 1 else _DEFAULTS
+    hash_name = _hash(stated.hash) if stated.hash else "sha1"
+    mgf_hash = _mask(stated.mask) if stated.mask else "sha1"
+    return Padding("oaep", hash_name, mgf_hash, _label(stated.label) if stated.label else b"")
 
 
 def _hash(algorithm: list[TLV]) -> str:
