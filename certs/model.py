@@ -31,6 +31,7 @@ class Fault(StrEnum):
     WRONG_NAME = "wrong-name"
     NAME_CONSTRAINT = "name-constraint"
     CHAIN = "chain"
+    POLICY = "policy"
     WEAK_ALGORITHM = "weak-algorithm"
     WEAK_KEY = "weak-key"
     UNSUPPORTED = "unsupported"
@@ -59,6 +60,8 @@ class Identity:
     organisation: str = ""
     unit: str = ""
     """First OU; in IGC-Santé the national structure identifier, e.g. '1' + FINESS."""
+    utf8_addresses: tuple[str, ...] = ()
+    """SmtpUTF8Mailbox values (RFC 9598): named, and so far compared with nothing."""
 
 
 @dataclass(frozen=True)

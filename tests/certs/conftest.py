@@ -20,6 +20,20 @@ Downgrade = Callable[[bytes, Issued], bytes]
 SHA256_RSA, SHA1_RSA = (bytes.fromhex(f"06092a864886f70d0101{last}") for last in ("0b", "05"))
 
 
+SUMMARY: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def summary() -> list[str]:
+    """Lines that a test wants shown at the end of the run."""
+    return SUMMARY
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in SUMMARY:
+        terminalreporter.write_line(line)
+
+
 @pytest.fixture(scope="session")
 def moment() -> datetime:
     """The `now` of every infrastructure here; the same as the fixture `now`, but lasting a session."""
