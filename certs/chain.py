@@ -8,6 +8,7 @@ it remembers changes no answer. Does not: fetch anything, follow addresses in ce
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,12 +18,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certs import checks, identities, ocsp, paths, revocation
+from certs import checks, copies, identities, paths
 from certs.identities import MAX_CERTIFICATE, UNREADABLE, identity, read
 from certs.model import CannotTell, Consulted, Evidence, Fault, Identity, Trust, Trusted, Untrusted
 from certs.paths import Answer, Chain, Finder, Memory
 from certs.profiles import Profile
-from certs.revocation import Crl, Crls, Revocation, Standing
+from certs.revocation import NO_PATIENCE, Crls, Patience, Question, Revocation, Standing
 
 __all__ = ["MAX_CERTIFICATE", "MAX_EXTRA", "UNREADABLE", "TrustStore", "identity", "read"]
 
@@ -52,15 +53,16 @@ class TrustStore:
     _vouched: Memory[paths.Path] = field(init=False, repr=False, default_factory=Memory)
 
     @staticmethod
-    def load(folder: Path) -> TrustStore:
+    def load(folder: Path, cache: Path | None = None, patience: Patience = NO_PATIENCE) -> TrustStore:
         """Reads folder/anchors/*.pem, folder/intermediates/*.pem, folder/crls/*.{pem,der,crl}, folder/ocsp/*.der.
 
-        Raises ValueError if a file is unreadable, naming it, and OSError if the folder cannot be read.
+        `cache`: what was fetched, crls/ and ocsp/ in the same shape. Raises ValueError if a file of `folder` is
+        unreadable, naming it, and OSError if the folder cannot be read.
         """
         return TrustStore(
             anchors=tuple(_certificates(sorted((folder / "anchors").glob("*.pem")))),
             intermediates=tuple(_certificates(sorted((folder / "intermediates").glob("*.pem")))),
-            crls=Crls(_crls(folder / "crls"), _answers(folder / "ocsp")),
+            crls=copies.load(folder, cache, patience),
         )
 
     def judge(self, leaf: bytes, extra: Sequence[bytes], profile: Profile, at: datetime) -> Trust:
@@ -70,7 +72,7 @@ class TrustStore:
         """
         if len(extra) > MAX_EXTRA:
             return Untrusted(Fault.TOO_LARGE, "too many certificates beside the signer's", check="size")
-        key = paths.key_of(repr(profile), leaf, *extra)
+        key = paths.key_of(profile, leaf, *extra)
         known = self._known.get(key)
         if known is None or not known.path.holds(at):
             found = self._look(leaf, extra, profile, at)
@@ -84,7 +86,7 @@ class TrustStore:
         """The whole judgement but for revocation."""
         try:
             certificate = read(leaf)
-            who = identities.identity_of(certificate)
+            who = identity(leaf)
         except ValueError as error:
             return Untrusted(Fault.UNREADABLE, str(error), check="readable")
         hints = _readable(extra)
@@ -106,20 +108,37 @@ class TrustStore:
         return Trusted(known.who, replace(known.evidence, at=at, crls=names, consulted=_once(seen)))
 
     def _revocation(self, known: _Known, at: datetime) -> tuple[Revocation, ...] | Answer:
-        """What is known of each certificate under the anchor, or the first answer that is not good.
-
-        From the anchor downwards: a revoked authority's word about its certificates is worth nothing.
-        """
-        chain = known.path.chain
-        vouch = partial(self._vouch, known, at)
-        near = (*self.intermediates, *known.hints)
+        """What is known of each certificate under the anchor, or the first answer that is not good."""
         answers: list[Revocation] = []
-        for place in range(len(chain) - 2, -1, -1):
-            answer = self.crls.ask(chain[place], chain[place + 1 :], at, vouch, near)
-            if doubt := not_revoked(answer, chain[place]):
+        for asked in self._questions(known, at):
+            answer = self.crls.answer(asked)
+            if doubt := not_revoked(answer, asked.certificate):
                 return doubt
             answers.append(answer)
         return tuple(answers)
+
+    def _questions(self, known: _Known, at: datetime) -> tuple[Question, ...]:
+        """From the anchor downwards: a revoked authority's word about its certificates is worth nothing."""
+        chain, vouch = known.path.chain, partial(self._vouch, known, at)
+        near = (*self.intermediates, *known.hints)
+        places = range(len(chain) - 2, -1, -1)
+        return tuple(Question(chain[place], chain[place + 1 :], at, vouch, near) for place in places)
+
+    def questions(self, leaf: bytes, extra: Sequence[bytes], at: datetime) -> tuple[Question, ...]:
+        """What there is to ask about revocation on the path of `leaf`; nothing where its chain reaches no anchor.
+
+        Only from these certificates may addresses be followed (design §7).
+        """
+        try:
+            certificate = read(leaf)
+            who = identity(leaf)
+        except ValueError:
+            return ()
+        hints = _readable(extra[:MAX_EXTRA])
+        path = self._finder.find(certificate, hints, at)
+        if not isinstance(path, paths.Path) or not _sound(path.chain):
+            return ()
+        return self._questions(_Known(who, path, hints, _evidence(path.chain, at)), at)
 
     def _vouch(self, known: _Known, at: datetime, candidate: x509.Certificate) -> Chain | None:
         """The path of a CRL issuer or OCSP responder to the anchor of this judgement (RFC 5280 §6.3.3 (f)).
@@ -174,11 +193,12 @@ def _once(seen: Sequence[Consulted]) -> tuple[Consulted, ...]:
 
 
 def _evidence(chain: Chain, at: datetime) -> Evidence:
+    ders = tuple(map(paths.der_of, chain))
     return Evidence(
         at=at,
-        chain=tuple(identities.fingerprint(each) for each in chain),
+        chain=tuple(hashlib.sha256(der).hexdigest() for der in ders),
         algorithms=tuple(each.signature_algorithm_oid.dotted_string for each in chain[:-1]),
-        certificates=tuple(map(paths.der_of, chain)),
+        certificates=ders,
     )
 
 
@@ -202,28 +222,3 @@ def _certificates(files: Iterable[Path]) -> Iterable[x509.Certificate]:
             yield from x509.load_pem_x509_certificates(file.read_bytes())
         except UNREADABLE as error:
             raise ValueError(f"{file.name} holds no readable certificates") from error
-
-
-_CRL_ENDINGS = frozenset({".pem", ".der", ".crl"})
-
-
-def _crls(folder: Path) -> Iterable[Crl]:
-    for file in sorted(folder.glob("*")):
-        if file.suffix not in _CRL_ENDINGS:
-            continue
-        try:
-            yield revocation.read(_crl_der(file.read_bytes()))
-        except ValueError as error:
-            raise ValueError(f"{file.name} holds no readable CRL") from error
-
-
-def _crl_der(data: bytes) -> bytes:
-    return x509.load_pem_x509_crl(data).public_bytes(Encoding.DER) if data.lstrip().startswith(b"-----") else data
-
-
-def _answers(folder: Path) -> Iterable[ocsp.Answer]:
-    for file in sorted(folder.glob("*.der")):
-        try:
-            yield ocsp.read(file.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{file.name} holds no readable OCSP answer") from error

@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias, TypeVar
+from weakref import WeakValueDictionary
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -106,13 +107,22 @@ def extension(extensions: x509.Extensions, kind: type[E]) -> E | None:
         return None
 
 
+_HELD: WeakValueDictionary[str, Crl] = WeakValueDictionary()
+
+
 def read(der: bytes) -> Crl:
-    """A CRL from its DER. Raises ValueError if the bytes are no CRL, or one too large."""
+    """A CRL from its DER. Raises ValueError if the bytes are no CRL, or one too large.
+
+    A list that somebody still holds is not read a second time: a store that is loaded again shares it.
+    """
     if len(der) > MAX_CRL:
         raise ValueError("the CRL is too large")
+    digest = hashlib.sha256(der).hexdigest()
+    if (held := _HELD.get(digest)) is not None:
+        return held
     listing = x509.load_der_x509_crl(der)
     try:
-        return _read(listing, hashlib.sha256(der).hexdigest())
+        return _HELD.setdefault(digest, _read(listing, digest))
     except (TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ValueError(f"a CRL extension is unreadable: {type(error).__name__}") from error
 

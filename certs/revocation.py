@@ -24,7 +24,18 @@ from certs.model import Consulted
 from certs.ocsp import Answer
 from certs.serials import Serials
 
-__all__ = ["Crl", "Crls", "Patience", "Revocation", "Revocations", "Standing", "Vouch", "read"]
+__all__ = [
+    "NO_PATIENCE",
+    "Crl",
+    "Crls",
+    "Patience",
+    "Question",
+    "Revocation",
+    "Revocations",
+    "Standing",
+    "Vouch",
+    "read",
+]
 
 Path: TypeAlias = tuple[x509.Certificate, ...]
 Vouch: TypeAlias = Callable[[x509.Certificate], Path | None]
@@ -65,20 +76,23 @@ class Patience:
     """How long an OCSP answer without nextUpdate counts."""
 
 
+NO_PATIENCE = Patience()
+
+
 def nobody(_certificate: x509.Certificate) -> Path | None:
     """A `vouch` for which only the chain above a certificate signs its lists."""
     return None
 
 
 @dataclass(frozen=True)
-class _Question:
-    """All that is known while one certificate is asked about."""
+class Question:
+    """One certificate to ask about, and all that is known meanwhile; see Revocations.ask."""
 
     certificate: x509.Certificate
     issuers: Sequence[x509.Certificate]
     at: datetime
-    vouch: Vouch
-    near: Sequence[x509.Certificate]
+    vouch: Vouch = nobody
+    near: Sequence[x509.Certificate] = ()
     within: frozenset[x509.Certificate] = frozenset()
     """Those whose standing is being asked, so that nobody vouches for himself by a detour."""
 
@@ -90,7 +104,7 @@ class Revocations:
         self,
         crls: Iterable[Crl] = (),
         answers: Iterable[Answer] = (),
-        patience: Patience = Patience(),
+        patience: Patience = NO_PATIENCE,
         trouble: Callable[[x509.Certificate], str] = lambda _: "",
     ) -> None:
         """`trouble`: what is known of the addresses of a certificate's lists, such as since when they fail."""
@@ -101,7 +115,7 @@ class Revocations:
         for answer in answers:
             for serial in {single.serial for single in answer.singles}:
                 self._answers.setdefault(serial, []).append(answer)
-        self._patience, self._trouble = patience, trouble
+        self.patience, self._trouble = patience, trouble
 
     def __iter__(self) -> Iterator[Crl]:
         """The lists that may be used."""
@@ -120,9 +134,9 @@ class Revocations:
         `issuers`: the chain above it, its issuer first, its anchor last; each of them was asked about before, from
         the anchor down. `near`: certificates at hand, among which the signer of a list may be.
         """
-        return self._ask(_Question(certificate, issuers, at, vouch, near))
+        return self.answer(Question(certificate, issuers, at, vouch, near))
 
-    def _ask(self, asked: _Question) -> Revocation:
+    def answer(self, asked: Question) -> Revocation:
         answers = [self._by_answers(asked), self._by_lists(asked)]
         best = min(answers, key=lambda answer: _FIRM[answer.standing])
         if best.standing in (Standing.GOOD, Standing.REVOKED):
@@ -131,29 +145,29 @@ class Revocations:
 
     # --- by OCSP answers --------------------------------------------------------------------------------------------
 
-    def _by_answers(self, asked: _Question) -> Revocation:
+    def _by_answers(self, asked: Question) -> Revocation:
         found = Revocation(Standing.UNKNOWN)
         for answer in self._answers.get(asked.certificate.serial_number, ()):
             said = self._said(answer, asked)
             found = min(found, said, key=lambda each: _FIRM[each.standing])
         return found
 
-    def _said(self, answer: Answer, asked: _Question) -> Revocation:
+    def _said(self, answer: Answer, asked: Question) -> Revocation:
         issuer = asked.issuers[0]
         single = answer.about(asked.certificate, issuer)
-        if single is None or not self._entitled(answer, asked):
+        if single is None or not self.entitled(answer, asked):
             return Revocation(Standing.UNKNOWN)
         name = answer.consulted(single).name
         if single.status is x509_ocsp.OCSPCertStatus.REVOKED:
             return Revocation(Standing.REVOKED, name, (answer.consulted(single),))
         if single.status is not x509_ocsp.OCSPCertStatus.GOOD:
             return Revocation(Standing.UNKNOWN, detail=f"the responder does not know it: {name}")
-        until = answer_until(single, self._patience)
-        if asked.at > until + self._patience.grace:
+        until = answer_until(single, self.patience)
+        if asked.at > until + self.patience.grace:
             return Revocation(Standing.STALE, name, detail=f"over since {until:%Y-%m-%dT%H:%M:%SZ}: {name}")
         return Revocation(Standing.GOOD, name, (answer.consulted(single, stale=asked.at > until),))
 
-    def _entitled(self, answer: Answer, asked: _Question) -> bool:
+    def entitled(self, answer: Answer, asked: Question) -> bool:
         """The issuer's own key, or its responder's, valid when it answered and itself in good standing."""
         issuer = asked.issuers[0]
         signer = answer.signer_for(issuer)
@@ -163,18 +177,18 @@ class Revocations:
             return False
         return ocsp.not_to_be_checked(signer) or self._stands(signer, asked.issuers, asked)
 
-    def _stands(self, certificate: x509.Certificate, issuers: Sequence[x509.Certificate], asked: _Question) -> bool:
+    def _stands(self, certificate: x509.Certificate, issuers: Sequence[x509.Certificate], asked: Question) -> bool:
         within = asked.within | {asked.certificate, certificate}
         question = replace(asked, certificate=certificate, issuers=issuers, within=within)
-        return self._ask(question).standing is Standing.GOOD
+        return self.answer(question).standing is Standing.GOOD
 
     # --- by lists ---------------------------------------------------------------------------------------------------
 
-    def _by_lists(self, asked: _Question) -> Revocation:
+    def _by_lists(self, asked: Question) -> Revocation:
         """RFC 5280 §6.3.3: list after list until they cover all reasons or one of them names the certificate."""
         covered, consulted, stale, done = scope.NONE, list[Consulted](), Revocation(Standing.UNKNOWN), list[Crl]()
         for crl, reasons in self._speaking(asked):
-            if any(scope.same(crl, newer) for newer in done) or (signer := self._signer(crl, asked)) is None:
+            if any(scope.same(crl, newer) for newer in done) or (signer := self.signer(crl, asked)) is None:
                 continue
             done.append(crl)
             told = self._told(crl, self._delta(crl, signer), asked)
@@ -191,19 +205,19 @@ class Revocations:
             return stale
         return self._orphaned(asked) or Revocation(Standing.UNKNOWN, detail=self._why(asked, covered))
 
-    def _speaking(self, asked: _Question) -> Iterator[tuple[Crl, scope.Reasons]]:
+    def _speaking(self, asked: Question) -> Iterator[tuple[Crl, scope.Reasons]]:
         """Complete lists that speak of the certificate at one of its points, newest first, and of which reasons."""
         for point in scope.points(asked.certificate):
             for crl in self._of(asked, point):
                 if not crl.delta and not crl.doubt and (reasons := scope.covered(crl, asked.certificate, point)):
                     yield crl, reasons
 
-    def _of(self, asked: _Question, point: x509.DistributionPoint | None) -> Iterable[Crl]:
+    def _of(self, asked: Question, point: x509.DistributionPoint | None) -> Iterable[Crl]:
         stated = point.crl_issuer if point is not None else None
         names = scope.named(stated) if stated else {name_key(asked.certificate.issuer)}
         return [crl for name in names for crl in self._lists.get(name, ())]
 
-    def _told(self, crl: Crl, delta: Crl | None, asked: _Question) -> Revocation:
+    def _told(self, crl: Crl, delta: Crl | None, asked: Question) -> Revocation:
         """What one complete list says, together with the delta that follows it."""
         reason, word = named(crl, asked.certificate), crl
         if delta is not None:
@@ -212,7 +226,7 @@ class Revocations:
         if reason is not None:
             return Revocation(Standing.REVOKED, word.name, consulted)
         until = list_until(crl, delta)
-        if until is None or asked.at > until + self._patience.grace:
+        if until is None or asked.at > until + self.patience.grace:
             over = f"over since {until:%Y-%m-%dT%H:%M:%SZ}" if until else "without nextUpdate"
             return Revocation(Standing.STALE, crl.name, detail=f"{over}: {crl.name}")
         late = asked.at > until
@@ -226,25 +240,25 @@ class Revocations:
                 return delta
         return None
 
-    def _orphaned(self, asked: _Question) -> Revocation | None:
+    def _orphaned(self, asked: Question) -> Revocation | None:
         """A delta that names the certificate, where there is no base for it to follow."""
         for delta in self._of(asked, None):
             speaks = delta.delta and not delta.doubt and scope.covered(delta, asked.certificate, None)
-            if speaks and named(delta, asked.certificate) not in (None, serials.REMOVE) and self._signer(delta, asked):
+            if speaks and named(delta, asked.certificate) not in (None, serials.REMOVE) and self.signer(delta, asked):
                 return Revocation(Standing.REVOKED, delta.name, (delta.consulted(),))
         return None
 
     # --- who signed a list ------------------------------------------------------------------------------------------
 
-    def _signer(self, crl: Crl, asked: _Question) -> x509.Certificate | None:
-        """§6.3.3 (f), (g): an authority of the chain, else one at hand whose path leads to the same anchor."""
+    def signer(self, crl: Crl, asked: Question) -> x509.Certificate | None:
+        """Who signed a list, if he may (§6.3.3 (f), (g)): an authority of the chain, else one whom `vouch` knows."""
         for issuer in asked.issuers:
             if name_key(issuer.subject) == crl.issuer and crl.signed_by(issuer):
                 return issuer
         near = (each for each in (*asked.near, asked.certificate) if crl.may_be_of(each))
         return next((each for each in near if self._vouched(each, asked) and crl.signed_by(each)), None)
 
-    def _vouched(self, candidate: x509.Certificate, asked: _Question) -> bool:
+    def _vouched(self, candidate: x509.Certificate, asked: Question) -> bool:
         """Only then is the signature looked at: strangers' certificates cost no more than a path."""
         if candidate == asked.certificate:
             return names_itself(candidate)
@@ -257,7 +271,7 @@ class Revocations:
         below = [place for place in range(len(path) - 1) if path[place] not in known]
         return all(self._stands(path[place], path[place + 1 :], asked) for place in reversed(below))
 
-    def _why(self, asked: _Question, covered: scope.Reasons) -> str:
+    def _why(self, asked: Question, covered: scope.Reasons) -> str:
         name = asked.certificate.issuer.rfc4514_string()
         if covered:
             return f"the lists of {name} do not cover every reason"
