@@ -23,7 +23,7 @@ from dmp_bridge import tables as dossier_tables
 from dmp_bridge.model import HostProfile
 from gateway.accounts import Accounts
 from gateway.config import ConfigError, DossierSection, Settings
-from relay import journal, spool
+from relay import spool
 from relay.intake import Intake
 from relay.partners import WhiteList
 from relay.pseudonym import Pseudonyms
@@ -203,6 +203,8 @@ def import_patients(settings: Settings, file: Path) -> tuple[int, tuple[str, ...
 
 
 def verify(settings: Settings) -> list[str]:
-    """Faults in the journal's chain and in the spool; empty when all is well."""
-    reader = engine.reader_engine(settings.database_url)
-    return [*map(str, journal.verify(reader)), *map(str, spool.verify(reader))]
+    """Faults in the journal's chain, its sealed heads and the spool; empty when all is well."""
+    from gateway import records
+
+    faults, _ = records.verify(settings, trust(settings)())
+    return [*faults, *map(str, spool.verify(engine.reader_engine(settings.database_url)))]

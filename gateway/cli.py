@@ -8,100 +8,18 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from gateway import config as configuration
-from gateway.config import ConfigError, Settings
-
-F = TypeVar("F", bound=Callable[..., Any])
-out = Console(soft_wrap=True, highlight=False)
-
-LANGUAGE = click.option("--lang", type=click.Choice(["fr", "en"]), default="fr", help="Langue des phrases.")
-
-
-class Failure(click.ClickException):
-    """One sentence, exit code 2."""
-
-    exit_code = 2
-
-    def show(self, file: Any = None) -> None:
-        click.echo(f"pli: {self.format_message()}", err=True)
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """Turns what the operator can mend into a sentence."""
-    try:
-        yield
-    except ConfigError as error:
-        raise Failure(str(error)) from None
-
-
-def settings_of(context: click.Context) -> Settings:
-    """The configuration named by --config; read when a command needs it."""
-    path: Path = context.obj
-    return configuration.load(path)
-
-
-def with_settings(command: F) -> F:
-    """Passes the settings as the first argument, and failures in words."""
-
-    @click.pass_context
-    @wraps(command)
-    def wrapped(context: click.Context, *args: Any, **kwargs: Any) -> Any:
-        with _in_words(), _parts_in_words():
-            settings = settings_of(context)
-            _log_apart(settings)
-            return command(settings, *args, **kwargs)
-
-    return wrapped  # type: ignore[return-value]  # click's decorators lose the type
-
-
-@contextmanager
-def _parts_in_words() -> Iterator[None]:
-    """The same for a part of the node that does not answer; apart, since the supervisor imports no part."""
-    from sqlalchemy.exc import OperationalError
-
-    from certs.keys import KeeperDown
-    from relay.spooler import StoreDown
-
-    try:
-        yield
-    except StoreDown:
-        raise Failure("the node's spooler does not answer: start it with `pli serve`") from None
-    except KeeperDown:
-        raise Failure(
-            "the node's keeper does not answer: start it with `pli serve`, and type this under the node's account"
-        ) from None
-    except OperationalError as error:
-        raise Failure(
-            f"the node's database cannot be read ({error.orig}): `pli serve` or `pli migrate` makes it"
-        ) from None
-
-
-def _log_apart(settings: Settings) -> None:
-    """Alarms of the parts go to standard error, scrubbed like a process's; standard output is the answer alone."""
-    from gateway import app
-    from gateway.log import configure
-    from relay.pseudonym import Pseudonyms
-
-    try:
-        names = app.pseudonyms(settings)
-    except (ConfigError, ValueError):  # `pli config check` says so
-        names = Pseudonyms(os.urandom(32))
-    configure("ERROR", None, "command", names.scrub)
+from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_settings
+from gateway.config import Settings
+from gateway.journal_command import journal
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -129,7 +47,7 @@ def serve(context: click.Context, only: str | None, name: str) -> None:
     """Run this node: doors, spooler, keeper, carrier."""
     from gateway import serve as serving
 
-    with _in_words():
+    with in_words():
         settings = settings_of(context)
         stop = _until_signalled()
         if only:
@@ -354,15 +272,14 @@ def migrate(settings: Settings) -> None:
 @pli.command()
 @with_settings
 def verify(settings: Settings) -> None:
-    """Check the journal's chain and the spool's invariants."""
+    """Check the journal's chain, against its sealed heads too, and the spool's invariants."""
     from gateway import app
+    from gateway.journal_command import told
 
-    faults = app.verify(settings)
-    for fault in faults:
-        click.echo(f"BAD  {fault}")
-    if faults:
-        raise Failure(f"{len(faults)} faults")
-    click.echo("ok")
+    told(app.verify(settings))
+
+
+pli.add_command(journal)
 
 
 @pli.command()

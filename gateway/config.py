@@ -134,6 +134,14 @@ class CarrierSection(Section):
     lifetime_s: float = Field(default=5 * 86400, gt=0, description="Then a letter is given up (RFC 5321 §4.5.4.1).")
 
 
+class JournalSection(Section):
+    heads: Path | None = Field(
+        default=None,
+        description="Where sealed heads are kept; paths.data/heads otherwise. Copy them to another machine.",
+    )
+    seal_every_s: float = Field(default=3600.0, ge=1)
+
+
 class CollectSection(Section):
     """A mailbox of ours at another operator, whose letters are brought here."""
 
@@ -186,6 +194,7 @@ class Settings(BaseSettings):
     peers: dict[str, str] = Field(default_factory=dict, description="domain = host:port, instead of an MX look-up.")
     dossier: DossierSection | None = None
     carrier: CarrierSection = CarrierSection()
+    journal: JournalSection = JournalSection()
     collect: dict[str, CollectSection] = Field(
         default_factory=dict, description="NAME = a mailbox at another operator that is collected from."
     )

@@ -116,9 +116,10 @@ def keeper(settings: Settings, stop: threading.Event) -> None:
 
 
 def carrier(settings: Settings, stop: threading.Event) -> None:
-    from gateway import outward
+    from gateway import outward, records
 
     taking = outward.letters_out(settings, app.intake(settings))
+    threading.Thread(target=records.keep_sealing, args=(settings, stop), daemon=True).start()
     announce(settings, "carrier")
     taking.run(stop)
 

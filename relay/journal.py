@@ -63,20 +63,29 @@ def heads(engine: Engine) -> dict[str, Head]:
         return {name: _head(conn, name) for name in names}
 
 
-def verify(engine: Engine, known: Mapping[str, Head] | None = None) -> tuple[str, ...]:
-    """What is wrong, one sentence per fault; empty if the chains hold. `known`: heads kept from earlier."""
-    wanted = dict(known or {})
+def verify(engine: Engine, known: Mapping[tuple[str, int], str] | None = None) -> tuple[str, ...]:
+    """What is wrong, one sentence per fault; empty if the chains hold. `known`: hashes by (chain, number) that were
+    sealed earlier and kept elsewhere (relay.heads)."""
+    wanted = {place: sealed for place, sealed in (known or {}).items() if place[1]}
     faults: list[str] = []
     with engine.connect() as conn:
         rows = conn.execute(
             select(journal).order_by(journal.c.chain, journal.c.number).execution_options(yield_per=1000)
         )
         faults.extend(_faults(rows, wanted))
-    missing = (f"journal {chain}: the end is missing from row {head.number}" for chain, head in wanted.items())
-    return (*faults, *missing)
+    return (*faults, *_missing(wanted))
 
 
-def _faults(rows: Any, wanted: dict[str, Head]) -> Iterator[str]:
+def _missing(wanted: Mapping[tuple[str, int], str]) -> Iterator[str]:
+    """Of each chain the last row that was sealed and is no more."""
+    last: dict[str, int] = {}
+    for chain, number in wanted:
+        last[chain] = max(number, last.get(chain, 0))
+    for chain, number in last.items():
+        yield f"journal {chain}: the end is missing, row {number} was there when it was sealed"
+
+
+def _faults(rows: Any, wanted: dict[tuple[str, int], str]) -> Iterator[str]:
     """Walks the chains; takes off `wanted` the heads that it met."""
     chain, before = "", Head(0, _START)
     for row in rows:
@@ -87,11 +96,9 @@ def _faults(rows: Any, wanted: dict[str, Head]) -> Iterator[str]:
         if row.hash != _hash(_content(row)):
             yield f"journal {chain}: row {row.number} was changed"
         before = Head(row.number, row.hash)
-        head = wanted.get(chain)
-        if head and head.number == before.number:
-            del wanted[chain]
-            if head.hash != before.hash:
-                yield f"journal {chain}: row {row.number} is not the one that was sealed"
+        sealed = wanted.pop((chain, before.number), before.hash)
+        if sealed != before.hash:
+            yield f"journal {chain}: row {row.number} is not the one that was sealed"
 
 
 def _head(conn: Connection, chain: str) -> Head:
