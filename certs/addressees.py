@@ -17,9 +17,12 @@ from cryptography.hazmat.asn1 import decode_der, encode_der
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-from certs import agreement, asn1, ber, chain, enveloped, strength, transport
+from certs import agreement, asn1, ber, enveloped, identities, strength, transport
 from certs.enveloped import KeyAgreeRecipientInfo, KeyTransRecipientInfo, RecipientEncryptedKey
 from certs.openers import Opener, Padding
+
+MAX_ENCRYPTED_KEY = 2048
+"""Bytes: the modulus of an RSA key of 16384 bits. Above, a stranger would buy work with it."""
 
 _KEY_AGREEMENT = 0xA1
 # RFC 5652 §6.2: the kinds that name no certificate.
@@ -91,7 +94,7 @@ class Holder:
 @lru_cache(maxsize=256)
 def holder(certificate: bytes) -> Holder:
     """Of a DER certificate. Raises ValueError on an unreadable one."""
-    read = chain.read(certificate)
+    read = identities.read(certificate)
     return Holder(read.issuer.public_bytes(), read.serial_number, _key_identifier(read))
 
 
@@ -99,7 +102,7 @@ def _key_identifier(certificate: x509.Certificate) -> bytes:
     """RFC 5280 §4.2.1.2; empty where there is none."""
     try:
         return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except (x509.ExtensionNotFound, *chain.UNREADABLE):
+    except (x509.ExtensionNotFound, *identities.UNREADABLE):
         return b""
 
 
@@ -110,6 +113,8 @@ def entries(infos: Sequence[bytes]) -> tuple[Entry, ...]:
         found.extend(_entries(info))
         if len(found) > enveloped.MAX_RECIPIENTS:
             raise enveloped.TooMany("too many recipients")
+    if any(len(entry.encrypted_key) > MAX_ENCRYPTED_KEY for entry in found):
+        raise ValueError("a key that no key opens")
     return tuple(found)
 
 
@@ -196,17 +201,17 @@ def _name(held: Holder, manner: Manner) -> bytes:
 
 @lru_cache(maxsize=256)
 def _key(certificate: bytes) -> CertificatePublicKeyTypes:
-    return chain.read(certificate).public_key()
+    return identities.read(certificate).public_key()
 
 
 @lru_cache(maxsize=256)
 def refusal(certificate: bytes, min_rsa_bits: int) -> str:
     """Why nothing may be encrypted to this DER certificate; empty if it may."""
     try:
-        read = chain.read(certificate)
+        read = identities.read(certificate)
         weak = strength.weak_key(read, min_rsa_bits)
         reason = weak.detail or weak.fault.value if weak else usage_refusal(read)
-    except chain.UNREADABLE as error:
+    except identities.UNREADABLE as error:
         reason = f"unreadable ({type(error).__name__})"
     return f"certificate {hashlib.sha256(certificate).hexdigest()[:16]}: {reason}" if reason else ""
 

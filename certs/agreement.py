@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from certs import algorithms, asn1, ber, chain, enveloped
+from certs import algorithms, asn1, ber, enveloped, identities
 from certs.enveloped import KeyAgreeRecipientInfo, NotYet, OriginatorPublicKey
 from certs.openers import HASHES, CannotOpen, Opener
 
@@ -156,7 +156,7 @@ def _known_curve(algorithm: list[TLV]) -> None:
 def curve_of(certificate: bytes) -> ec.EllipticCurve | None:
     """The curve of a DER certificate's key, None if it has none. Raises NotYet for another curve, ValueError."""
     try:
-        key = chain.read(certificate).public_key()
+        key = identities.read(certificate).public_key()
     except UnsupportedAlgorithm as error:
         raise NotYet("the key of the certificate") from error
     if not isinstance(key, ec.EllipticCurvePublicKey):

@@ -108,7 +108,7 @@ class Cursor:
     def _opened(self, tag: int) -> tuple[int, int, bool]:
         """(start, end at the latest, indefinite) of the content ahead."""
         self._left -= 1
-        if self.tag != tag or self._left < 0 or len(self._ends) > ber.MAX_DEPTH:
+        if tag < 0 or self.tag != tag or self._left < 0 or len(self._ends) > ber.MAX_DEPTH:
             raise ValueError("another value than expected, or too many, or too deep")
         _, start, size = ber.header(self._data, self._at)
         limit = self._ends[-1][0]

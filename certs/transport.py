@@ -15,6 +15,8 @@ from certs import algorithms, asn1, ber, enveloped
 from certs.enveloped import NotYet
 from certs.openers import Padding
 
+MAX_LABEL = 1024
+
 
 @sequence
 class OaepParameters:
@@ -79,7 +81,10 @@ def _label(algorithm: list[TLV]) -> bytes:
     oid = asn1.algorithm(algorithm)
     if oid != _P_SPECIFIED:
         raise NotYet(f"OAEP with label {oid}")
-    return enveloped.parameters(algorithm, bytes)
+    label = enveloped.parameters(algorithm, bytes)
+    if len(label) > MAX_LABEL:
+        raise ValueError("a label that nobody needs")
+    return label
 
 
 def identifier(padding: Padding) -> bytes:
