@@ -18,7 +18,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certs import checks, copies, identities, paths
+from certs import checks, copies, paths
 from certs.identities import MAX_CERTIFICATE, UNREADABLE, identity, read
 from certs.model import CannotTell, Consulted, Evidence, Fault, Identity, Trust, Trusted, Untrusted
 from certs.paths import Answer, Chain, Finder, Memory

@@ -11,7 +11,6 @@ from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from certs.model import Identity
@@ -46,17 +45,13 @@ def read(der: bytes) -> x509.Certificate:
 @lru_cache(maxsize=512)
 def identity(der: bytes) -> Identity:
     """Whom a DER certificate names. Raises ValueError on unreadable bytes. Says nothing about trust."""
-    return identity_of(read(der))
-
-
-def identity_of(certificate: x509.Certificate) -> Identity:
-    """The same of a certificate already read."""
+    certificate = read(der)
     try:
         return Identity(
             subject=certificate.subject.rfc4514_string(),
             issuer=certificate.issuer.rfc4514_string(),
             serial=certificate.serial_number,
-            fingerprint=fingerprint(certificate),
+            fingerprint=hashlib.sha256(der).hexdigest(),
             addresses=_addresses(certificate),
             common_name=_attribute(certificate, NameOID.COMMON_NAME),
             organisation=_attribute(certificate, NameOID.ORGANIZATION_NAME),
@@ -65,10 +60,6 @@ def identity_of(certificate: x509.Certificate) -> Identity:
         )
     except UNREADABLE as error:
         raise ValueError(f"unreadable certificate: {type(error).__name__}") from error
-
-
-def fingerprint(certificate: x509.Certificate) -> str:
-    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
 
 def alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:

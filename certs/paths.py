@@ -14,11 +14,11 @@ import hashlib
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -72,7 +72,7 @@ class Finder:
     """Anchors and intermediates in OpenSSL's own form, made once."""
 
     def __init__(self, anchors: Sequence[x509.Certificate], intermediates: Sequence[x509.Certificate]) -> None:
-        self._certificates = (*anchors, *intermediates)
+        self._own = {der_of(each): each for each in (*anchors, *intermediates)}
         self._anchors = tuple(map(crypto.X509.from_cryptography, anchors))
         self._intermediates = tuple(map(crypto.X509.from_cryptography, intermediates))
 
@@ -90,7 +90,11 @@ class Finder:
             found = crypto.X509StoreContext(store, crypto.X509.from_cryptography(leaf), others).get_verified_chain()
         except crypto.X509StoreContextError as error:
             return _refused(error)
-        return Path(tuple(each.to_cryptography() for each in found), *self._interval((leaf, *hints), at))
+        return Path((leaf, *map(self._read, found[1:])), *self._interval((leaf, *hints), at))
+
+    def _read(self, found: crypto.X509) -> x509.Certificate:
+        """Ours where it is ours: what was read of its extensions is read once."""
+        return self._own.get(crypto.dump_certificate(crypto.FILETYPE_ASN1, found)) or found.to_cryptography()
 
     def _interval(self, strangers: Iterable[x509.Certificate], at: datetime) -> tuple[int, int]:
         """Where OpenSSL cannot answer otherwise: it looks at nothing of time but the borders of certificates."""
@@ -102,7 +106,7 @@ class Finder:
 
     @cached_property
     def _borders(self) -> list[int]:
-        return _borders(self._certificates)
+        return _borders(self._own.values())
 
 
 def tell_moment(store: crypto.X509Store, at: datetime) -> None:
@@ -130,6 +134,7 @@ def _refused(error: crypto.X509StoreContextError) -> Untrusted:
 
 # --- memory ------------------------------------------------------------------------------------------------
 
+Key: TypeAlias = tuple[bytes, Hashable]
 Kept = TypeVar("Kept")
 
 
@@ -139,16 +144,16 @@ class Memory(Generic[Kept]):
     def __init__(self, size: int = MAX_REMEMBERED) -> None:
         self._size = size
         self._lock = threading.Lock()
-        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
+        self._kept: OrderedDict[Key, Kept] = OrderedDict()
 
-    def get(self, key: bytes) -> Kept | None:
+    def get(self, key: Key) -> Kept | None:
         with self._lock:
             found = self._kept.get(key)
             if found is not None:
                 self._kept.move_to_end(key)
             return found
 
-    def put(self, key: bytes, value: Kept) -> None:
+    def put(self, key: Key, value: Kept) -> None:
         with self._lock:
             self._kept[key] = value
             self._kept.move_to_end(key)
@@ -159,13 +164,12 @@ class Memory(Generic[Kept]):
         return len(self._kept)
 
 
-def key_of(role: str, *ders: bytes) -> bytes:
+def key_of(role: Hashable, *ders: bytes) -> Key:
     """What a judgement depends on besides its moment. Sizes are hashed too, so that borders cannot be moved."""
-    digest = hashlib.sha256(role.encode())
+    digest = hashlib.sha256(b",".join(b"%d" % len(der) for der in ders))
     for der in ders:
-        digest.update(b"\x00%d\x00" % len(der))
         digest.update(der)
-    return digest.digest()
+    return digest.digest(), role
 
 
 def der_of(certificate: x509.Certificate) -> bytes:
