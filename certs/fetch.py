@@ -94,7 +94,7 @@ def fetch(
         # A connection that the watch ended looks like the end of a body that announced no length
         return NotFetched(Why.TOO_SLOW) if watch.fired else found
     except _Stopped as stopped:
-        return stopped.outcome
+        return NotFetched(Why.TOO_SLOW) if watch.fired else stopped.outcome
     except Unreachable as error:
         return NotFetched(Why.NOT_ALLOWED, str(error))
     except (OSError, http.client.HTTPException, ValueError) as error:
