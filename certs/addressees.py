@@ -199,16 +199,19 @@ def _name(held: Holder, manner: Manner) -> bytes:
     return encode_der(held.key_identifier)
 
 
+# The same people are written to again and again; what a certificate says of itself does not change.
+_certificate = lru_cache(maxsize=256)(identities.read)
+
+
 @lru_cache(maxsize=256)
 def _key(certificate: bytes) -> CertificatePublicKeyTypes:
-    return identities.read(certificate).public_key()
+    return _certificate(certificate).public_key()
 
 
-@lru_cache(maxsize=256)
 def refusal(certificate: bytes, min_rsa_bits: int) -> str:
     """Why nothing may be encrypted to this DER certificate; empty if it may."""
     try:
-        read = identities.read(certificate)
+        read = _certificate(certificate)
         weak = strength.weak_key(read, min_rsa_bits)
         reason = weak.detail or weak.fault.value if weak else usage_refusal(read)
     except identities.UNREADABLE as error:
