@@ -1,23 +1,27 @@
 """The one XML door: every XML document from outside is read here, and enveloped XML signatures are made and
-checked.
+checked: over a whole document (the white list), or over one SAML assertion, wherever it stands.
 
 Promises: no DTD (so no entity, no external subset), no network, nothing fetched; budgets on bytes, markup and
 depth; a refusal is XmlRefused, with a reason that holds no content. From a signed document only the element
 that the verifier rebuilt from the signed bytes is handed on. Processing instructions are tolerated and never
-followed. Does not: validate against a schema, transform, or keep white space from being content.
+followed. Does not: validate against a schema, transform, keep white space from being content, nor look at what an
+assertion says (its conditions and audience are its reader's).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+import copy
+import hashlib
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from xml.parsers import expat
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from lxml import etree
 from signxml.algorithms import (
@@ -31,7 +35,7 @@ from signxml.signer import XMLSigner
 from signxml.verifier import SignatureConfiguration, XMLVerifier
 
 from certs.chain import TrustStore
-from certs.keys import SigningKey
+from certs.keys import Signer, SigningKey
 from certs.model import Fault, Identity, Trust, Trusted, Untrusted
 from certs.profiles import Profile
 
@@ -47,6 +51,11 @@ _DS = "{http://www.w3.org/2000/09/xmldsig#}"
 _EXCLUSIVE = CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0
 _ENVELOPED = SignatureConstructionMethod.enveloped
 _MAX_CERTIFICATES = 8
+_WHOLE_DOCUMENT = frozenset({SignatureMethod.RSA_SHA256})
+_ASSERTIONS = frozenset({SignatureMethod.RSA_SHA256, SignatureMethod.ECDSA_SHA256})
+_SAML = "{urn:oasis:names:tc:SAML:2.0:assertion}"
+_IDS = frozenset({"id", "assertionid"})
+"""Attributes that some reader takes for an identifier, in any namespace and case."""
 _TOO_DEEP = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
 
 
@@ -156,15 +165,29 @@ def verify_enveloped(
     try:
         root = parse(data, max_bytes=max_bytes)
         signature = _signature(root)
-        certificates = _certificates(signature)
+        if root[-1] is not signature:
+            raise _Unfit(Fault.BAD_ATTRIBUTES, "the signature is not the last child of the root")
+        _refuse_other_shapes(signature, "", _WHOLE_DOCUMENT)
+        return _judged(root, signature, _WHOLE_DOCUMENT, store, profile, at)
     except XmlRefused as refusal:
-        return None, Untrusted(Fault.UNREADABLE, str(refusal))
+        return None, Untrusted(Fault.UNREADABLE, str(refusal), check="xml")
     except _Unfit as unfit:
-        return None, Untrusted(unfit.fault, str(unfit))
+        return None, Untrusted(unfit.fault, str(unfit), check="xml-signature-shape")
+
+
+def _judged(
+    root: etree._Element,
+    signature: etree._Element,
+    methods: frozenset[SignatureMethod],
+    store: TrustStore,
+    profile: Profile,
+    at: datetime,
+) -> tuple[etree._Element | None, Trust]:
+    certificates = _certificates(signature)
     trust = store.judge(certificates[0], certificates[1:], profile, at)
     if not isinstance(trust, Trusted):
         return None, trust
-    return _verified(root, certificates[0], trust, at)
+    return _verified(root, certificates[0], methods, trust, at)
 
 
 class _Unfit(Exception):
@@ -176,26 +199,20 @@ class _Unfit(Exception):
 
 
 def _signature(root: etree._Element) -> etree._Element:
-    """The only Signature, in its only place:
-
-    a second one, or one elsewhere, is how signatures are wrapped.
-    """
+    """The only Signature: a second one is how signatures are wrapped."""
     found = list(root.iter(f"{_DS}Signature"))
     if not found:
         raise _Unfit(Fault.NO_SIGNER, "the document is not signed")
     if len(found) > 1:
         raise _Unfit(Fault.SEVERAL_SIGNERS, "the document holds several signatures")
-    if root[-1] is not found[0]:
-        raise _Unfit(Fault.BAD_ATTRIBUTES, "the signature is not the last child of the root")
-    _refuse_other_shapes(found[0])
     return found[0]
 
 
-def _refuse_other_shapes(signature: etree._Element) -> None:
+def _refuse_other_shapes(signature: etree._Element, uri: str, methods: frozenset[SignatureMethod]) -> None:
     info = signature.find(f"{_DS}SignedInfo")
     references = info.findall(f"{_DS}Reference") if info is not None else []
-    if info is None or len(references) != 1 or references[0].get("URI") != "":
-        raise _Unfit(Fault.BAD_ATTRIBUTES, "the signature does not cover the whole document")
+    if info is None or len(references) != 1 or references[0].get("URI") != uri:
+        raise _Unfit(Fault.BAD_ATTRIBUTES, "the signature does not cover the whole of what it stands in")
     transforms = [each.get("Algorithm") for each in references[0].iterfind(f"{_DS}Transforms/{_DS}Transform")]
     method = info.find(f"{_DS}CanonicalizationMethod")
     # No other transform, above all no XPath or XSLT, may choose what is signed.
@@ -203,14 +220,14 @@ def _refuse_other_shapes(signature: etree._Element) -> None:
         raise _Unfit(Fault.UNSUPPORTED, "the signature uses other transforms")
     if method.get("Algorithm") != _EXCLUSIVE.value:
         raise _Unfit(Fault.UNSUPPORTED, "the signature uses another canonical form")
-    _refuse_weak(info, references[0])
+    _refuse_weak(info, references[0], methods)
 
 
-def _refuse_weak(info: etree._Element, reference: etree._Element) -> None:
+def _refuse_weak(info: etree._Element, reference: etree._Element, methods: frozenset[SignatureMethod]) -> None:
     signed = info.find(f"{_DS}SignatureMethod")
     digested = reference.find(f"{_DS}DigestMethod")
-    if signed is None or signed.get("Algorithm") != SignatureMethod.RSA_SHA256.value:
-        raise _Unfit(Fault.WEAK_ALGORITHM, "the signature is not RSA with SHA-256")
+    if signed is None or signed.get("Algorithm") not in {each.value for each in methods}:
+        raise _Unfit(Fault.WEAK_ALGORITHM, "the signature is not RSA with SHA-256, nor another that counts here")
     if digested is None or digested.get("Algorithm") != DigestAlgorithm.SHA256.value:
         raise _Unfit(Fault.WEAK_ALGORITHM, "the digest is not SHA-256")
 
@@ -229,11 +246,13 @@ def _certificates(signature: etree._Element) -> list[bytes]:
         raise _Unfit(Fault.UNREADABLE, "a certificate is not base64") from error
 
 
-def _verified(root: etree._Element, leaf: bytes, trust: Trusted, at: datetime) -> tuple[etree._Element | None, Trust]:
+def _verified(
+    root: etree._Element, leaf: bytes, methods: frozenset[SignatureMethod], trust: Trusted, at: datetime
+) -> tuple[etree._Element | None, Trust]:
     configuration = SignatureConfiguration(
         location="./",
         expect_references=1,
-        signature_methods=frozenset({SignatureMethod.RSA_SHA256}),
+        signature_methods=methods,
         digest_algorithms=frozenset({DigestAlgorithm.SHA256}),
         verification_time=at,
     )
@@ -252,8 +271,116 @@ def _verified(root: etree._Element, leaf: bytes, trust: Trusted, at: datetime) -
 
 
 def _no(fault: Fault, detail: str, who: Identity) -> Untrusted:
-    return Untrusted(fault, detail, who)
+    return Untrusted(fault, detail, who, "xml-signature")
 
 
 def _spki(certificate: x509.Certificate) -> bytes:
     return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+# --- SAML assertions ---------------------------------------------------------------------------------------
+
+
+def sign_assertion(assertion: etree._Element, signer: Signer) -> bytes:
+    """The assertion (SAML 2.0, with an ID and an Issuer) signed, UTF-8: Signature right after Issuer (Core §2.3.3).
+
+    Exclusive C14N; SHA-256 with RSA or ECDSA, by the signer's key wherever it lies. Raises ValueError on what is no
+    such assertion or already signed, and what the signer raises.
+    """
+    signed = copy.deepcopy(assertion)
+    place = _after_issuer(signed)
+    if signed.tag != f"{_SAML}Assertion" or not signed.get("ID") or place is None:
+        raise ValueError("no SAML 2.0 assertion with ID and Issuer")
+    if next(signed.iter(f"{_DS}Signature"), None) is not None:
+        raise ValueError("the assertion is already signed")
+    certificate = x509.load_der_x509_certificate(signer.certificate)
+    info = _signed_info(signed, certificate)
+    value = signer.sign_digest(hashlib.sha256(_canonical(info)).digest(), "sha256")
+    signature = etree.Element(f"{_DS}Signature", nsmap={"ds": _DS[1:-1]})
+    signature.append(info)
+    etree.SubElement(signature, f"{_DS}SignatureValue").text = _base64(_bare(value, certificate))
+    data = etree.SubElement(etree.SubElement(signature, f"{_DS}KeyInfo"), f"{_DS}X509Data")
+    etree.SubElement(data, f"{_DS}X509Certificate").text = _base64(signer.certificate)
+    signed.insert(place, signature)
+    return bytes(etree.tostring(signed, encoding="UTF-8", xml_declaration=False, with_tail=False))
+
+
+def _after_issuer(assertion: etree._Element) -> int | None:
+    first = next(assertion.iterchildren(tag=etree.Element), None)
+    return assertion.index(first) + 1 if first is not None and first.tag == f"{_SAML}Issuer" else None
+
+
+def _signed_info(assertion: etree._Element, certificate: x509.Certificate) -> etree._Element:
+    elliptic = isinstance(certificate.public_key(), ec.EllipticCurvePublicKey)
+    method = SignatureMethod.ECDSA_SHA256 if elliptic else SignatureMethod.RSA_SHA256
+    info = etree.Element(f"{_DS}SignedInfo", nsmap={"ds": _DS[1:-1]})
+    etree.SubElement(info, f"{_DS}CanonicalizationMethod", Algorithm=_EXCLUSIVE.value)
+    etree.SubElement(info, f"{_DS}SignatureMethod", Algorithm=method.value)
+    reference = etree.SubElement(info, f"{_DS}Reference", URI=f"#{assertion.get('ID')}")
+    transforms = etree.SubElement(reference, f"{_DS}Transforms")
+    for transform in (_ENVELOPED.value, _EXCLUSIVE.value):
+        etree.SubElement(transforms, f"{_DS}Transform", Algorithm=transform)
+    etree.SubElement(reference, f"{_DS}DigestMethod", Algorithm=DigestAlgorithm.SHA256.value)
+    digest = hashlib.sha256(_canonical(assertion)).digest()
+    etree.SubElement(reference, f"{_DS}DigestValue").text = _base64(digest)
+    return info
+
+
+def _canonical(element: etree._Element) -> bytes:
+    return bytes(etree.tostring(element, method="c14n", exclusive=True, with_comments=False, with_tail=False))
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _bare(signature: bytes, certificate: x509.Certificate) -> bytes:
+    """XML Signature 1.1 §6.4.3: r and s side by side, each as long as the curve's order; RSA stays as it is."""
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        return signature
+    size = (key.curve.key_size + 7) // 8
+    return b"".join(number.to_bytes(size, "big") for number in decode_dss_signature(signature))
+
+
+def verify_assertion(
+    data: bytes, store: TrustStore, profile: Profile, at: datetime, *, max_bytes: int = MAX_BYTES
+) -> tuple[etree._Element | None, Trust]:
+    """The signed assertion of a document (itself, or in a response or SOAP header), without its Signature, and trust
+    in who signed it; None unless Trusted.
+
+    The document has one Assertion and one Signature, which stands in it right after Issuer and refers to its ID; no
+    other element has that ID. The assertion is verified alone, cut out of what surrounds it.
+    """
+    try:
+        root = parse(data, max_bytes=max_bytes)
+        assertion = _assertion(root)
+        signature = _signature(root)
+        place = _after_issuer(assertion)
+        if place is None or len(assertion) <= place or assertion[place] is not signature:
+            raise _Unfit(Fault.BAD_ATTRIBUTES, "the signature does not follow the assertion's issuer")
+        _refuse_other_shapes(signature, f"#{assertion.get('ID')}", _ASSERTIONS)
+        alone = etree.fromstring(etree.tostring(assertion, with_tail=False), _parser())
+        return _judged(alone, signature, _ASSERTIONS, store, profile, at)
+    except XmlRefused as refusal:
+        return None, Untrusted(Fault.UNREADABLE, str(refusal), check="xml")
+    except _Unfit as unfit:
+        return None, Untrusted(unfit.fault, str(unfit), check="xml-signature-shape")
+
+
+def _assertion(root: etree._Element) -> etree._Element:
+    """The only assertion, whose ID is its alone: a second one of either is how assertions are wrapped (XSW)."""
+    found = list(root.iter(f"{_SAML}Assertion"))
+    if len(found) != 1:
+        raise _Unfit(Fault.BAD_ATTRIBUTES, "the document holds no assertion, or several")
+    identifier = found[0].get("ID")
+    if not identifier or list(_identifiers(root)).count(identifier) != 1:
+        raise _Unfit(Fault.BAD_ATTRIBUTES, "the assertion has no ID, or shares it")
+    return found[0]
+
+
+def _identifiers(root: etree._Element) -> Iterable[str]:
+    for element in root.iter(etree.Element):
+        for name, value in element.attrib.items():
+            if etree.QName(str(name)).localname.lower() in _IDS:
+                yield str(value)
