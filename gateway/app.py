@@ -28,6 +28,7 @@ from relay.intake import Intake
 from relay.partners import WhiteList
 from relay.pseudonym import Pseudonyms
 from relay.routing import Node
+from relay.scan import Clamd, Scanning, Unable
 from relay.spooler import SpoolClient, Write
 from relay.store import engine, tables
 from relay.store.bodies import BodyStore, open_bytes, seal_bytes
@@ -160,7 +161,29 @@ def intake(settings: Settings) -> Intake:
         clock=clock,
         may_use=accounts(settings).may_use,
         white_list_age_most=timedelta(hours=settings.trust.white_list_max_age_hours),
+        scanning=scanning(settings),
     )
+
+
+def scanning(settings: Settings) -> Scanning | None:
+    told = settings.scan
+    if told is None:
+        return None
+    clamd = Clamd(
+        told.socket or (told.host, told.port),
+        clock,
+        timedelta(hours=told.stale_hours),
+        told.timeout_s,
+        told.own_signatures,
+    )
+    policy = {
+        Unable.DOWN: told.when_down,
+        Unable.NO_DATABASE: told.when_no_database,
+        Unable.STALE: told.when_stale,
+        Unable.TOO_LARGE: told.when_too_large,
+        Unable.FAILED: told.when_failed,
+    }
+    return Scanning(clamd, policy)
 
 
 def accounts(settings: Settings) -> Accounts:

@@ -151,6 +151,22 @@ def collectors(settings: Settings, as_json: bool, lang: str) -> None:
 
 
 @pli.command()
+@with_settings
+def scan(settings: Settings) -> None:
+    """How the malware scan is: ready, stale, without signatures, or down. Exit code 0 only when it is ready."""
+    from gateway import app
+    from relay.scan import CannotScan, Clamd
+
+    scanning = app.scanning(settings)
+    if scanning is None or not isinstance(scanning.scan, Clamd):
+        raise Failure("no scan is configured: name clamd's socket in [scan]")
+    state = scanning.scan.state()
+    if isinstance(state, CannotScan):
+        raise Failure(" ".join(filter(None, (f"scan {state.why.value}:", scanning.policy[state.why].value, state.by))))
+    click.echo(f"ready {state.by}")
+
+
+@pli.command()
 @click.argument("address")
 @LANGUAGE
 @with_settings

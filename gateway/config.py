@@ -21,6 +21,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from relay.scan import Act
+
 
 class ConfigError(Exception):
     """The configuration cannot be used; the text is for the operator."""
@@ -134,6 +136,28 @@ class CarrierSection(Section):
     lifetime_s: float = Field(default=5 * 86400, gt=0, description="Then a letter is given up (RFC 5321 §4.5.4.1).")
 
 
+class ScanSection(Section):
+    """Malware scan by clamd."""
+
+    socket: Path | None = Field(default=None, description="clamd's LocalSocket.")
+    host: str = Field(default="", description="Or clamd's TCP address, on a network of your own: nothing is encrypted.")
+    port: int = Field(default=3310, ge=1, le=65535)
+    timeout_s: float = Field(default=60.0, gt=0)
+    stale_hours: int = Field(default=72, ge=1, description="Signatures older than this are stale.")
+    own_signatures: bool = Field(default=False, description="Rely on signatures of your own, which have no date.")
+    when_down: Act = Act.DEFER
+    when_no_database: Act = Act.DEFER
+    when_stale: Act = Act.MARK
+    when_too_large: Act = Act.MARK
+    when_failed: Act = Act.DEFER
+
+    @model_validator(mode="after")
+    def one_address(self) -> ScanSection:
+        if (self.socket is None) == (not self.host):
+            raise ValueError("name socket or host, one of them")
+        return self
+
+
 class JournalSection(Section):
     heads: Path | None = Field(
         default=None,
@@ -195,6 +219,7 @@ class Settings(BaseSettings):
     dossier: DossierSection | None = None
     carrier: CarrierSection = CarrierSection()
     journal: JournalSection = JournalSection()
+    scan: ScanSection | None = None
     collect: dict[str, CollectSection] = Field(
         default_factory=dict, description="NAME = a mailbox at another operator that is collected from."
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from directory.model import Address
 from relay.message import Message
@@ -56,7 +57,7 @@ def recipients(envelope: Envelope, found: Findings, white_list: Listed, node: No
     refused = {each.key: reason for each, reason in found.refusals}
     rows = [_named(envelope, each, refused, white_list, node) for each in _once(envelope.addressees)]
     if any(row.state is State.QUEUED for row in rows):
-        rows += [_added(envelope, extra) for extra in found.extras]
+        rows += [added(envelope, extra, envelope.received_at) for extra in found.extras]
     return tuple(rows)
 
 
@@ -72,9 +73,9 @@ def _named(
 ) -> Recipient:
     chosen = refused.get(addressee.address.key) or route(addressee, white_list, node)
     if isinstance(chosen, Route):
-        return _row(envelope, str(addressee.address), chosen, addressee.asked)
+        return _row(envelope, str(addressee.address), chosen, addressee.asked, envelope.received_at)
     nowhere = Route(_mode_without_route(addressee.address, node), addressee.address.domain, "refused")
-    row = _row(envelope, str(addressee.address), nowhere, addressee.asked)
+    row = _row(envelope, str(addressee.address), nowhere, addressee.asked, envelope.received_at)
     return replace(row, state=State.FAILED, reason=str(chosen))
 
 
@@ -82,34 +83,26 @@ def _mode_without_route(address: Address, node: Node) -> Mode:
     return Mode.MAILBOX if node.serves(address) else Mode.PEER_PLAIN
 
 
-def _added(envelope: Envelope, extra: Extra) -> Recipient:
-    # A dossier asks for no delivery report
-    return _row(envelope, extra.address, extra.route, Asked())
+def added(letter: Letter | Envelope, extra: Extra, at: datetime) -> Recipient:
+    """A recipient whom a finder adds; a dossier asks for no delivery report."""
+    return _row(letter, extra.address, extra.route, Asked(), at)
 
 
-def _row(envelope: Envelope, address: str, route: Route, asked: Asked) -> Recipient:
+def _row(of: Letter | Envelope, address: str, route: Route, asked: Asked, at: datetime) -> Recipient:
     return Recipient(
-        id=new_id(envelope.received_at),
-        letter_id=envelope.id,
-        tenant=envelope.tenant,
+        id=new_id(at),
+        letter_id=of.id,
+        tenant=of.tenant,
         address=address,
         route=route,
         state=State.QUEUED,
-        due_at=envelope.received_at,
+        due_at=at,
         asked=asked,
     )
 
 
 def events(letter: Letter, rows: Sequence[Recipient]) -> tuple[Event, ...]:
     """What the journal says of an entry: accepted, verified, and for each recipient queued or failed."""
-    verdict = letter.verdict
-    about = {
-        "signature": verdict.signature.value,
-        "signer": verdict.signer.value if verdict.signer else "",
-        "fault": verdict.fault,
-        "automatic": verdict.automatic,
-        "findings": ",".join(verdict.findings),
-    }
     accepted = {
         "door": letter.door.value,
         "size": str(letter.body.size),
@@ -118,12 +111,26 @@ def events(letter: Letter, rows: Sequence[Recipient]) -> tuple[Event, ...]:
     }
     return (
         Event("accepted", letter.id, "", _facts(accepted)),
-        Event("verified", letter.id, "", _facts(about)),
-        *(_of_recipient(row) for row in rows),
+        Event("verified", letter.id, "", facts_of(letter.verdict)),
+        *(of_recipient(row) for row in rows),
     )
 
 
-def _of_recipient(row: Recipient) -> Event:
+def facts_of(verdict: Verdict) -> tuple[tuple[str, str], ...]:
+    """A verdict as the journal has it: names only."""
+    about = {
+        "signature": verdict.signature.value,
+        "signer": verdict.signer.value if verdict.signer else "",
+        "fault": verdict.fault,
+        "automatic": verdict.automatic,
+        "scan": verdict.scan,
+        "findings": ",".join(verdict.findings),
+    }
+    return _facts(about)
+
+
+def of_recipient(row: Recipient) -> Event:
+    """What the journal says of a new recipient."""
     if row.state is State.FAILED:
         return Event("failed", row.letter_id, row.id, (("reason", row.reason),))
     facts = {"mode": row.route.mode.value, "target": row.route.target, "rule": row.route.rule}

@@ -44,6 +44,7 @@ from relay.model import (
 from relay.partners import WhiteList
 from relay.pseudonym import Pseudonyms
 from relay.routing import Node
+from relay.scan import Scanning
 from relay.spooler import SpoolClient, StoreDown, StoreFull, StoreRefused
 
 Finder: TypeAlias = Callable[[Message, Envelope, Verdict], Findings]
@@ -77,6 +78,7 @@ class Intake:
     clock: Clock
     may_use: MayUse = own_address_only
     white_list_age_most: timedelta = WHITE_LIST_AGE_MOST
+    scanning: Scanning | None = None
 
     # --- before DATA ----------------------------------------------------------------------------------------
 
@@ -139,7 +141,10 @@ class Intake:
             return _never(Reason.LOOP)
         if refusal := self._check_authors(message, envelope):
             return refusal
-        verdict = self._judge(message, envelope)
+        scanned = self._scanned(raw, envelope.door)
+        if isinstance(scanned, Refusal):
+            return scanned
+        verdict = replace(self._judge(message, envelope), scan=scanned)
         found = self._find(message, envelope, verdict)
         if isinstance(found, Refusal):
             return found
@@ -170,6 +175,15 @@ class Intake:
         if envelope.door is not Door.PEER or envelope.sender is not None:
             return False
         return any(self._may_speak(each, envelope.proof, envelope.door) for each in reports.reported(message))
+
+    def _scanned(self, raw: bytes, door: Door) -> Refusal | str:
+        """What the malware scan says; a notice is made of our own words."""
+        if self.scanning is None or door is Door.NOTICE:
+            return ""
+        answer = self.scanning.judge(raw)
+        if isinstance(answer, Refusal):
+            _log.warning("scan", reason=answer.reason, detail=answer.detail)
+        return answer
 
     def _judge(self, message: Message, envelope: Envelope) -> Verdict:
         verdict = smime.judge(message, self.trust(), envelope.received_at)

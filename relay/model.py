@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from directory.model import Address, Entry
 
@@ -65,6 +65,8 @@ class Reason(StrEnum):
     TOO_LARGE = "message.too-large"
     MALFORMED = "message.malformed"
     LOOP = "message.loop"
+    INFECTED = "message.infected"
+    SCAN_UNABLE = "scan.unable"
     DISK_FULL = "store.disk-full"
     STORE_DOWN = "store.down"
     KEEPER_DOWN = "keeper.down"
@@ -107,7 +109,15 @@ class Never:
     detail: str = ""
 
 
-Outcome: TypeAlias = Done | Later | Never
+@dataclass(frozen=True)
+class Quarantined:
+    """Held for a person: the sender is told nothing, since only what was opened after custody is (design §4.2)."""
+
+    reason: str
+    detail: str = ""
+
+
+Outcome: TypeAlias = Done | Later | Never | Quarantined
 
 
 # --- what a door hands over, and what it is answered -------------------------------------------------------------
@@ -232,6 +242,10 @@ class Verdict:
     findings: tuple[str, ...] = ()
     automatic: str = ""
     """Name of the automatic-mail rule that matched, or empty: then the letter may qualify, be answered, be filed."""
+    scan: str = ""
+    """'clean', 'unscanned:' with why, or empty where no scan is configured."""
+    evidence: tuple[dict[str, Any], ...] = field(default=(), hash=False)
+    """JSON-able, one per signer: chain and lists on which the answer stands (relay.smime.evidence)."""
 
 
 # --- routes and recipients ---------------------------------------------------------------------------------------

@@ -149,6 +149,19 @@ REASONS: dict[Reason, Reply] = {
         554, "5.6.0", "La lettre n'est pas un message lisible.", "The letter is not a readable message."
     ),
     Reason.LOOP: Reply(554, "5.4.6", "La lettre tourne en rond.", "The letter is looping."),
+    Reason.INFECTED: Reply(
+        554,
+        "5.7.1",
+        "La lettre contient un programme malveillant.",
+        "The letter holds malware.",
+        tells="Signature :",
+    ),
+    Reason.SCAN_UNABLE: Reply(
+        451,
+        "4.7.1",
+        "L'analyse antivirus n'est pas possible en ce moment ; rien n'est perdu, réessayez plus tard.",
+        "The malware scan is not possible now; nothing is lost, try again later.",
+    ),
     Reason.DISK_FULL: Reply(
         452,
         "4.3.1",
