@@ -9,7 +9,7 @@ it remembers changes no answer. Does not: fetch anything, follow addresses in ce
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -49,11 +49,18 @@ class TrustStore:
     anchors: tuple[x509.Certificate, ...]
     intermediates: tuple[x509.Certificate, ...] = ()
     crls: Crls = field(default_factory=lambda: Crls(()))
+    unsure: Callable[[Sequence[bytes]], None] = lambda _: None
+    """Told the path (DER, end certificate first, without its anchor) of each certificate whose standing is unknown."""
     _known: Memory[_Known] = field(init=False, repr=False, default_factory=Memory)
     _vouched: Memory[paths.Path] = field(init=False, repr=False, default_factory=Memory)
 
     @staticmethod
-    def load(folder: Path, cache: Path | None = None, patience: Patience = NO_PATIENCE) -> TrustStore:
+    def load(
+        folder: Path,
+        cache: Path | None = None,
+        patience: Patience = NO_PATIENCE,
+        unsure: Callable[[Sequence[bytes]], None] = lambda _: None,
+    ) -> TrustStore:
         """Reads folder/anchors/*.pem, folder/intermediates/*.pem, folder/crls/*.{pem,der,crl}, folder/ocsp/*.der.
 
         `cache`: what was fetched, crls/ and ocsp/ in the same shape. Raises ValueError if a file of `folder` is
@@ -63,6 +70,7 @@ class TrustStore:
             anchors=tuple(_certificates(sorted((folder / "anchors").glob("*.pem")))),
             intermediates=tuple(_certificates(sorted((folder / "intermediates").glob("*.pem")))),
             crls=copies.load(folder, cache, patience),
+            unsure=unsure,
         )
 
     def judge(self, leaf: bytes, extra: Sequence[bytes], profile: Profile, at: datetime) -> Trust:
@@ -101,6 +109,8 @@ class TrustStore:
 
     def _standing(self, known: _Known, at: datetime) -> Trust:
         consulted = self._revocation(known, at)
+        if isinstance(consulted, CannotTell):
+            self.unsure([paths.der_of(each) for each in known.path.chain[:-1]])
         if isinstance(consulted, Untrusted | CannotTell):
             return replace(consulted, identity=known.who)
         seen = tuple(each for answer in consulted for each in answer.consulted)
