@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from certs.keys import KeeperDown
 from certs.model import Clock
 from relay import spool
-from relay.model import BodyRef, Courier, Done, Job, Later, Letter, Mode, Never, Outcome, Reason, Recipient
+from relay.model import BodyRef, Courier, Done, Job, Later, Letter, Mode, Never, Outcome, Quarantined, Reason, Recipient
 from relay.schedule import FACTORY, Policy
 from relay.spool import Claimed
 from relay.spooler import SpoolClient, StoreDown, StoreRefused
@@ -198,7 +198,7 @@ class Carrier:
         match outcome:
             case Done(reference, _):
                 return replace(outcome, reference=self._scrub(reference))
-            case Later(_, detail) | Never(_, detail):
+            case Later(_, detail) | Never(_, detail) | Quarantined(_, detail):
                 return replace(outcome, detail=self._scrub(detail))
             case _:
                 raise TypeError("not an outcome")

@@ -1,7 +1,7 @@
 """What an outcome makes of a recipient: its row's new values and its line in the journal.
 
 Promises: pure. Done settles, Never settles and owes its sender a notice, Later queues again until the lifetime
-is over; no answer is Later. Does not: check who may settle (relay.spool) or write.
+is over, Quarantined holds for a person; no answer is Later. Does not: check who may settle (relay.spool) or write.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from relay.model import Done, Event, Later, Mode, Never, Outcome, Reason, State
+from relay.model import Done, Event, Later, Mode, Never, Outcome, Quarantined, Reason, State
 from relay.schedule import Policy, next_due
 from relay.store.rows import Held, notified
 
@@ -34,7 +34,7 @@ def unpack(told: Mapping[str, Any] | None) -> Outcome:
     """What a courier did not tell counts as Later: absence of an answer means that it was not delivered."""
     if told is None:
         return Later(Reason.SURPRISE, "no outcome")
-    kinds: dict[str, Callable[..., Outcome]] = {"Done": Done, "Later": Later, "Never": Never}
+    kinds: dict[str, Callable[..., Outcome]] = {each.__name__: each for each in (Done, Later, Never, Quarantined)}
     return kinds[told["kind"]](**{name: value for name, value in told.items() if name != "kind"})
 
 
@@ -45,6 +45,9 @@ def settled(row: Held, outcome: Outcome, policy: Policy, now: datetime) -> tuple
             return _done(row, reference, note, now)
         case Never(reason, detail):
             return _failed(row, reason, detail, now)
+        case Quarantined(reason, detail):
+            facts = {"reason": reason, "detail": detail}
+            return {"state": State.HELD.value, "reason": reason, "reference": detail}, event("quarantined", row, facts)
         case Later(reason, detail):
             due = next_due(policy, row["id"], row["attempts"], row["queued_at"], now)
             if due is None:

@@ -8,8 +8,9 @@ A recipient is in one of five states. Who moves it, and what is left when the ma
                                                                                 has it and sends it again
     queued   waits for due_at            claim            running               still queued
                                          hold, bounce     held, failed          still queued
-    running  one worker carries it,      settle           done, queued, failed  the lease ends, another takes
-             until lease_until           renew            running               it: twice perhaps, never lost
+    running  one worker carries it,      settle           done, queued, failed, the lease ends, another takes
+             until lease_until                            held                  it: twice perhaps, never lost
+                                         renew            running
                                          a later claim    queued, held          running on an ended lease
     held     a person looks at it        release, bounce  queued, failed        still held
     done     the other side has it       -                -                     -
@@ -34,7 +35,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, insert, select, update
 
-from relay import collected, journal, settlement
+from relay import additions, collected, journal, settlement
 from relay.model import Event, Letter, Origin, Outcome, Reason, Recipient, State, new_id
 from relay.schedule import FACTORY, Policy
 from relay.spooler import SpoolClient, StoreRefused, Write
@@ -70,7 +71,7 @@ TRANSITIONS: dict[str, dict[State, frozenset[State]]] = {
         State.QUEUED: frozenset({State.RUNNING}),
         State.RUNNING: frozenset({State.QUEUED, State.HELD}),
     },
-    "settle": {State.RUNNING: frozenset({State.DONE, State.QUEUED, State.FAILED})},
+    "settle": {State.RUNNING: frozenset({State.DONE, State.QUEUED, State.FAILED, State.HELD})},
     "hold": {State.QUEUED: frozenset({State.HELD})},
     "release": {State.HELD: frozenset({State.QUEUED})},
     "bounce": {State.QUEUED: frozenset({State.FAILED}), State.HELD: frozenset({State.FAILED})},
@@ -341,6 +342,7 @@ WRITES: dict[str, Write] = {
     "relay.renew": _renew,
     "relay.settle": _settle,
     "relay.note": _note,
+    **additions.WRITES,
     **collected.WRITES,
     "relay.noticed": _noticed,
     "relay.hold": _act("hold", "held", State.HELD, lambda row, now: {}),

@@ -87,6 +87,7 @@ def _verdict(held: dict[str, Any]) -> Verdict:
         "signature": SignatureState(held["signature"]),
         "signer": Signer(held["signer"]) if held["signer"] else None,
         "findings": tuple(held["findings"]),
+        "evidence": tuple(held.get("evidence", ())),  # rows of before have none
     }
     return Verdict(**(held | known))
 
