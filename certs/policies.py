@@ -90,13 +90,15 @@ def process(chain: Sequence[x509.Certificate], initial: Initial = Initial()) -> 
     Raises what cryptography raises on an extension that it cannot read, and ValueError.
     """
     path = list(reversed(chain[:-1]))  # RFC 5280 §6.1: the anchor is no part of the path
+    if not path:
+        return Refused("an anchor states no policy") if initial.explicit else Accepted(frozenset())
     state = _begin(len(path), initial)
     try:
         for certificate in path[:-1]:
             refusal = _step(state, certificate, last=False) or _prepare(state, certificate)
             if refusal:
                 return Refused(refusal)
-        refusal = _step(state, path[-1], last=True) if path else ""
+        refusal = _step(state, path[-1], last=True)
         return Refused(refusal) if refusal else _wrap_up(state, path, initial)
     except _TooMuch:
         return Refused("more policies than an honest chain has", budget=True)
@@ -217,10 +219,10 @@ def _lower(present: int, stated: int | None) -> int:
 def _wrap_up(state: _State, path: Sequence[x509.Certificate], initial: Initial) -> Accepted | Refused:
     """RFC 5280 §6.1.5 (a), (b), (g) and RFC 9618 §3.4."""
     explicit = max(0, state.explicit - 1)
-    constraints = _extension(path[-1], x509.PolicyConstraints) if path else None
+    constraints = _extension(path[-1], x509.PolicyConstraints)
     if constraints is not None and constraints.require_explicit_policy == 0:
         explicit = 0
-    accepted = _chosen(state.levels if path else [], initial.policies)
+    accepted = _chosen(state.levels, initial.policies)
     if explicit == 0 and not accepted:
         return Refused("no policy of the end certificate is one that we accept")
     return Accepted(accepted)
