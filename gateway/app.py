@@ -7,7 +7,7 @@ no database to write). Does not: decide, speak a protocol or loop.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,8 @@ import structlog
 
 from certs.chain import TrustStore
 from certs.keys import KeeperClient
+from certs.revocation import Patience
+from certs.seen import Seen
 from directory.ldap import LdapDirectory
 from dmp_bridge import candidates, filings, patients, roll
 from dmp_bridge import tables as dossier_tables
@@ -49,8 +51,8 @@ def clock() -> datetime:
 class Fresh(Generic[T]):
     """A value made from files: made again when one of them changed; the last good one is kept on trouble."""
 
-    def __init__(self, folder: Path, make: Callable[[T | None], T]) -> None:
-        self._folder, self._make = folder, make
+    def __init__(self, folder: Path, make: Callable[[T | None], T], *more: Path) -> None:
+        self._folder, self._more, self._make = folder, more, make
         self._lock = threading.Lock()
         self._seen = self._stamp()
         self._value = make(None)
@@ -70,12 +72,30 @@ class Fresh(Generic[T]):
         self._seen = stamp
 
     def _stamp(self) -> tuple[int, ...]:
-        files = sorted(self._folder.rglob("*")) if self._folder.is_dir() else [self._folder]
-        return tuple(file.stat().st_mtime_ns for file in files if file.exists())
+        return tuple(at for folder in (self._folder, *self._more) for at in _times(folder))
+
+
+def _times(folder: Path) -> Iterator[int]:
+    for file in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
+        try:
+            yield file.stat().st_mtime_ns
+        except FileNotFoundError:
+            continue  # renamed or removed since it was listed
 
 
 def trust(settings: Settings) -> Fresh[TrustStore]:
-    return Fresh(settings.trust.folder, lambda _: TrustStore.load(settings.trust.folder))
+    """With what the refresher fetched; what it lacks is left for it."""
+    cache, patience = settings.revocation_cache, Patience(grace=timedelta(hours=settings.trust.grace_hours))
+    note = Seen(settings.paths.run / "seen").note if settings.trust.fetch else _nothing
+
+    def load(_: TrustStore | None) -> TrustStore:
+        return TrustStore.load(settings.trust.folder, cache, patience, note)
+
+    return Fresh(settings.trust.folder, load, cache / "crls", cache / "ocsp")
+
+
+def _nothing(_: object) -> None:
+    return None
 
 
 def white_list(settings: Settings, store: Callable[[], TrustStore]) -> Fresh[WhiteList]:

@@ -39,7 +39,9 @@ def pli(context: click.Context, config: Path) -> None:
 
 @pli.command()
 @click.option(
-    "--only", type=click.Choice(["spooler", "keeper", "doors", "collector", "carrier"]), help="Run one process of it."
+    "--only",
+    type=click.Choice(["spooler", "keeper", "doors", "collector", "carrier", "refresher"]),
+    help="Run one process of it.",
 )
 @click.option("--name", default="", hidden=True, help="Which of several processes of one kind.")
 @click.pass_context

@@ -21,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from relay.peering import Unsure
 from relay.scan import Act
 
 
@@ -73,6 +74,29 @@ class Trust(Section):
         default="alb@mssante.fr", description="rfc822Name that the list's signer must carry."
     )
     white_list_max_age_hours: int = Field(default=72, ge=1)
+    fetch: bool = Field(
+        default=True, description="Fetch the CRLs and OCSP answers that certificates name, in a process of its own."
+    )
+    fetch_from: tuple[str, ...] = Field(
+        default=(), description="host:port that may be fetched from though it is not public: a mirror, a test."
+    )
+    cache: Path | None = Field(default=None, description="What was fetched; by default revocation/ in paths.data.")
+    grace_hours: float = Field(
+        default=4, ge=0, le=168, description="How long a CRL or OCSP answer that is over still counts, marked."
+    )
+    cannot_tell: Unsure = Field(
+        default=Unsure.DEFER,
+        description="A peer whose revocation is unknown: defer, refuse, or accept-marked (marked in the journal).",
+    )
+
+    @field_validator("fetch_from")
+    @classmethod
+    def host_and_port(cls, places: tuple[str, ...]) -> tuple[str, ...]:
+        for place in places:
+            host, _, port = place.rpartition(":")
+            if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+                raise ValueError(f"'{place}' is no host:port")
+        return places
 
 
 class DirectorySection(Section):
@@ -239,6 +263,10 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         return f"sqlite:///{self.paths.data / 'pli.sqlite'}"
+
+    @property
+    def revocation_cache(self) -> Path:
+        return self.trust.cache or self.paths.data / "revocation"
 
     @property
     def spool_socket(self) -> Path:

@@ -50,6 +50,7 @@ def _door(settings: Settings, kind: Door, at: Listen, context: ssl.SSLContext, e
         pseudonyms=entry.pseudonyms,
         clock=app.clock,
         trust=entry.trust,
+        unsure=settings.trust.cannot_tell,
         accounts=app.accounts(settings),
         limits=limits,
     )

@@ -80,6 +80,7 @@ def couriers(settings: Settings, entry: Intake) -> dict[Mode, Courier]:
         keeper=app.keeper_client(settings),
         journal=records,
         clock=app.clock,
+        unsure=settings.trust.cannot_tell,
     )
     delivery = settings.delivery
     mailbox = MailboxCourier(delivery.lmtp_host, delivery.lmtp_port, settings.node.hostname, app.clock)

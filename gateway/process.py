@@ -1,4 +1,4 @@
-"""What each process of a node does: spooler, keeper, doors, carrier.
+"""What each process of a node does: spooler, keeper, doors, carrier, collector, refresher.
 
 Promises: a process imports only what it serves with, and says that it serves only once it does; a start that cannot
 succeed is a sentence and exit code 2. Does not: build parts (gateway.app and gateway.outward do) or watch over the
@@ -44,7 +44,7 @@ def run(process: str, settings: Settings, stop: threading.Event, name: str = "")
         if process == "doors":
             doors(settings, stop, name or process)
         else:
-            {"spooler": spooler, "keeper": keeper, "carrier": carrier, "collector": collector}[process](settings, stop)
+            _SIMPLE[process](settings, stop)
     except ConfigError as error:
         print(f"pli: {process}: {error}", file=sys.stderr, flush=True)
         sys.exit(REFUSED)
@@ -128,6 +128,21 @@ def collector(settings: Settings, stop: threading.Event) -> None:
     from gateway import collectors
 
     collectors.serve(settings, stop, lambda: announce(settings, "collector"))
+
+
+def refresher(settings: Settings, stop: threading.Event) -> None:
+    from gateway import refresher as refreshing
+
+    refreshing.serve(settings, stop, lambda: announce(settings, "refresher"))
+
+
+_SIMPLE = {
+    "spooler": spooler,
+    "keeper": keeper,
+    "carrier": carrier,
+    "collector": collector,
+    "refresher": refresher,
+}
 
 
 def doors(settings: Settings, stop: threading.Event, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The processes of one node: doors, spooler, keeper, carrier; and the supervisor that keeps them running.
+"""The processes of one node: doors, spooler, keeper, carrier, refresher; and the supervisor that keeps them running.
 
 Promises: a process that ends is started again, with growing pauses; SIGTERM ends all, letters in flight stay in
 custody; a start that cannot succeed (port taken, configuration wrong) ends with exit code 2 and a sentence.
@@ -30,10 +30,11 @@ REFUSED = 2
 
 def names(settings: Settings) -> list[str]:
     """Of the node's processes: 'doors' once per configured worker ('doors', 'doors-2', …), 'collector' where there is
-    something to collect."""
+    something to collect, 'refresher' unless trust.fetch is false."""
     more = [f"doors-{number}" for number in range(2, settings.doors.workers + 1)]
     collector = ["collector"] if settings.collect else []
-    return [*PROCESSES[:-1], *more, *collector, PROCESSES[-1]]
+    refresher = ["refresher"] if settings.trust.fetch else []
+    return [*PROCESSES[:-1], *refresher, *more, *collector, PROCESSES[-1]]
 
 
 def ready_file(settings: Settings, process: str) -> Path:

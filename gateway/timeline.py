@@ -11,6 +11,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "verified": ("contrôlé à l'entrée", "checked on entry"),
     "queued": ("mis en file", "queued"),
     "signed": ("signé", "signed"),
+    "peer-unsure": (
+        "opérateur du destinataire accepté, révocation inconnue",
+        "recipient's operator taken, its revocation is not known",
+    ),
     "relayed": ("remis à l'opérateur du destinataire", "handed to the recipient's operator"),
     "delivered": ("remis dans la boîte", "delivered to the mailbox"),
     "filed": ("classé au dossier", "filed in the dossier"),
@@ -45,6 +49,10 @@ NOTES: dict[str, tuple[str, str]] = {
     "already-in-dossier": ("déjà au dossier", "already in the dossier"),
     "proposed": ("proposé au classement", "proposed for filing"),
     "work-list": ("à vérifier", "to be checked"),
+    "peer-unsure": (
+        "d'un opérateur dont la révocation n'est pas connue",
+        "from an operator whose revocation is not known",
+    ),
     "warning-letter": ("comme lettre d'avertissement", "as a warning letter"),
 }
 

@@ -108,6 +108,8 @@ def events(letter: Letter, rows: Sequence[Recipient]) -> tuple[Event, ...]:
         "size": str(letter.body.size),
         "peer": letter.proof.peer_fingerprint,
         "tls": letter.proof.tls,
+        "doubt": letter.proof.doubt,
+        "note": "peer-unsure" if letter.proof.doubt else "",
     }
     return (
         Event("accepted", letter.id, "", _facts(accepted)),

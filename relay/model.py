@@ -134,6 +134,8 @@ class DoorProof:
     client: str = ""
     """Address of the other end, for the trace field."""
     helo: str = ""
+    doubt: str = ""
+    """Why the peer's standing could not be told, where policy took it all the same (relay.peering)."""
 
 
 @dataclass(frozen=True)

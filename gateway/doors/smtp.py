@@ -18,7 +18,6 @@ from typing import TypeAlias
 from aiosmtpd.smtp import MISSING
 
 from certs import meter
-from certs.model import CannotTell, Trusted
 from certs.profiles import TLS_PEER
 from certs.tls import peer_certificate
 from gateway.doors.porter import Porter
@@ -27,6 +26,7 @@ from gateway.doors.session import Session
 from gateway.doors.spec import DoorSpec, Limits
 from gateway.doors.turns import Turn
 from relay.model import Door, DoorProof, Reason, Refusal
+from relay.peering import Turned, meet
 
 __all__ = ["DoorSpec", "Limits", "PortTaken", "PortUnusable", "ensure_free", "serve"]
 
@@ -41,16 +41,16 @@ class PeerDoor(Session):
             return Refusal(Reason.PEER_NO_CERTIFICATE, permanent=True)
         with meter.step("verify"):
             trust = self.spec.trust().judge(der, (), TLS_PEER, self.spec.clock())
-        if isinstance(trust, CannotTell):
-            return Refusal(Reason.PEER_CANNOT_TELL, permanent=False, detail=trust.fault.value)
-        if not isinstance(trust, Trusted):
-            return Refusal(Reason.PEER_UNTRUSTED, permanent=True, detail=trust.fault.value)
+        met = meet(trust, self.spec.unsure)
+        if isinstance(met, Turned):
+            return Refusal(met.reason, permanent=met.permanent, detail=met.detail)
         return DoorProof(
-            peer=trust.identity.subject,
-            peer_fingerprint=trust.identity.fingerprint,
+            peer=met.identity.subject,
+            peer_fingerprint=met.identity.fingerprint,
             tls=self.tls_words,
             client=self.client,
             helo=self.helo,
+            doubt=met.doubt,
         )
 
 

@@ -16,6 +16,7 @@ from certs.model import Clock
 from directory.model import Address
 from gateway.accounts import Accounts
 from relay.model import Addressee, BodyRef, Door, DoorProof, Envelope, Receipt, Refusal
+from relay.peering import Unsure
 from relay.pseudonym import Pseudonyms
 
 
@@ -88,6 +89,8 @@ class DoorSpec:
     pseudonyms: Pseudonyms
     clock: Clock
     trust: Callable[[], TrustStore] | None = None
+    unsure: Unsure = Unsure.DEFER
+    """What is done with a peer whose standing nobody can tell."""
     accounts: Accounts | None = None
     limits: Limits = field(default_factory=Limits)
 

@@ -21,7 +21,7 @@ import structlog
 from certs import meter, profiles
 from certs.chain import TrustStore
 from certs.keys import KeeperDown, KeeperRefused, Signer
-from certs.model import CannotTell, Clock, Trusted
+from certs.model import Clock
 from directory import address
 from relay import message as mime
 from relay import smime
@@ -43,6 +43,7 @@ from relay.model import (
     Recipient,
 )
 from relay.partners import WhiteList
+from relay.peering import Turned, Unsure, meet
 
 BY_PEER = "receipt-by-peer"
 """Note of a Done: the peer took over the promise of a delivery report (RFC 3461 §5.2.2)."""
@@ -72,6 +73,8 @@ class PeerCourier:
     keeper: Keys
     journal: Journal
     clock: Clock
+    unsure: Unsure = Unsure.DEFER
+    """What is done with a peer whose standing nobody can tell."""
     command_s: float = smtp.COMMAND_S
     total_s: float = smtp.TOTAL_S
 
@@ -137,8 +140,8 @@ class PeerCourier:
         session = Session(self.hostname, self.command_s)
         with smtp.cut_off(session, self.total_s), meter.step("relay"):
             try:
-                if trouble := self._prepare(session, domain, server):
-                    return trouble
+                if trouble := self._prepare(session, job, domain, server):
+                    return trouble if isinstance(trouble, Later) else _all(job, trouble)
                 data = wire()
                 return self._send(session, job, server, data) if isinstance(data, bytes) else _all(job, data)
             except smtp.FAILURES as failure:
@@ -146,7 +149,7 @@ class PeerCourier:
             finally:
                 session.leave()
 
-    def _prepare(self, session: Session, domain: str, server: tuple[str, int]) -> Later | None:
+    def _prepare(self, session: Session, job: Job, domain: str, server: tuple[str, int]) -> Later | Never | None:
         greeting = session.begin(*server)
         if greeting.code != 220:
             return Later(Reason.PEER_DELAYED, str(greeting))
@@ -163,20 +166,27 @@ class PeerCourier:
             return self._alarm(Reason.PEER_REFUSED_TLS, domain, server, error.reason or "handshake failed")
         if code != 220:
             return self._alarm(Reason.TLS_REQUIRED, domain, server, str(smtp.reply((code, words))))
-        return self._check_peer(session, domain, server) or self._greet_again(session, domain, server)
+        return self._check_peer(session, job, domain, server) or self._greet_again(session, domain, server)
 
-    def _check_peer(self, session: Session, domain: str, server: tuple[str, int]) -> Later | None:
+    def _check_peer(self, session: Session, job: Job, domain: str, server: tuple[str, int]) -> Later | Never | None:
         shown = session.sock.getpeercert(True) if isinstance(session.sock, ssl.SSLSocket) else None
         if shown is None:
             return self._alarm(Reason.PEER_NO_CERTIFICATE, domain, server, "")
-        trust = self.trust().judge(shown, (), profiles.TLS_PEER, self.clock())
-        if isinstance(trust, CannotTell):
-            return self._alarm(Reason.PEER_CANNOT_TELL, domain, server, trust.fault)
-        if not isinstance(trust, Trusted):
-            return self._alarm(Reason.PEER_UNTRUSTED, domain, server, trust.fault)
-        if not self.white_list().permits(domain, trust.identity.subject):
-            return self._alarm(Reason.PEER_NOT_LISTED, domain, server, trust.identity.subject)
+        met = meet(self.trust().judge(shown, (), profiles.TLS_PEER, self.clock()), self.unsure)
+        if isinstance(met, Turned):
+            return self._turned(met, domain, server)
+        if not self.white_list().permits(domain, met.identity.subject):
+            return self._alarm(Reason.PEER_NOT_LISTED, domain, server, met.identity.subject)
+        if met.doubt:
+            facts = (("certificate", met.identity.fingerprint), ("doubt", met.doubt))
+            self.journal.add(job.letter.tenant, [Event("peer-unsure", job.letter.id, "", facts)])
         return None
+
+    def _turned(self, met: Turned, domain: str, server: tuple[str, int]) -> Later | Never:
+        """Untrusted is Later all the same: certificates are renewed; only a policy of refusal ends a letter."""
+        later = self._alarm(met.reason, domain, server, met.detail)
+        refused = met.permanent and met.reason is Reason.PEER_CANNOT_TELL
+        return Never(later.reason, later.detail) if refused else later
 
     def _greet_again(self, session: Session, domain: str, server: tuple[str, int]) -> Later | None:
         try:
