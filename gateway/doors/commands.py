@@ -55,6 +55,14 @@ class Rcpt:
     asked: Asked
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """RFC 3030 §2: so many octets follow the command line."""
+
+    size: int
+    last: bool
+
+
 class BareLineEnd(Exception):
     """A command line with a CR or LF of its own: nothing behind it may be read as a command."""
 
@@ -126,6 +134,14 @@ def rcpt(arg: str | None) -> Rcpt | Wrong:
         return Reason.RECIPIENT_SYNTAX
     notify = frozenset(given["NOTIFY"].upper().split(",")) if "NOTIFY" in given else frozenset[str]()
     return Rcpt(recipient, Asked(notify, given.get("ORCPT", "")))
+
+
+_CHUNK = re.compile(r"(\d{1,12})( LAST)?", re.IGNORECASE)
+
+
+def chunk(arg: str | None) -> Chunk | None:
+    match = _CHUNK.fullmatch((arg or "").strip())
+    return Chunk(int(match[1]), bool(match[2])) if match else None
 
 
 def _parameters(text: str, known: Mapping[str, re.Pattern[str]]) -> dict[str, str] | Turn:

@@ -1,6 +1,7 @@
-"""The letter itself: bytes from DATA to the sealed body, as a stream (RFC 5321 §4.5.2).
+"""The letter itself: bytes from DATA or BDAT to the sealed body, as a stream (RFC 5321 §4.5.2, RFC 3030).
 
-Promises: the letter ends at <CRLF>.<CRLF> and nowhere else, wherever the chunks break; a bare CR or LF, or a
+Promises: after DATA the letter ends at <CRLF>.<CRLF> and nowhere else, wherever the pieces break; a chunk of BDAT ends
+after its octets, and none of them is a command; a bare CR or LF, or a
 NUL, spoils it (RFC 5321 §2.3.8, RFC 6152 §3), so that no other hop can see a second letter inside; the body
 is synced before the intake is called.
 Does not: keep more than max_bytes, nor decide whether the letter is welcome.
@@ -31,6 +32,14 @@ class TooMuch(Exception):
     """The sender went on beyond every budget: the session ends."""
 
 
+def unstrict(piece: bytes) -> Reason | None:
+    """What spoils a piece that begins and ends between two lines or inside one, never inside a line end."""
+    line_ends = piece.count(b"\r\n")
+    if piece.count(b"\r") != line_ends or piece.count(b"\n") != line_ends:
+        return Reason.BARE_LINE_END
+    return Reason.MALFORMED if b"\0" in piece else None
+
+
 class Unstuffing:
     """Undoes the transparency of DATA, chunk by chunk (RFC 5321 §4.5.2)."""
 
@@ -57,11 +66,7 @@ class Unstuffing:
     def _clean(self, piece: bytes) -> bytes:
         if not piece:
             return b""
-        line_ends = piece.count(b"\r\n")
-        if piece.count(b"\r") != line_ends or piece.count(b"\n") != line_ends:
-            self.fault = Reason.BARE_LINE_END
-        elif b"\0" in piece:
-            self.fault = self.fault or Reason.MALFORMED
+        self.fault = self.fault or unstrict(piece)
         lead, self._lead = self._lead, 0
         return piece.replace(b"\r\n.", b"\r\n")[lead:]
 
@@ -77,6 +82,8 @@ class Incoming:
     def __init__(self, bodies: BodiesLike, max_bytes: int) -> None:
         self._bodies = bodies
         self._most = max_bytes
+        self._half = b""
+        """A CR at the end of a chunk: the LF may open the next one."""
         self._lock = threading.Lock()
         self._writer: WriterLike | None = None
         self._pieces: list[bytes] = []
@@ -94,6 +101,18 @@ class Incoming:
         if self.fault is None:
             self._pieces.append(piece)
             self.waiting += len(piece)
+
+    def take_chunked(self, piece: bytes) -> None:
+        """The octets of a chunk, as they come: strict as after DATA, wherever chunks break."""
+        whole = self._half + piece
+        self._half = whole[-1:] if whole.endswith(b"\r") else b""
+        whole = whole[: len(whole) - len(self._half)]
+        self.take(whole, unstrict(whole))
+
+    def close(self) -> None:
+        """After the last chunk: a CR that is still alone stays so."""
+        if self._half:
+            self.fault = self.fault or Reason.BARE_LINE_END
 
     def seal(self) -> None:
         """Writes what waits; a full disk becomes the letter's fault."""
@@ -161,3 +180,31 @@ async def receive(reader: asyncio.StreamReader, incoming: Incoming, limits: Limi
     if unstuffing.rest:
         # The reader is empty, and nobody else runs between: these are its next bytes.
         reader.feed_data(unstuffing.rest)
+
+
+async def receive_chunk(reader: asyncio.StreamReader, incoming: Incoming, size: int, limits: Limits, run: Run) -> None:
+    """Reads the `size` octets of one chunk, no more. Raises as `receive` does."""
+    left = size
+    if incoming.size + size > limits.max_bytes + limits.drain_bytes:
+        raise TooMuch
+    while left:
+        piece = await _some(reader, left, limits)
+        left -= len(piece)
+        with meter.step("accept"):
+            incoming.take_chunked(piece)
+        if incoming.waiting >= FLUSH and incoming.fault is None:
+            await run(incoming.seal)
+
+
+async def skip(reader: asyncio.StreamReader, size: int, limits: Limits) -> None:
+    """Reads `size` octets and forgets them."""
+    while size:
+        size -= len(await _some(reader, size, limits))
+
+
+async def _some(reader: asyncio.StreamReader, most: int, limits: Limits) -> bytes:
+    async with asyncio.timeout(limits.chunk_s):
+        piece = await reader.read(min(most, READ))
+    if not piece:
+        raise ConnectionResetError
+    return piece

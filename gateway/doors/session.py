@@ -25,7 +25,7 @@ from gateway.doors import commands, data, replies, turns
 from gateway.doors.porter import Porter
 from gateway.doors.spec import DoorSpec
 from gateway.doors.turns import Turn
-from relay.model import Addressee, BodyRef, DoorProof, Envelope, Reason, Receipt, Refusal, new_id
+from relay.model import Addressee, DoorProof, Reason, Refusal
 
 T = TypeVar("T")
 
@@ -68,6 +68,10 @@ class Transaction:
     proof: DoorProof
     addressees: dict[str, Addressee] = field(default_factory=dict)
     refused: int = 0
+    incoming: data.Incoming | None = None
+    """Of a letter that comes in chunks (RFC 3030), from the first to the last."""
+    deadline: float = 0.0
+    """When its chunks must have come, on the loop's clock."""
 
 
 class Session(SMTP, ABC):
@@ -160,6 +164,7 @@ class Session(SMTP, ABC):
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
+        self._set_post_data_state()
         self.porter.leave(self)
 
     def _timeout_cb(self) -> None:
@@ -176,6 +181,8 @@ class Session(SMTP, ABC):
 
     def _set_post_data_state(self) -> None:
         super()._set_post_data_state()  # type: ignore[no-untyped-call]
+        if self.transaction and self.transaction.incoming:
+            self.transaction.incoming.drop()
         self.transaction = None
 
     async def handle_exception(self, error: Exception) -> str:
@@ -216,7 +223,17 @@ class Session(SMTP, ABC):
         self.session.host_name = name
         offers = self.offers() if self.tls else ("STARTTLS",)
         size = f"SIZE {self.spec.limits.max_bytes}"
-        words = (self.hostname, "PIPELINING", size, "8BITMIME", "DSN", "ENHANCEDSTATUSCODES", *offers, "HELP")
+        words = (
+            self.hostname,
+            "PIPELINING",
+            size,
+            "8BITMIME",
+            "CHUNKING",
+            "DSN",
+            "ENHANCEDSTATUSCODES",
+            *offers,
+            "HELP",
+        )
         await self.push("\r\n".join([f"250-{word}" for word in words[:-1]] + [f"250 {words[-1]}"]))
 
     async def smtp_HELO(self, hostname: str) -> None:
@@ -286,66 +303,6 @@ class Session(SMTP, ABC):
         letter.refused += 1
         await self.answer(why)
 
-    async def smtp_DATA(self, arg: str | None) -> None:
-        if not (letter := self.transaction):
-            return await self.answer(Turn.MAIL_FIRST)
-        if arg:
-            return await self.answer(Turn.SYNTAX)
-        if not letter.addressees:
-            return await self.answer(Turn.NO_RECIPIENT)
-        await self.answer(Turn.DATA_GO)
-        incoming = data.Incoming(self.spec.bodies, self.spec.limits.max_bytes)
-        self._reset_timeout(self.spec.limits.data_s)
-        outcome: Receipt | Refusal | str = Refusal(Reason.SURPRISE, permanent=False)
-        try:
-            outcome = await self._receive(letter, incoming)
-        except (asyncio.CancelledError, ConnectionError):
-            # Once the intake was asked, the letter may be in custody: the journal knows.
-            outcome = "answer-lost" if incoming.handed_over else "connection-lost"
-            raise
-        except TimeoutError:
-            outcome = "slow"
-            self.end(Turn.SLOW)
-        except data.TooMuch:
-            outcome = Refusal(Reason.TOO_LARGE, permanent=True)
-            await self.answer(outcome)
-            self.end(Turn.CLOSING)
-        finally:
-            incoming.drop()
-            self._log_letter(letter, outcome, incoming.size)
-            self._set_post_data_state()
-            if self.transport is not None:
-                self._reset_timeout()
-
-    async def _receive(self, letter: Transaction, incoming: data.Incoming) -> Receipt | Refusal:
-        await data.receive(self._reader, incoming, self.spec.limits, self.run)
-        if incoming.fault:
-            incoming.drop()
-            outcome: Receipt | Refusal = Refusal(incoming.fault, replies.of(incoming.fault).code >= 500)
-        else:
-            incoming.handed_over = True
-            outcome = await self.run(lambda: incoming.keep(self._accepting(letter)))
-        if isinstance(outcome, Receipt):
-            await self.answer(Turn.LETTER_KEPT, outcome.letter_id)
-        else:
-            await self.answer(outcome)
-        return outcome
-
-    def _accepting(self, letter: Transaction) -> Callable[[bytes, BodyRef], Receipt | Refusal]:
-        now = self.spec.clock()
-        envelope = Envelope(
-            id=new_id(now),
-            tenant=self.spec.tenant,
-            door=self.spec.kind,
-            sender=letter.sender,
-            addressees=tuple(letter.addressees.values()),
-            proof=letter.proof,
-            received_at=now,
-            envid=letter.asked.envid,
-            return_full=letter.asked.return_full,
-        )
-        return lambda raw, body: self.spec.intake.accept(envelope, raw, body)
-
     # --- the log -----------------------------------------------------------------------------------------
 
     def _named(self, sender: Address | None) -> str:
@@ -353,21 +310,6 @@ class Session(SMTP, ABC):
 
     def _log(self, event: str, **facts: Any) -> None:
         log.info(event, door=self.spec.kind.value, client=self.client, **facts)
-
-    def _log_letter(self, letter: Transaction, outcome: Receipt | Refusal | str, size: int) -> None:
-        said = outcome if isinstance(outcome, str) else "accepted"
-        self._log(
-            "letter",
-            outcome="refused" if isinstance(outcome, Refusal) else said,
-            reason=str(outcome.reason) if isinstance(outcome, Refusal) else "",
-            letter=outcome.letter_id if isinstance(outcome, Receipt) else "",
-            sender=self._named(letter.sender),
-            account=letter.proof.account,
-            peer=letter.proof.peer,
-            recipients=len(letter.addressees),
-            recipients_refused=letter.refused,
-            size=size,
-        )
 
 
 def _words(what: Turn | Reason | Refusal, detail: str = "") -> str:

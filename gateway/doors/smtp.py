@@ -24,6 +24,7 @@ from gateway.doors.porter import Porter
 from gateway.doors.ports import PortTaken, PortUnusable, bind, ensure_free
 from gateway.doors.session import Session
 from gateway.doors.spec import DoorSpec, Limits
+from gateway.doors.taking import Taking
 from gateway.doors.turns import Turn
 from relay.model import Door, DoorProof, Reason, Refusal
 from relay.peering import Turned, meet
@@ -31,7 +32,7 @@ from relay.peering import Turned, meet
 __all__ = ["DoorSpec", "Limits", "PortTaken", "PortUnusable", "ensure_free", "serve"]
 
 
-class PeerDoor(Session):
+class PeerDoor(Taking):
     """Other operators: mutual TLS; the white list then decides, in the intake (operator §2.3, §2.6)."""
 
     def prove(self) -> DoorProof | Refusal:
@@ -57,7 +58,7 @@ class PeerDoor(Session):
 Credentials: TypeAlias = tuple[str, str]
 
 
-class SubmissionDoor(Session):
+class SubmissionDoor(Taking):
     """Our people's mail clients: SMTP AUTH after TLS (RFC 4954, RFC 6409)."""
 
     account = ""

@@ -31,6 +31,8 @@ class Turn(StrEnum):
     RECIPIENT_DONE = "recipient-done"
     DATA_GO = "data-go"
     LETTER_KEPT = "letter-kept"
+    CHUNK_TAKEN = "chunk-taken"
+    CHUNKS_BEGUN = "chunks-begun"
     NOTHING_DONE = "nothing-done"
     WILL_NOT_SAY = "will-not-say"
     HELP = "help"
@@ -80,6 +82,10 @@ TURNS: dict[Turn, Reply] = {
     Turn.RECIPIENT_DONE: Reply(250, "2.1.5", "Destinataire accepté, recipient accepted"),
     Turn.DATA_GO: Reply(354, "", "Terminez par, end with <CR><LF>.<CR><LF>"),
     Turn.LETTER_KEPT: Reply(250, "2.6.0", "Lettre acceptée, letter accepted:"),
+    Turn.CHUNK_TAKEN: Reply(250, "2.0.0", "Morceau reçu, chunk received"),
+    Turn.CHUNKS_BEGUN: Reply(
+        503, "5.5.1", "La lettre a commencé par BDAT ; RSET l'abandonne.", "The letter began with BDAT; RSET drops it."
+    ),
     Turn.NOTHING_DONE: Reply(250, "2.0.0", "OK"),
     Turn.WILL_NOT_SAY: Reply(
         252, "2.7.0", "Nous ne disons pas si une adresse existe.", "We do not say whether an address exists."

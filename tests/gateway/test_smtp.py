@@ -36,7 +36,7 @@ def test_what_is_offered_before_and_after_tls(open_door: Open) -> None:
     before = client.say("EHLO client.example").split("\n")
     client.start_tls(door.context())
     after = client.say("EHLO client.example").split("\n")
-    words = ["PIPELINING", "SIZE 36700160", "8BITMIME", "DSN", "ENHANCEDSTATUSCODES"]
+    words = ["PIPELINING", "SIZE 36700160", "8BITMIME", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES"]
     assert [line[4:] for line in before] == ["mss.lilas.example", *words, "STARTTLS", "HELP"]
     assert [line[4:] for line in after] == ["mss.lilas.example", *words, "AUTH PLAIN LOGIN", "HELP"]
 

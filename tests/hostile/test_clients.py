@@ -29,16 +29,6 @@ def test_a_long_command_is_refused_and_the_next_one_heard(open_door: Open) -> No
     assert client.say("NOOP") == "250 2.0.0 OK"
 
 
-def test_bdat_is_not_spoken(open_door: Open) -> None:
-    """CHUNKING is not offered, and BDAT is refused: a second way to end a letter cannot be confused with the first."""
-    door = open_door()
-    client = door.logged_in()
-    assert "CHUNKING" not in client.say("EHLO client.example")
-    client.envelope()
-    assert client.say("BDAT 0 LAST").startswith("50")
-    assert door.intake.letters == []
-
-
 def test_a_client_that_leaves_without_a_word_loses_nothing(open_door: Open) -> None:
     """No QUIT after the 250: the letter is in custody all the same, and the door serves the next one."""
     door = open_door()
