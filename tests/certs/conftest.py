@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -328,3 +331,63 @@ class Pen:
 def pen() -> Pen:
     """Writes encrypted letters by hand."""
     return Pen()
+
+
+# --- a web server that does whatever a test likes ----------------------------------------------------------
+
+
+class Server:
+    """A web server on loopback whose every answer is written by a test, byte by byte."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.scripts: dict[str, Callable[[socket.socket, bytes], None]] = {}
+        self.requests: list[bytes] = []
+        self.gone = threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while not self.gone.is_set():
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def _talk(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += connection.recv(4096)
+            head, _, body = request.partition(b"\r\n\r\n")
+            length = int(next((line[15:] for line in head.splitlines() if line.startswith(b"Content-Length:")), b"0"))
+            while len(body) < length:
+                body += connection.recv(4096)
+            request = head + b"\r\n\r\n" + body
+            self.requests.append(request)
+            self.scripts[request.split()[1].decode()](connection, request)
+
+    def url(self, path: str) -> str:
+        return f"http://crl.example:{self.port}{path}"
+
+    def say(self, path: str, body: bytes, status: str = "200 OK", *headers: str) -> None:
+        """What `path` answers from now on."""
+        head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]).encode()
+        self.scripts[path] = lambda connection, _: connection.sendall(head + body)
+
+    @property
+    def asked(self) -> list[str]:
+        """Paths asked for, in their order."""
+        return [request.split()[1].decode() for request in self.requests]
+
+    def close(self) -> None:
+        self.gone.set()
+        self.listener.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.close()
