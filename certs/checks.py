@@ -118,7 +118,9 @@ def _named(doubt: Answer, check: str) -> Answer:
 
 # --- names -------------------------------------------------------------------------------------------------
 
-_ADDRESS = re.compile(r"[\x21-\x7e]+@[A-Za-z0-9.\[\]:-]+")
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+# A quoted local part is a Mailbox too, and the classic case of two readers who disagree: nobody needs one.
+_ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[A-Za-z0-9.:-]+\])")
 _HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _PRINTED = re.compile(r"[\x21-\x7e]+")
 MAX_NAMES = 1000
