@@ -74,6 +74,11 @@ def test_a_mailbox_is_trusted_with_its_evidence(store: TrustStore, doctor: Issue
     assert trust.evidence.chain[0] == trust.identity.fingerprint
     assert [crl.rsplit("#", 1)[1] for crl in trust.evidence.crls] == ["1@2026-11-25T09:30:00Z"] * 2
     assert trust.evidence.at == now
+    root = x509.load_der_x509_certificate(trust.evidence.certificates[-1])
+    assert trust.evidence.certificates[:2] == (doctor.der, *doctor.chain)
+    assert root.subject == root.issuer
+    assert [each.name for each in trust.evidence.consulted] == list(trust.evidence.crls)
+    assert all(each.kind == "crl" and len(each.digest) == 64 for each in trust.evidence.consulted)
 
 
 def test_an_identity_reads_like_the_white_list(doctor: Issued) -> None:
