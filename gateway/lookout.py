@@ -25,7 +25,7 @@ from gateway.doors import replies
 from relay import routing, spool
 from relay.intake import Intake
 from relay.journal import SpoolJournal
-from relay.model import Addressee, Event, Letter, Reason, Recipient, Route
+from relay.model import Addressee, Event, Letter, Reason, Recipient, Route, Verdict
 from relay.pseudonym import Pseudonyms
 from relay.store import engine
 
@@ -78,7 +78,7 @@ def as_json(trail: Trail) -> dict[str, Any]:
     return {
         "letter": trail.letter.id,
         "received_at": trail.letter.received_at.isoformat(),
-        "verdict": {"signature": verdict.signature.value, "signer": verdict.signer.value if verdict.signer else ""},
+        "verdict": _verdict(verdict),
         "sentence": _sentence(trail),
         "recipients": [
             {"id": row.id, "address": trail.names[row.id], "mode": row.route.mode.value, "state": row.state.value,
@@ -91,6 +91,16 @@ def as_json(trail: Trail) -> dict[str, Any]:
             for step in trail.steps
         ],
     }  # fmt: skip
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "signature": verdict.signature.value,
+        "signer": verdict.signer.value if verdict.signer else "",
+        "fault": verdict.fault,
+        "findings": list(verdict.findings),
+        "evidence": list(verdict.evidence),
+    }
 
 
 def show(trail: Trail, out: Console, language: str) -> None:

@@ -23,6 +23,9 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "delayed": ("retardé, nouvel essai prévu", "delayed, will be tried again"),
     "failed": ("non remis", "not delivered"),
     "lapsed": ("essai interrompu, repris", "attempt interrupted, taken up again"),
+    "opened": ("chiffré, ouvert à son arrivée", "encrypted, opened on arrival"),
+    "not-opened": ("chiffré, non ouvert", "encrypted, not opened"),
+    "quarantined": ("en quarantaine, une personne doit le voir", "in quarantine, a person must look at it"),
     "set-aside": ("mis de côté après plusieurs essais interrompus", "set aside after several interrupted attempts"),
     "held": ("retenu", "held"),
     "released": ("libéré", "released"),
@@ -53,6 +56,8 @@ NOTES: dict[str, tuple[str, str]] = {
         "d'un opérateur dont la révocation n'est pas connue",
         "from an operator whose revocation is not known",
     ),
+    "text-only": ("en texte seul, contenu non garanti", "as text only, content not vouched for"),
+    "not-opened": ("chiffré, tel quel", "encrypted, as it came"),
     "warning-letter": ("comme lettre d'avertissement", "as a warning letter"),
 }
 
@@ -61,7 +66,14 @@ SIGNATURES: dict[tuple[str, str], tuple[str, str]] = {
     ("valid", "establishment"): ("scellé par l'établissement {}", "sealed by the establishment {}"),
     ("valid", "author"): ("signé par l'auteur {}", "signed by the author {}"),
     ("invalid", ""): ("signature invalide : la lettre n'est pas remise telle quelle", "invalid signature"),
-    ("partial", ""): ("signature partielle : une partie seulement est signée", "only a part is signed"),
+    ("partial", "author"): (
+        "signature de {}, dont le certificat porte une autre adresse",
+        "signed by {}, whose certificate names another address",
+    ),
+    ("partial", ""): (
+        "signature qui ne vaut pas pour la lettre entière",
+        "a signature that does not hold for the whole letter",
+    ),
     ("cannot-tell", ""): ("signature impossible à contrôler pour l'instant", "signature cannot be checked now"),
     ("none", ""): ("non signé", "not signed"),
 }

@@ -188,7 +188,8 @@ class Intake:
     def _judge(self, message: Message, envelope: Envelope) -> Verdict:
         verdict = smime.judge(message, self.trust(), envelope.received_at)
         automatic = mime.automatic(message, envelope.sender is None)
-        return replace(verdict, automatic=automatic, findings=(*verdict.findings, *message.defects))
+        findings = tuple(dict.fromkeys((*verdict.findings, *message.defects)))
+        return replace(verdict, automatic=automatic, findings=findings)
 
     def _find(self, message: Message, envelope: Envelope, verdict: Verdict) -> Findings | Refusal:
         extras: list[Extra] = []

@@ -77,7 +77,9 @@ def test_nothing_in_a_letter_adds_a_field_to_ours(subject: str, name: str, refer
     mine = letter(raw)
     failed = notices.failure(mine, (row(Mode.PEER_SIGNED, reference),), lambda: raw, NODE, lambda: NOW, words)
     told = receipts.receipt(mine, (row(Mode.DOSSIER, reference),), lambda: raw, NODE, lambda: NOW, words)
-    warned = warning.wrap(mine, raw, "bert@parc.mssante.example", "mss.parc.example", NOW)
+    warned = warning.wrap(
+        mine, warning.failed_signature(mine), raw, "bert@parc.mssante.example", "mss.parc.example", NOW
+    )
     assert failed is not None
     assert told is not None
     for each in (failed, told, warned):

@@ -13,10 +13,12 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from sqlalchemy import Engine
 
 from certs.chain import TrustStore
-from certs.throwaway import Pki
+from certs.throwaway import Issued, Pki, Shape
 from relay import spool
 from relay.model import Asked, BodyRef, Door, DoorProof, Letter, Mode, Recipient, Route, Signer, State, Verdict
 from relay.spooler import SpoolClient, Spooler
@@ -34,6 +36,17 @@ def today() -> datetime:
 @pytest.fixture(scope="session")
 def pki(today: datetime) -> Pki:
     return Pki.create(today)
+
+
+@pytest.fixture(scope="session")
+def reader(pki: Pki) -> Issued:
+    """The surgeon's encryption certificate."""
+    shape = Shape(
+        usage=frozenset({"key_encipherment"}),
+        eku=(ExtendedKeyUsageOID.EMAIL_PROTECTION,),
+        names=(x509.RFC822Name("paul.durand@parc.mssante.example"),),
+    )
+    return pki.issue(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Paul DURAND")]), shape)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from certs.throwaway import Pki
 from gateway.demo.servers import Dovecot, free_port, new_folder
 from relay import message as mime
 from relay import smime
-from relay.couriers.mailbox import AS_WARNING, MailboxCourier, words
+from relay.couriers.mailbox import MailboxCourier, words
 from relay.message import scan
 from relay.model import (
     BodyRef,
@@ -38,6 +38,7 @@ from relay.model import (
     State,
     Verdict,
 )
+from relay.warning import AS_WARNING
 
 FROM = "marie.martin@lilas.mssante.example"
 DOMAIN = "parc.mssante.example"

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from certs.chain import TrustStore
-from certs.throwaway import Issued, Pki
+from certs.throwaway import SIGNS_FOR_GOOD, Issued, Pki, Shape
 from relay import canonical, smime
 from relay.message import Message, scan
 from relay.model import SignatureState, Signer
@@ -200,6 +202,19 @@ def test_a_part_signed_inside_is_never_touched() -> None:
     assert part in canonical.content(scan(raw))
 
 
+def own(pki: Pki, name: str, organisation: str, unit: str) -> Issued:
+    """A certificate for signing mail that names no address."""
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "FR"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
+            *([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+        ]
+    )
+    return pki.issue(subject, Shape(usage=SIGNS_FOR_GOOD, eku=(ExtendedKeyUsageOID.EMAIL_PROTECTION,)))
+
+
 def judged(letter: bytes, trust: TrustStore, at: datetime) -> tuple[SignatureState, Signer | None, str]:
     verdict = smime.judge(scan(letter), trust, at)
     return verdict.signature, verdict.signer, verdict.fault
@@ -208,15 +223,28 @@ def judged(letter: bytes, trust: TrustStore, at: datetime) -> tuple[SignatureSta
 def test_whose_word_a_valid_signature_is(
     pki: Pki, mailbox: Issued, seal: Issued, trust: TrustStore, today: datetime, make_mail: Mail
 ) -> None:
-    """The mailbox's, its establishment's, or some holder's own: three verdicts, three names."""
+    """The mailbox's, its establishment's, or the author's own, which names no address: three verdicts, three
+    names."""
     raw = make_mail()
-    other = pki.smime("paul.durand@parc.mssante.example", "Paul DURAND", "CLINIQUE DU PARC", "1750000002")
+    other = own(pki, "Paul DURAND", "CLINIQUE DU PARC", "")
     answers = [
         smime.judge(scan(smime.sign(raw, each.signer(), today)), trust, today) for each in (mailbox, seal, other)
     ]
     assert [each.signer for each in answers] == [Signer.MAILBOX, Signer.ESTABLISHMENT, Signer.AUTHOR]
     assert [each.signer_name for each in answers] == ["Marie MARTIN", "IMAGERIE DES LILAS", "Paul DURAND"]
     assert all(each.signature is SignatureState.VALID for each in answers)
+
+
+def test_an_organisation_without_a_mail_address_seals_and_never_signs(
+    pki: Pki, trust: TrustStore, today: datetime, make_mail: Mail
+) -> None:
+    """IGC-Santé's ORG SIGN has no rfc822Name: its OU is a national identifier; a name for the domain is told apart."""
+    raw = make_mail()
+    for name, told in ((DOMAIN, ()), ("logiciel", ("seal.names-no-domain",))):
+        issued = own(pki, name, "IMAGERIE DES LILAS", "1750000001")
+        verdict = smime.judge(scan(smime.sign(raw, issued.signer(), today)), trust, today)
+        assert (verdict.signature, verdict.signer) == (SignatureState.VALID, Signer.ESTABLISHMENT)
+        assert (verdict.signer_name, verdict.findings) == ("IMAGERIE DES LILAS", told)
 
 
 @pytest.mark.parametrize(
@@ -231,13 +259,14 @@ def test_whose_word_a_valid_signature_is(
         '"marie.martin"@lilas.mssante.example',
     ],
 )
-def test_an_address_that_is_not_exactly_the_authors_speaks_for_its_holder_only(
+def test_an_address_that_is_not_exactly_the_authors_is_never_valid(
     pki: Pki, trust: TrustStore, today: datetime, make_mail: Mail, written: str
 ) -> None:
-    """CVE-2026-2748: addresses are compared whole, after a strict parse."""
+    """RFC 8550 §3, CVE-2026-2748: addresses are compared whole, after a strict parse; the holder is named."""
     odd = pki.smime(written, "Quelqu'un", "AILLEURS", "1750000009")
-    state, signer, _ = judged(smime.sign(make_mail(), odd.signer(), today), trust, today)
-    assert (state, signer) == (SignatureState.VALID, Signer.AUTHOR)
+    state, signer, fault = judged(smime.sign(make_mail(), odd.signer(), today), trust, today)
+    assert state is not SignatureState.VALID
+    assert (signer in (None, Signer.AUTHOR), fault) == (True, "wrong-name")
 
 
 def test_the_domain_of_an_address_is_compared_without_case(
@@ -253,7 +282,7 @@ def test_two_authors_have_no_mailbox_that_signs_for_both(mailbox: Issued, trust:
     for fields in (f"From: {FROM}, x@y.example\r\n", f"From: {FROM}\r\nFrom: x@y.example\r\n"):
         letter = smime.sign(fields.encode() + b"\r\nhello\r\n", mailbox.signer(), today)
         verdict = smime.judge(scan(letter), trust, today)
-        assert verdict.signer is Signer.AUTHOR
+        assert (verdict.signature, verdict.signer_name) == (SignatureState.PARTIAL, "Marie MARTIN")
         assert "from.not-one" in verdict.findings
 
 
