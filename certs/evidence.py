@@ -1,8 +1,8 @@
 """The evidence of a judgement as it is kept beside a letter: small, in JSON, enough to judge again.
 
 Promises: times, digests, algorithms and the names of lists, responders and authorities; no subject of an end
-certificate, hence nobody's name or address. Does not: keep the bytes (the letter holds its certificates, the trust folder
-and the cache hold lists and answers).
+certificate, hence nobody's name or address. Does not: keep the bytes (the letter holds its certificates; the trust
+folder and the cache hold lists and answers).
 """
 
 from __future__ import annotations
