@@ -137,11 +137,12 @@ class Revocations:
         return self.answer(Question(certificate, issuers, at, vouch, near))
 
     def answer(self, asked: Question) -> Revocation:
-        answers = [self._by_answers(asked), self._by_lists(asked)]
+        answers = [self._by_lists(asked), self._by_answers(asked)]
         best = min(answers, key=lambda answer: _FIRM[answer.standing])
         if best.standing in (Standing.GOOD, Standing.REVOKED):
             return best
-        return replace(best, detail=_sentence(best.detail, self._trouble(asked.certificate)))
+        details = (answer.detail for answer in answers)
+        return replace(best, detail=_sentence(*details, self._trouble(asked.certificate)))
 
     # --- by OCSP answers --------------------------------------------------------------------------------------------
 

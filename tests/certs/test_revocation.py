@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certs import revocation
-from certs.revocation import Crls, Standing
+from certs import ber, crl, revocation, scope, serials
+from certs.revocation import Crls, Patience, Revocation, Standing
 from certs.throwaway import Issued, Pki
 
 DAY = timedelta(days=1)
@@ -155,3 +156,312 @@ def test_ten_thousand_serials_are_asked_at_once(pki: Pki, doctor: Issued, now: d
     crl = next(iter(lists))
     assert all(serial in crl.serials for serial in (1, 5_000, 10_000))
     assert doctor.certificate.serial_number not in crl.serials
+
+
+# --- deltas (RFC 5280 §5.2.4) ---------------------------------------------------------------------------------------
+
+KEY, HOLD, LIFTED = x509.ReasonFlags.key_compromise, x509.ReasonFlags.certificate_hold, x509.ReasonFlags.remove_from_crl
+NOT_LISTED = None
+
+
+@pytest.fixture(scope="session")
+def leaf(office: Any) -> Issued:
+    return office.leaf()
+
+
+@pytest.fixture
+def told(office: Any, leaf: Issued) -> Callable[..., Revocation]:
+    """What these lists say of `leaf`."""
+
+    def ask(*ders: bytes, about: Issued = leaf, at: datetime = office.at, **more: Any) -> Revocation:
+        patience = more.pop("patience", Patience())
+        above = (office.authority.certificate, office.root.certificate)
+        return Crls(map(crl.read, ders), (), patience).ask(about.certificate, above, at, **more)
+
+    return ask
+
+
+def entry(issued: Issued, at: datetime, *extensions: tuple[x509.ExtensionType, bool]) -> x509.RevokedCertificate:
+    builder = x509.RevokedCertificateBuilder(issued.certificate.serial_number, at)
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    return builder.build()
+
+
+def why(reason: x509.ReasonFlags | None) -> list[tuple[x509.ExtensionType, bool]]:
+    return [] if reason is None else [(x509.CRLReason(reason), False)]
+
+
+def rows(issued: Issued, at: datetime, reason: x509.ReasonFlags | None) -> list[x509.RevokedCertificate]:
+    return [] if reason is None else [entry(issued, at, *why(reason))]
+
+
+@pytest.mark.parametrize(
+    ("in_base", "in_delta", "answer"),
+    [
+        (NOT_LISTED, NOT_LISTED, Standing.GOOD),
+        (NOT_LISTED, KEY, Standing.REVOKED),
+        (NOT_LISTED, LIFTED, Standing.GOOD),
+        (HOLD, NOT_LISTED, Standing.REVOKED),
+        (HOLD, LIFTED, Standing.GOOD),
+        (HOLD, KEY, Standing.REVOKED),
+        (KEY, NOT_LISTED, Standing.REVOKED),
+        (KEY, LIFTED, Standing.REVOKED),
+        (LIFTED, NOT_LISTED, Standing.REVOKED),
+    ],
+)
+def test_a_delta_changes_what_its_base_says(
+    office: Any, leaf: Issued, told: Callable[..., Revocation], in_base: Any, in_delta: Any, answer: Standing
+) -> None:
+    """A delta adds, and ends a hold; it ends nothing else, and a complete list lifts nothing at all."""
+    base = office.listing(*rows(leaf, office.at, in_base), extensions=[(x509.CRLNumber(5), False)])
+    mark = [(x509.CRLNumber(6), False), (x509.DeltaCRLIndicator(5), True)]
+    delta = office.listing(*rows(leaf, office.at, in_delta), extensions=mark)
+    assert told(base, delta).standing is answer
+
+
+@pytest.mark.parametrize(("base_number", "of", "number"), [(4, 5, 6), (7, 5, 6), (None, 5, 6)], ids=str)
+def test_a_delta_lifts_only_what_it_follows(
+    office: Any, leaf: Issued, told: Callable[..., Revocation], base_number: int | None, of: int, number: int
+) -> None:
+    """A list older than the delta's base, or newer than the delta, or without a number, keeps its hold."""
+    numbered = [] if base_number is None else [(x509.CRLNumber(base_number), False)]
+    base = office.listing(entry(leaf, office.at, *why(HOLD)), extensions=numbered)
+    mark = [(x509.CRLNumber(number), False), (x509.DeltaCRLIndicator(of), True)]
+    delta = office.listing(entry(leaf, office.at, *why(LIFTED)), extensions=mark, at=office.at + timedelta(hours=1))
+    assert told(base, delta).standing is Standing.REVOKED
+
+
+def test_a_list_lives_as_long_as_its_delta(office: Any, told: Callable[..., Revocation]) -> None:
+    """Joined with a delta that is current a list that is over vouches; a delta that does not follow it is no help."""
+    later = office.at + 2 * DAY
+    base = office.listing(extensions=[(x509.CRLNumber(5), False)])
+    for of, answer in ((5, Standing.GOOD), (6, Standing.STALE)):
+        mark = [(x509.CRLNumber(9), False), (x509.DeltaCRLIndicator(of), True)]
+        assert told(base, office.listing(at=later, extensions=mark), at=later).standing is answer
+
+
+def test_a_delta_of_another_scope_or_key_changes_nothing(
+    office: Any, leaf: Issued, told: Callable[..., Revocation]
+) -> None:
+    """§6.3.3 (c), (h): its point must be the list's, and its key too."""
+    base = office.listing(extensions=[(x509.CRLNumber(5), False)])
+    mark = [(x509.CRLNumber(6), False), (x509.DeltaCRLIndicator(5), True)]
+    other = office.listing(leaf, extensions=[*mark, (point(only_contains_ca_certs=True), True)])
+    forger = Issued(office.authority.certificate, office.root.key)
+    forged = office.listing(leaf, extensions=mark, issuer=forger)
+    assert told(base, other).standing is Standing.GOOD
+    assert told(base, forged).standing is Standing.GOOD
+
+
+# --- reasons, points, issuers ---------------------------------------------------------------------------------------
+
+
+def test_lists_by_reason_vouch_together(office: Any, leaf: Issued, told: Callable[..., Revocation]) -> None:
+    """§6.3.3 (d), (e): only when all reasons are covered is nobody left to ask."""
+    some = frozenset({x509.ReasonFlags.key_compromise, x509.ReasonFlags.ca_compromise})
+    first = office.listing(extensions=[(point(only_some_reasons=some), True)])
+    rest = office.listing(extensions=[(point(only_some_reasons=scope.ALL - some), True)])
+    assert told(first).standing is Standing.UNKNOWN
+    assert "do not cover every reason" in told(first).detail
+    both = told(first, rest)
+    assert both.standing is Standing.GOOD
+    assert len(both.consulted) == 2
+    assert told(office.listing(leaf, extensions=[(point(only_some_reasons=some), True)])).standing is Standing.REVOKED
+
+
+def test_an_indirect_list_says_whose_each_entry_is(office: Any, leaf: Issued, told: Callable[..., Revocation]) -> None:
+    """§5.3.3: an entry is of the list's issuer until one names another, and of that one from there on."""
+    indirect = [(point(indirect_crl=True), True)]
+    named = (x509.CertificateIssuer([x509.DirectoryName(office.root.certificate.subject)]), True)
+    other = office.leaf()
+    before = office.listing(leaf, entry(other, office.at, named), extensions=indirect)
+    after = office.listing(entry(other, office.at, named), leaf, extensions=indirect)
+    assert told(before).standing is Standing.REVOKED
+    assert told(after).standing is Standing.GOOD
+    assert told(after, about=other).standing is Standing.GOOD
+
+
+def test_a_certificate_issuer_in_a_plain_list_stops_it(
+    office: Any, leaf: Issued, told: Callable[..., Revocation]
+) -> None:
+    """The extension has no place in a list that is not indirect: the list is not used, and says why."""
+    named = (x509.CertificateIssuer([x509.DirectoryName(office.root.certificate.subject)]), True)
+    answer = told(office.listing(entry(leaf, office.at, named)))
+    assert answer.standing is Standing.UNKNOWN
+    assert "not indirect" in answer.detail
+
+
+def test_an_indirect_list_of_a_stranger_needs_the_certificates_word(office: Any) -> None:
+    """§6.3.3 (b)(1): another issuer's list counts where the certificate names it, signed by whom vouch knows."""
+    clerk = office.issue("TEST PLI GREFFE", issuer=office.root, usage=frozenset({"crl_sign"}))
+    names = [x509.DirectoryName(clerk.certificate.subject)]
+    naming = (x509.CRLDistributionPoints([x509.DistributionPoint(None, None, None, names)]), False)
+    indirect = [(point(indirect_crl=True), True)]
+    held = Crls(map(crl.read, [office.listing(issuer=clerk, extensions=indirect), office.listing(issuer=office.root)]))
+    above = (office.authority.certificate, office.root.certificate)
+
+    def ask(issued: Issued, vouch: Callable[[x509.Certificate], Any]) -> Standing:
+        return held.ask(issued.certificate, above, office.at, vouch, (clerk.certificate,)).standing
+
+    def yes(candidate: x509.Certificate) -> tuple[x509.Certificate, ...]:
+        return candidate, office.root.certificate
+
+    assert ask(office.leaf(naming), yes) is Standing.GOOD
+    assert ask(office.leaf(naming), lambda _: None) is Standing.UNKNOWN
+    assert ask(office.leaf(naming), lambda each: (each, office.authority.certificate)) is Standing.UNKNOWN
+    assert ask(office.leaf(), yes) is Standing.UNKNOWN
+
+
+def test_who_signs_a_list_must_be_in_good_standing(office: Any, leaf: Issued) -> None:
+    """§6.3.3 (f): the path of a list's signer is asked about too; two that vouch for each other vouch for nobody."""
+    twin = office.issue("TEST PLI AUTORITE", issuer=office.root, usage=frozenset({"crl_sign"}))
+    by_twin = office.listing(issuer=twin)
+    above = (office.authority.certificate, office.root.certificate)
+
+    def ask(*ders: bytes) -> Standing:
+        held = Crls(map(crl.read, ders))
+        path = lambda each: (each, office.root.certificate)  # noqa: E731
+        return held.ask(leaf.certificate, above, office.at, path, (twin.certificate,)).standing
+
+    assert ask(by_twin, office.listing(issuer=office.root)) is Standing.GOOD
+    assert ask(by_twin, office.listing(twin, issuer=office.root)) is Standing.UNKNOWN
+    assert ask(by_twin) is Standing.UNKNOWN
+
+
+def test_an_entry_that_is_critical_and_unknown_stops_the_list(
+    office: Any, leaf: Issued, told: Callable[..., Revocation]
+) -> None:
+    """RFC 5280 §5.3: the whole list, though the entry is another's."""
+    odd = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.250.1.999.1"), b"\x05\x00")
+    for critical, answer in ((True, Standing.UNKNOWN), (False, Standing.GOOD)):
+        der = office.listing(entry(office.leaf(), office.at, (odd, critical)))
+        assert told(der).standing is answer
+
+
+def test_grace_is_policy_and_leaves_a_mark(office: Any, told: Callable[..., Revocation]) -> None:
+    """Within it a list that is over vouches, marked; after it nobody can tell; a revocation needs no grace."""
+    late = office.at + DAY + timedelta(hours=3)
+    for hours, answer in ((0, Standing.STALE), (2, Standing.STALE), (4, Standing.GOOD)):
+        said = told(office.listing(), at=late, patience=Patience(grace=timedelta(hours=hours)))
+        assert said.standing is answer
+        assert [each.stale for each in said.consulted] == [True] * (answer is Standing.GOOD)
+
+
+def test_why_nobody_can_tell(office: Any, told: Callable[..., Revocation]) -> None:
+    """No list, one signed by nobody who may, one that is over: each has its words."""
+    forger = Issued(office.authority.certificate, office.root.key)
+    name = "CN=TEST PLI AUTORITE"
+    assert told().detail == f"no list of {name}"
+    assert "signed by a key that counts" in told(office.listing(issuer=forger)).detail
+    assert "over since 2026-11-26T09:30:00Z" in told(office.listing(), at=office.at + 9 * DAY).detail
+
+
+@pytest.mark.parametrize(
+    ("module", "check", "off"),
+    [
+        (crl, "signature_holds", lambda *_: True),
+        (crl, "may_sign", lambda *_: True),
+        (scope, "covered", lambda *_: scope.ALL),
+        (revocation, "named", lambda *_: None),
+        (crl, "_unknown", lambda *_: ""),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_each_check_is_one_function(
+    office: Any,
+    leaf: Issued,
+    told: Callable[..., Revocation],
+    monkeypatch: pytest.MonkeyPatch,
+    module: Any,
+    check: str,
+    off: Callable[..., Any],
+) -> None:
+    """With one check switched off, exactly what it refuses passes."""
+    forger = Issued(office.authority.certificate, office.root.key)
+    mute = office.issue("TEST PLI AUTORITE", issuer=office.root, usage=frozenset({"key_cert_sign"}))
+    odd = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.250.1.999.1"), b"\x05\x00"), True)
+    refused: dict[str, tuple[bytes, Sequence[x509.Certificate]]] = {
+        "signature_holds": (office.listing(issuer=forger), ()),
+        "may_sign": (office.listing(issuer=mute), (mute.certificate,)),
+        "covered": (office.listing(extensions=[(point(only_contains_ca_certs=True), True)]), ()),
+        "named": (office.listing(leaf, at=office.at + timedelta(minutes=5)), ()),
+        "_unknown": (office.listing(extensions=[odd]), ()),
+    }
+    monkeypatch.setattr(module, check, off)
+    root = office.listing(issuer=office.root)
+    path = lambda each: (each, office.root.certificate)  # noqa: E731
+    passing = {
+        name for name, (der, near) in refused.items()
+        if told(der, root, vouch=path, near=near).standing is Standing.GOOD
+    }  # fmt: skip
+    # where signatures do not matter, the mute authority's list passes for one of the authority that may sign
+    assert passing == {check} | ({"may_sign"} if check == "signature_holds" else set())
+
+
+# --- serials --------------------------------------------------------------------------------------------------------
+
+DATE = b"\x17\x0d251125093000Z"
+
+
+@pytest.mark.parametrize("serial", [0, 1, 127, 128, 255, 256, -1, -128, -129, 2**64, 2**159 - 1, -(2**159)])
+def test_a_serial_is_its_octets(serial: int) -> None:
+    """Two's complement, as short as can be, negative ones too, which some authorities wrote; found among others."""
+    written = serials.octets(serial)
+    assert int.from_bytes(written, "big", signed=True) == serial
+    near = [serials.octets(serial + step) for step in (-1, 1)]
+    block = b"".join(ber.tlv(0x30, ber.tlv(2, each), DATE) for each in (*near, written))
+    assert serial in serials.read(block).own
+    assert serial not in serials.read(block[: -len(written) - 19]).own
+
+
+def test_a_serial_with_needless_octets_is_the_same_serial() -> None:
+    """Leading octets that only repeat the sign do not hide an entry."""
+    entries = serials.read(ber.tlv(0x30, b"\x02\x03\x00\x00\x07", DATE) + ber.tlv(0x30, b"\x02\x02\xff\xfe", DATE))
+    assert 7 in entries.own
+    assert -2 in entries.own
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"\x30", b"\x31\x03\x02\x01\x01", b"\x30\x7f", b"\x30\x84\xff\xff\xff\xff", b"\x30\x80",
+        ber.tlv(0x30, b"\x02\x00", DATE), ber.tlv(0x30, ber.tlv(2, b"a" * 65), DATE), ber.tlv(0x30, b"\x02\x01\x01"),
+        ber.tlv(0x30, b"\x02\x01\x01\x17\x7f"), ber.tlv(0x30, b"\x02\x01\x01", DATE, b"\x05\x00"),
+        ber.tlv(0x30, b"\x02\x01\x01", DATE, bytes.fromhex("300c300a0603551d1504030a0107")),
+        ber.tlv(0x30, b"\x02\x01\x01", DATE, bytes.fromhex("300c300a0603551d1504030a01ff")),
+        ber.tlv(0x30, b"\x02\x01\x01", DATE, b"\x30\x02\x30\x00"), ber.tlv(0x30, b"\x02\x01\x01", DATE, b"\x30"),
+    ],
+    ids=range(14),
+)  # fmt: skip
+def test_what_is_no_entry_is_refused(junk: bytes) -> None:
+    """Whatever does not fit the grammar of revokedCertificates is a ValueError, never an empty list."""
+    with pytest.raises(ValueError, match=r".+"):
+        serials.read(junk)
+
+
+def test_our_scan_reads_what_the_library_reads(office: Any) -> None:
+    """Every serial and every reason, long serials and short ones, as cryptography reads them one by one."""
+    reasons = [None, *(each for each in x509.ReasonFlags if each is not x509.ReasonFlags.remove_from_crl)]
+    written = [
+        x509.RevokedCertificateBuilder(1 + 7 ** (at % 50), office.at)
+        if reason is None
+        else x509.RevokedCertificateBuilder(3 ** (at + 1), office.at).add_extension(x509.CRLReason(reason), False)
+        for at, reason in enumerate(reasons * 8)
+    ]
+    der = office.listing(*(each.build() for each in written))
+    mine = crl.read(der).serials
+    names = list(x509.ReasonFlags)
+    for each in x509.load_der_x509_crl(der):
+        stated = crl.extension(each.extensions, x509.CRLReason)
+        code = 0 if stated is None else CODES[names[names.index(stated.reason)]]
+        assert mine.reason(each.serial_number) == code
+    assert len(mine) == len(written)
+
+
+CODES = {reason: code for code, reason in enumerate([
+    x509.ReasonFlags.unspecified, x509.ReasonFlags.key_compromise, x509.ReasonFlags.ca_compromise,
+    x509.ReasonFlags.affiliation_changed, x509.ReasonFlags.superseded, x509.ReasonFlags.cessation_of_operation,
+    x509.ReasonFlags.certificate_hold, None, x509.ReasonFlags.remove_from_crl, x509.ReasonFlags.privilege_withdrawn,
+    x509.ReasonFlags.aa_compromise,
+])}  # fmt: skip
