@@ -225,7 +225,8 @@ def _tries(read: _Readable, openers: Sequence[Opener]) -> tuple[_Try, ...] | Unt
 
 
 def _named(entries: Sequence[Entry], openers: Sequence[Opener]) -> list[tuple[Entry, Opener]]:
-    holders = [(addressees.holder(opener.certificate), opener) for opener in openers]
+    distinct = {opener.certificate: opener for opener in openers}
+    holders = [(addressees.holder(certificate), opener) for certificate, opener in distinct.items()]
     return [(entry, opener) for entry in entries for held, opener in holders if entry.rid.names(held)]
 
 

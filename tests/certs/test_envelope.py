@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from certs import contents, envelope
+from certs import ber, contents, envelope, enveloped
 from certs.envelope import Opened, Recipe
 from certs.model import CannotTell, Fault, Untrusted
 from certs.openers import LocalOpener
@@ -95,6 +95,15 @@ def test_another_content_type_is_said_under_the_tag(correspondents: Corresponden
     opened = envelope.decrypt(cms, [correspondents["p256"].opener])
     assert isinstance(opened, Opened)
     assert opened.content_type == SIGNED_DATA
+
+
+@pytest.mark.parametrize("content", ["aes-256-gcm", "aes-256-cbc"])
+def test_what_we_write_is_der(correspondents: Correspondents, content: str) -> None:
+    """Sets sorted, lengths shortest: what a reader makes of it is byte for byte the same."""
+    cms = envelope.encrypt(LETTER, [each.certificate for each in correspondents.values()], Recipe(content))
+    assert ber.normalise(cms) == cms
+    infos = enveloped.read(cms).recipients
+    assert list(infos) == sorted(infos)
 
 
 def test_each_letter_has_its_own_key(correspondents: Correspondents) -> None:

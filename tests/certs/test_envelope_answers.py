@@ -224,6 +224,14 @@ def test_a_letter_buys_little_work(correspondents: Correspondents, pen: Any) -> 
     assert len(watched.asked) == envelope.MAX_TRIES == 8
 
 
+def test_an_opener_offered_twice_is_asked_once(correspondents: Correspondents, pen: Any) -> None:
+    """A key may stand behind several addresses of one letter."""
+    watched = Watched(correspondents["rsa"].opener)
+    cms = pen.gcm([pen.ktri(pen.name(correspondents["rsa"]), os.urandom(256))], LETTER)
+    assert envelope.decrypt(cms, [watched, watched]) == CANNOT_OPEN
+    assert watched.asked == ["transport"]
+
+
 # --- each check off, and what it stops goes through ----------------------------------------------------------
 
 
