@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property, lru_cache
 from typing import TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
@@ -30,6 +31,7 @@ E = TypeVar("E", bound=x509.ExtensionType)
 NameKey: TypeAlias = tuple[tuple[tuple[str, str], ...], ...]
 
 
+@lru_cache(maxsize=4096)
 def name_key(name: x509.Name) -> NameKey:
     """Two spellings of one name have one key: case and white space do not count (RFC 5280 §7.1)."""
     return tuple(tuple(sorted((each.oid.dotted_string, _plain(each.value)) for each in rdn)) for rdn in name.rdns)
@@ -72,7 +74,7 @@ class Crl:
     def until(self) -> datetime | None:
         return self.listing.next_update_utc
 
-    @property
+    @cached_property
     def name(self) -> str:
         issued = self.this_update.strftime("%Y-%m-%dT%H:%M:%SZ")
         return f"{self.listing.issuer.rfc4514_string()}#{self.number or 0}@{issued}"
