@@ -79,11 +79,18 @@ class Cursor:
 
     def part(self) -> bytes:
         """The value ahead, as DER but for the order in sets, copied. At most MAX_PART bytes."""
-        start = self._at
+        begun, tag = self._at, self.tag
         self._skip()
-        if self._at - start > MAX_PART:
+        if self._at - begun > MAX_PART:
             raise ValueError("a part is too large")
-        return ber.normalise(self._data[start : self._at])
+        value = self._data[begun : self._at]
+        if tag & _CONSTRUCTED or value[1] >= 0x80:
+            return ber.normalise(value)
+        return value  # primitive and short: there is one way to write it
+
+    def skip(self) -> None:
+        """Past the value ahead, whatever its size."""
+        self._skip()
 
     def octets(self, tag: int) -> Pieces:
         """The octet string ahead, whole or in pieces; `tag` is that of its primitive form (X.690 §8.7)."""
