@@ -80,13 +80,16 @@ class TrustStore:
         """
         if len(extra) > MAX_EXTRA:
             return Untrusted(Fault.TOO_LARGE, "too many certificates beside the signer's", check="size")
-        key = paths.key_of(profile, leaf, *extra)
+        if len(leaf) > MAX_CERTIFICATE:
+            return Untrusted(Fault.UNREADABLE, "the certificate is too large", check="size")
+        brought = [der for der in extra if len(der) <= MAX_CERTIFICATE]
+        key = paths.key_of(profile, leaf, *brought)
         known = self._known.get(key)
         if known is None or not known.path.holds(at):
-            found = self._look(leaf, extra, profile, at)
+            found = self._look(leaf, brought, profile, at)
             if not isinstance(found, _Known):
                 return found
-            self._known.put(key, found)
+            self._known.put(key, found, len(leaf) + sum(map(len, brought)))
             known = found
         return self._standing(known, at)
 
@@ -155,13 +158,14 @@ class TrustStore:
 
         Names, time, algorithms and keys are checked; its use and its revocation are for revocation to ask.
         """
-        key = paths.key_of("vouch", *map(paths.der_of, (candidate, *known.hints)))
+        ders = tuple(map(paths.der_of, (candidate, *known.hints)))
+        key = paths.key_of("vouch", *ders)
         path = self._vouched.get(key)
         if path is None or not path.holds(at):
             found = self._finder.find(candidate, known.hints, at)
             if not isinstance(found, paths.Path) or not _sound(found.chain):
                 return None
-            self._vouched.put(key, found)
+            self._vouched.put(key, found, sum(map(len, ders)))
             path = found
         return path.chain if path.chain[-1] == known.path.chain[-1] else None
 

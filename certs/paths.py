@@ -27,7 +27,9 @@ from OpenSSL import crypto
 from certs.model import CannotTell, Fault, Untrusted
 
 MAX_REMEMBERED = 2048
-"""Paths that one store remembers: some 40 MB at the very most, usually less than 10."""
+"""Paths that one store remembers."""
+MAX_REMEMBERED_BYTES = 16 * 1024 * 1024
+"""And the certificates, in DER, of all of them: read, they take a few times as much."""
 
 # OpenSSL's X509_V_ERR numbers (x509_vfy.h); what is not listed is a fault of the chain.
 _FAULTS: dict[int, tuple[Fault, str]] = {
@@ -141,24 +143,31 @@ Kept = TypeVar("Kept")
 class Memory(Generic[Kept]):
     """The last answers, by what was asked; the one asked for longest ago is forgotten first."""
 
-    def __init__(self, size: int = MAX_REMEMBERED) -> None:
-        self._size = size
+    def __init__(self, size: int = MAX_REMEMBERED, budget: int = MAX_REMEMBERED_BYTES) -> None:
+        self._size, self._left = size, budget
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Key, Kept] = OrderedDict()
+        self._kept: OrderedDict[Key, tuple[Kept, int]] = OrderedDict()
 
     def get(self, key: Key) -> Kept | None:
         with self._lock:
             found = self._kept.get(key)
-            if found is not None:
-                self._kept.move_to_end(key)
-            return found
-
-    def put(self, key: Key, value: Kept) -> None:
-        with self._lock:
-            self._kept[key] = value
+            if found is None:
+                return None
             self._kept.move_to_end(key)
-            if len(self._kept) > self._size:
-                self._kept.popitem(last=False)
+            return found[0]
+
+    def put(self, key: Key, value: Kept, weight: int) -> None:
+        """`weight`: bytes, counted against the budget of all."""
+        with self._lock:
+            self._forget(key)
+            self._kept[key] = (value, weight)
+            self._left -= weight
+            while self._kept and (len(self._kept) > self._size or self._left < 0):
+                self._forget(next(iter(self._kept)))
+
+    def _forget(self, key: Key) -> None:
+        if key in self._kept:
+            self._left += self._kept.pop(key)[1]
 
     def __len__(self) -> int:
         return len(self._kept)

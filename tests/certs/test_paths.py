@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certs import paths, profiles, revocation
+from certs import chain, paths, profiles, revocation
 from certs.chain import TrustStore
 from certs.model import CannotTell, Fault, Trust, Trusted
 from certs.paths import Finder, Memory, Path
@@ -221,11 +221,40 @@ def test_memory_is_bounded() -> None:
     memory: Memory[int] = Memory(size=3)
     keys = [paths.key_of("x", bytes([number])) for number in range(4)]
     for number, key in enumerate(keys[:3]):
-        memory.put(key, number)
+        memory.put(key, number, 1)
     assert memory.get(keys[0]) == 0
-    memory.put(keys[3], 3)
+    memory.put(keys[3], 3, 1)
     assert [memory.get(key) for key in keys] == [0, None, 2, 3]
     assert len(memory) == 3
+
+
+def test_memory_is_bounded_in_bytes() -> None:
+    """Large ones push out more than one; what alone is over the budget is not kept; put again, one counts once."""
+    memory: Memory[int] = Memory(budget=10)
+    keys = [paths.key_of("x", bytes([number])) for number in range(4)]
+    for _ in range(5):
+        memory.put(keys[0], 0, 4)
+    memory.put(keys[1], 1, 4)
+    assert len(memory) == 2
+    memory.put(keys[2], 2, 10)
+    assert [memory.get(key) for key in keys] == [None, None, 2, None]
+    memory.put(keys[3], 3, 11)
+    assert len(memory) == 0
+    memory.put(keys[0], 0, 10)
+    assert memory.get(keys[0]) == 0
+
+
+def test_what_is_too_large_is_neither_read_nor_remembered(doctor: Issued, now: datetime, store: TrustStore) -> None:
+    """A stranger's enormous hints are left away before anything is done with them; his own certificate is refused."""
+    warm = replace(store)
+    enormous = doctor.der + bytes(chain.MAX_CERTIFICATE)
+    for _ in range(2):
+        assert isinstance(warm.judge(doctor.der, (enormous,), profiles.SMIME, now), Trusted)
+    assert isinstance(warm.judge(doctor.der, (), profiles.SMIME, now), Trusted)
+    assert len(warm._known) == 1, "the same question with and without them"
+    refused = warm.judge(enormous, (), profiles.SMIME, now)
+    assert not isinstance(refused, Trusted)
+    assert (refused.fault, refused.check) == (Fault.UNREADABLE, "size")
 
 
 def test_a_border_between_certificates_cannot_be_moved() -> None:
