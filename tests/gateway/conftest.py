@@ -26,6 +26,7 @@ from directory.model import Address
 from gateway.accounts import Accounts
 from gateway.doors.smtp import DoorSpec, Limits, serve
 from relay.model import Addressee, BodyRef, Door, DoorProof, Envelope, Receipt, Refusal
+from relay.peering import Unsure
 from relay.pseudonym import Pseudonyms
 from relay.store.bodies import BodyStore
 
@@ -215,11 +216,15 @@ def open_door(trust_space: TrustSpace, accounts_of_anna: Accounts, tmp_path: Pat
     opened: list[OpenDoor] = []
 
     def start(
-        kind: Door = Door.SUBMISSION, trust: TrustStore | None = None, intake: Any = None, **limits: float
+        kind: Door = Door.SUBMISSION,
+        trust: TrustStore | None = None,
+        intake: Any = None,
+        unsure: Unsure = Unsure.DEFER,
+        **limits: float,
     ) -> OpenDoor:
         told = Limits(**{"login_pause_s": 0.0, **limits})
         trusted = trust or trust_space.trust()
-        door = _opened(kind, trust_space, trusted, accounts_of_anna, intake or Recorder(), tmp_path, told)
+        door = _opened(kind, trust_space, trusted, accounts_of_anna, intake or Recorder(), tmp_path, told, unsure)
         opened.append(door)
         return door
 
@@ -239,6 +244,7 @@ def _opened(
     intake: Any,
     folder: Path,
     limits: Limits,
+    unsure: Unsure,
 ) -> OpenDoor:
     key = X25519PrivateKey.generate()
     bodies = BodyStore(folder / "bodies", key.public_key().public_bytes_raw(), b"d" * 32)
@@ -255,6 +261,7 @@ def _opened(
         pseudonyms=Pseudonyms(b"p" * 32),
         clock=today,
         trust=lambda: trust,
+        unsure=unsure,
         accounts=accounts,
         limits=limits,
     )

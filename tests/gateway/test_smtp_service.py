@@ -16,6 +16,7 @@ import structlog
 from certs.chain import TrustStore
 from gateway.doors.smtp import PortTaken, PortUnusable, ensure_free, serve
 from relay.model import Door
+from relay.peering import Unsure
 
 Open = Callable[..., Any]
 
@@ -63,6 +64,27 @@ def test_a_stranger_to_the_trust_space_gets_no_session(open_door: Open) -> None:
     with pytest.raises((OSError, AssertionError)):
         door.secure(door.space.stranger)
     assert door.intake.senders == []
+
+
+@pytest.mark.parametrize(
+    ("unsure", "answer", "mark"),
+    [(Unsure.REFUSE, "554-5.7.5", None), (Unsure.ACCEPT_MARKED, "250 2.1.0", "revocation-unknown")],
+)
+def test_a_peer_whose_revocation_is_unknown_is_met_as_policy_says(
+    open_door: Open, trust_space: Any, unsure: Unsure, answer: str, mark: str | None
+) -> None:
+    """Refused for good, or taken with a mark that goes with the letter; the revoked one is refused all the same."""
+    trusted = trust_space.trust()
+    door = open_door(Door.PEER, trust=TrustStore(trusted.anchors, trusted.intermediates), unsure=unsure)
+    client = door.secure(trust_space.peer)
+    assert client.say(f"MAIL FROM:<{BERT}>").startswith(answer)
+    assert [proof.doubt for _, proof in door.intake.senders] == [mark] * (mark is not None)
+
+
+def test_a_revoked_peer_is_refused_under_any_policy(open_door: Open, trust_space: Any) -> None:
+    """Twin: "accept with a mark" is for those of whom nobody can tell, not for those of whom somebody can."""
+    door = open_door(Door.PEER, unsure=Unsure.ACCEPT_MARKED)
+    assert door.secure(trust_space.revoked).say(f"MAIL FROM:<{BERT}>").startswith("550-5.7.1")
 
 
 def test_a_peer_whose_revocation_is_unknown_waits(open_door: Open, trust_space: Any, tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ from relay.model import (
     Verdict,
 )
 from relay.partners import Listed, WhiteList
+from relay.peering import Unsure
 
 FROM = "marie.martin@lilas.mssante.example"
 DOMAIN = "parc.mssante.example"
@@ -290,6 +291,36 @@ def test_a_revoked_certificate_gets_nothing(world: World, scripted: Callable[...
     outcome, alarmed = attempt(world, scripted(who=world.revoked), make_mail())
     assert outcome == Later(Reason.PEER_UNTRUSTED, "revoked")
     assert alarmed == [Reason.PEER_UNTRUSTED]
+
+
+@pytest.mark.parametrize(
+    ("unsure", "answer", "told"),
+    [
+        (Unsure.DEFER, Later(Reason.PEER_CANNOT_TELL, "revocation-unknown"), False),
+        (Unsure.REFUSE, Never(Reason.PEER_CANNOT_TELL, "revocation-unknown"), False),
+        (Unsure.ACCEPT_MARKED, None, True),
+    ],
+)
+def test_a_peer_whose_revocation_is_unknown_is_met_as_policy_says(
+    world: World,
+    scripted: Callable[..., Scripted],
+    make_mail: Mail,
+    unsure: Unsure,
+    answer: Outcome | None,
+    told: bool,
+) -> None:
+    """Letters wait for it, come back, or go to it with a mark in the journal; then the white list still counts."""
+    blind = TrustStore(world.trust.anchors, world.trust.intermediates)
+    written = Written()
+    for who, listed in ((world.theirs, True), (world.stranger, False)):
+        peer = scripted(who=who)
+        sending = replace(courier(world, peer.listen(), written=written), trust=lambda: blind, unsure=unsure)
+        outcome = one(sending.deliver(job(world, make_mail())))
+        assert any(words.startswith("MAIL") for words in peer.said) is (told and listed)
+        if answer is not None:
+            assert outcome == answer
+    marks = [event for event in written.events if event.name == "peer-unsure"]
+    assert [dict(event.facts)["doubt"] for event in marks] == ["revocation-unknown"] * told
 
 
 def test_a_certificate_of_another_hierarchy_gets_nothing(
