@@ -148,7 +148,9 @@ def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
 
 
 def _plain(value: object) -> str:
-    return ", ".join(sorted(value)) if isinstance(value, set) else {True: "yes", False: "no"}.get(value, str(value))  # type: ignore[call-overload, no-any-return]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(sorted(value)) if isinstance(value, set) else str(value)
 
 
 # --- encryption ----------------------------------------------------------------------------------------------

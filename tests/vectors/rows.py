@@ -89,4 +89,4 @@ def _agreements(curve: str) -> Iterator[Sealing]:
 
 SIGNING = tuple(_signing())
 SEALING = tuple(_sealing())
-ROWS: tuple[Row, ...] = (*SEALING,)
+ROWS: tuple[Row, ...] = (*SIGNING, *SEALING)

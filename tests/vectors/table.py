@@ -31,6 +31,19 @@ class Reason:
 
 
 REASONS = (
+    # signatures: what a tool has no word for, it makes otherwise
+    Reason("cmsutil", _ITS, "RSA-PSS*", "it makes another one: PSS: no"),
+    Reason("cmsutil", _ITS, "several signers*", "it makes another one: signers: 1"),
+    Reason("cmsutil", _ITS, "key identifier [do]*", "it makes another one: key identifier: no"),
+    Reason("cmsutil", _ITS, "no attributes*", "it makes another one: attributes: yes"),
+    Reason("gpgsm", _OURS, "ECDSA p521*", "DSA requires the hash length to be a multiple of 8 bits"),
+    Reason("gpgsm", _ITS, "RSA-PSS*", "it makes another one: PSS: no"),
+    Reason("gpgsm", _ITS, "key identifier [do]*", "it makes another one: key identifier: no"),
+    Reason("gpgsm", _ITS, "no attributes*", "it makes another one: attributes: yes"),
+    Reason("pyHanko", _ITS, "several signers*", "it makes another one: signers: 1"),
+    Reason("pyHanko", _ITS, "key identifier [do]*", "it makes another one: key identifier: no"),
+    Reason("pyHanko", _ITS, "no attributes*", "it makes another one: attributes: yes"),
+    Reason("pyHanko", _ITS, "BER indefinite*", "it makes another one: indefinite length: no"),
     # NSS 3.87 opens AES-CBC under RSA v1.5 and nothing else; cmsutil has no word for the cipher
     Reason("cmsutil", _OURS, "*gcm*", "SEC_ERROR_UNRECOGNIZED_OID"),
     Reason("cmsutil", _OURS, "*OAEP*", "SEC_ERROR_UNSUPPORTED_KEYALG"),

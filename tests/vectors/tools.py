@@ -194,20 +194,26 @@ class Hanko:
 
     def _verified(self, row: Signing, data: bytes, content: bytes) -> bytes:
         from asn1crypto import cms, pem, x509
-        from pyhanko.sign.validation.generic_cms import async_validate_detached_cms
+        from pyhanko.sign.validation import KeyUsageConstraints, generic_cms
         from pyhanko_certvalidator import ValidationContext
 
         root = x509.Certificate.load(pem.unarmor(self.lab.anchors.read_bytes())[2])
-        context = ValidationContext(
-            trust_roots=[root], moment=self.lab.now + timedelta(seconds=5), allow_fetching=False
-        )
+        moment = self.lab.now + timedelta(seconds=5)
+        context = ValidationContext(trust_roots=[root], moment=moment, allow_fetching=False)
+        # Its own default asks for nonRepudiation, as signatures of PDF do; our EC certificates state no usage
+        usage = KeyUsageConstraints(key_usage=set())
         signed = cms.ContentInfo.load(data)["content"]
-        inside = signed["encap_content_info"]["content"].native
-        if row.inside and inside != content:
-            raise Refused("another content came out")
-        status = asyncio.run(async_validate_detached_cms(content, signed, context))
+        if row.inside:
+            asked = generic_cms.async_validate_cms_signature(
+                signed, validation_context=context, key_usage_settings=usage
+            )
+        else:
+            asked = generic_cms.async_validate_detached_cms(content, signed, context, key_usage_settings=usage)
+        status = asyncio.run(asked)
         if not (status.valid and status.intact and status.trusted):
             raise Refused(status.summary())
+        if row.inside and signed["encap_content_info"]["content"].native != content:
+            raise Refused("another content came out")
         return b""
 
     def encrypt(self, row: Sealing) -> bytes:
@@ -247,7 +253,10 @@ def tools(lab: Laboratory) -> dict[str, Tool]:
     return {tool.name: tool for tool in (Openssl(lab), Nss(lab), Gpgsm(lab), Hanko(lab))}
 
 
-_NOISE = re.compile(r"CRLs not checked|DBG|encrypted to|adding certificates|usage|message decryption failed")
+_NOISE = re.compile(
+    "CRLs not checked|DBG|Signature made|using (?:rsa|nistp)|encrypted to|adding certificates|usage"
+    "|message decryption failed"
+)
 _OPENSSL = re.compile(r":error:[0-9A-F]+:[^:]*:[^:]*:([^:]*):")
 _NSS = re.compile(r"[A-Z]{3}_ERROR_[A-Z_]+")
 
