@@ -90,6 +90,31 @@ class SigningCertificateV2:
     policies: list[TLV] | None
 
 
+@sequence
+class EssCertId:
+    """RFC 2634 §5.4.1: a SHA-1 hash, by its format."""
+
+    digest: bytes
+    issuer_serial: list[TLV] | None
+
+
+@sequence
+class SigningCertificate:
+    """RFC 2634 §5.4."""
+
+    certificates: list[EssCertId]
+    policies: list[TLV] | None
+
+
+@sequence
+class AlgorithmProtection:
+    """RFC 6211 §2: exactly one of the last two is there; for a signature the first."""
+
+    digest: list[TLV]
+    signature: Annotated[list[TLV] | None, Implicit(1)]
+    mac: Annotated[list[TLV] | None, Implicit(2)]
+
+
 def whole(value: TLV) -> bytes:
     """The value with its header: DER has one header for a tag and a size, so these are the bytes as read."""
     return bytes(value.tag_bytes) + ber.length(len(value.data)) + bytes(value.data)

@@ -1,128 +1,113 @@
-"""Signed attributes of a CMS signature (RFC 5652 §5.3, §11; RFC 5035): read, compared with content, written.
+"""Signed attributes of a CMS signature (RFC 5652 §5.3, §11; RFC 5035, 6211, 8551): read, and written.
 
-Promises: an attribute that we know is there at most once with one value, and agrees, or the signature does
-not count. Attributes that we do not know are covered by the signature and otherwise ignored. Does not:
-verify the signature (cms).
+Promises: the values of each attribute as they stand; what is read is claimed by the signer and believed by nobody yet
+(signers checks it). Does not: verify the signature, or compare anything.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
 
 from cryptography.hazmat.asn1 import encode_der
 
 from certs import algorithms, asn1, ber
-from certs.model import Fault, Untrusted
-
-SKEW = timedelta(days=1)
-"""How far in the future a claimed signing time may lie: clocks and time zones of others are often wrong."""
 
 DATA = "1.2.840.113549.1.7.1"
-_CONTENT_TYPE = "1.2.840.113549.1.9.3"
-_MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
-_SIGNING_TIME = "1.2.840.113549.1.9.5"
-_SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47"
-_ONCE = frozenset({_CONTENT_TYPE, _MESSAGE_DIGEST, _SIGNING_TIME, _SIGNING_CERTIFICATE_V2})
+CONTENT_TYPE = "1.2.840.113549.1.9.3"
+MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
+SIGNING_TIME = "1.2.840.113549.1.9.5"
+SMIME_CAPABILITIES = "1.2.840.113549.1.9.15"
+SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.12"
+SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47"
+ALGORITHM_PROTECTION = "1.2.840.113549.1.9.52"
+
+ONCE = frozenset(
+    {CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME, SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_V2, ALGORITHM_PROTECTION}
+)
+"""Each has one value (RFC 5652 §11, RFC 5035 §3, RFC 6211 §2)."""
 
 
-def read(signer: asn1.SignerInfo) -> Mapping[str, bytes] | Untrusted:
-    """The DER value of each signed attribute by dotted type. Raises ValueError on unreadable ones."""
-    found: dict[str, bytes] = {}
-    for each in signer.signed_attributes or ():
+@dataclass(frozen=True)
+class Attributes:
+    """What a signer says in the attributes that he signed."""
+
+    values: Mapping[str, tuple[bytes, ...]]
+    """DER values by dotted type; those of a type that stands twice one after the other."""
+    repeated: frozenset[str] = frozenset()
+    """Types that stand more than once."""
+
+    def one(self, kind: str) -> bytes | None:
+        """The first value of a type, or None. Whether it is the only one, signers asks."""
+        found = self.values.get(kind, ())
+        return found[0] if found else None
+
+    @property
+    def signing_time(self) -> datetime | None:
+        """RFC 5652 §11.3, in UTC: a claim of the signer's. None if not stated. Raises ValueError."""
+        value = self.one(SIGNING_TIME)
+        if value is None:
+            return None
+        if value[:1] == b"\x17":
+            return asn1.decode_der(asn1.UTCTime, value).as_datetime()
+        return asn1.decode_der(asn1.GeneralizedTime, value).as_datetime()
+
+
+def read(listed: Sequence[asn1.TLV]) -> Attributes:
+    """Raises ValueError on unreadable ones."""
+    found: dict[str, tuple[bytes, ...]] = {}
+    repeated = set()
+    for each in listed:
         attribute = each.parse(asn1.Attribute)
-        values = list(ber.members(bytes(attribute.values.data)))
         kind = attribute.kind.dotted_string
-        # RFC 5652 §5.3, §11: no attribute twice, and one value each for those which matter here.
-        if kind in found or (kind in _ONCE and len(values) != 1):
-            return _bad(f"attribute {kind} is not there exactly once")
-        found[kind] = values[0] if values else b""
-    return found
+        if kind in found:
+            repeated.add(kind)
+        found[kind] = (*found.get(kind, ()), *ber.members(bytes(attribute.values.data)))
+    return Attributes(found, frozenset(repeated))
 
 
-def signing_time(attributes: Mapping[str, bytes]) -> datetime | None:
-    """RFC 5652 §11.3, in UTC: a claim of the signer's. None if not stated. Raises ValueError."""
-    value = attributes.get(_SIGNING_TIME)
-    if value is None:
-        return None
-    if value[:1] == b"\x17":
-        return asn1.decode_der(asn1.UTCTime, value).as_datetime()
-    return asn1.decode_der(asn1.GeneralizedTime, value).as_datetime()
+# --- written -------------------------------------------------------------------------------------------------
+
+# RFC 8551 §2.5.2: what we can open, what we like best first.
+_CAPABLE = (
+    "2.16.840.1.101.3.4.1.46",  # id-aes256-GCM
+    "2.16.840.1.101.3.4.1.6",  # id-aes128-GCM
+    "2.16.840.1.101.3.4.1.42",  # aes256-CBC
+    "2.16.840.1.101.3.4.1.2",  # aes128-CBC
+)
 
 
-def disagreement(
-    attributes: Mapping[str, bytes],
-    content: bytes,
-    kind: str,
-    hash_name: str,
-    certificate: bytes,
-    at: datetime,
-) -> Untrusted | None:
-    """The first attribute that does not fit; None if all fit.
-
-    `kind`: dotted eContentType. `certificate`: DER. Raises ValueError on unreadable attributes.
-    """
-    return (
-        _content_type(attributes, kind)
-        or _digest(attributes, content, hash_name)
-        or _signing_certificate(attributes, certificate)
-        or _future(attributes, at)
-    )
-
-
-def _bad(detail: str) -> Untrusted:
-    return Untrusted(Fault.BAD_ATTRIBUTES, detail)
-
-
-def _content_type(attributes: Mapping[str, bytes], kind: str) -> Untrusted | None:
-    """RFC 5652 §11.1."""
-    fits = attributes.get(_CONTENT_TYPE) == algorithms.oid(kind)
-    return None if fits else _bad("contentType is absent or another")
-
-
-def _digest(attributes: Mapping[str, bytes], content: bytes, hash_name: str) -> Untrusted | None:
-    """RFC 5652 §11.2."""
-    if _MESSAGE_DIGEST not in attributes:
-        return _bad("messageDigest is absent")
-    stated = asn1.decode_der(bytes, attributes[_MESSAGE_DIGEST])
-    if hmac.compare_digest(stated, hashlib.new(hash_name, content).digest()):
-        return None
-    return Untrusted(Fault.DIGEST_MISMATCH, "the content is not what was signed")
-
-
-def _signing_certificate(attributes: Mapping[str, bytes], certificate: bytes) -> Untrusted | None:
-    """RFC 5035 §5.4: where it is there, it binds the signature to this very certificate."""
-    value = attributes.get(_SIGNING_CERTIFICATE_V2)
-    if value is None:
-        return None
-    named = asn1.decode_der(asn1.SigningCertificateV2, value).certificates
-    fits = bool(named) and _names(named[0], certificate)
-    return None if fits else _bad("signingCertificateV2 names another certificate")
-
-
-def _names(named: asn1.EssCertIdV2, certificate: bytes) -> bool:
-    hash_name = algorithms.DIGESTS.get(asn1.algorithm(named.algorithm), "") if named.algorithm else "sha256"
-    return bool(hash_name) and hashlib.new(hash_name, certificate).digest() == named.digest
-
-
-def _future(attributes: Mapping[str, bytes], at: datetime) -> Untrusted | None:
-    claimed = signing_time(attributes)
-    return _bad("signingTime is in the future") if claimed is not None and claimed > at + SKEW else None
-
-
-def compose(content: bytes, certificate: bytes, at: datetime, hash_name: str) -> tuple[bytes, ...]:
-    """The DER attributes that we sign, in the order of a DER SET OF (X.690 §11.6)."""
-    # RFC 5035 §4: SHA-256 is the default of ESSCertIDv2, and DER leaves a default out.
-    identifier = ber.tlv(0x30, encode_der(hashlib.sha256(certificate).digest()))
+def compose(digest: bytes, certificate: bytes, at: datetime) -> tuple[bytes, ...]:
+    """The DER attributes that we sign, in the order of a DER SET OF (X.690 §11.6). `digest`: of the content."""
     attributes = (
-        _attribute(_CONTENT_TYPE, algorithms.oid(DATA)),
-        _attribute(_SIGNING_TIME, _time(at)),
-        _attribute(_MESSAGE_DIGEST, encode_der(hashlib.new(hash_name, content).digest())),
-        _attribute(_SIGNING_CERTIFICATE_V2, ber.tlv(0x30, ber.tlv(0x30, identifier))),
+        _content_type(),
+        _attribute(SIGNING_TIME, _time(at)),
+        _attribute(MESSAGE_DIGEST, encode_der(digest)),
+        _capabilities(),
+        _signing_certificate(certificate),
     )
     return tuple(sorted(attributes))
+
+
+@lru_cache(maxsize=1)
+def _content_type() -> bytes:
+    return _attribute(CONTENT_TYPE, algorithms.oid(DATA))
+
+
+@lru_cache(maxsize=1)
+def _capabilities() -> bytes:
+    each = (ber.tlv(0x30, algorithms.oid(dotted)) for dotted in _CAPABLE)
+    return _attribute(SMIME_CAPABILITIES, ber.tlv(0x30, *each))
+
+
+@lru_cache(maxsize=256)
+def _signing_certificate(certificate: bytes) -> bytes:
+    # RFC 5035 §4: SHA-256 is the default of ESSCertIDv2, and DER leaves a default out.
+    identifier = ber.tlv(0x30, encode_der(hashlib.sha256(certificate).digest()))
+    return _attribute(SIGNING_CERTIFICATE_V2, ber.tlv(0x30, ber.tlv(0x30, identifier)))
 
 
 def _attribute(kind: str, value: bytes) -> bytes:

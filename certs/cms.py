@@ -1,51 +1,95 @@
-"""CMS signatures (RFC 5652 §5) over bytes that travel beside them: made with a Signer, answered with a Proof.
+"""CMS signatures (RFC 5652 §5): made with a Signer, answered with a Proof for each signer.
 
-Promises: `verify` never raises on what a stranger sent and never answers Trusted unless there is exactly
-one signer, the digest and the signature hold over the content as given, every signed attribute we know
-agrees, and the trust store vouches for the certificate. Content is taken as it is: line endings are the
-caller's business. Does not: read MIME, compare addresses, counter-signatures or time stamps, RSASSA-PSS or
-EdDSA (CannotTell, named), encryption.
+Promises: nothing raises on what a stranger sent, and nobody is Trusted unless the digest and the signature hold over
+the content as given, every signed attribute we know agrees (signers lists the checks), and the trust store vouches for
+the certificate. Content is taken as it is: line endings are the caller's business. Does not: read MIME, compare
+addresses, counter-signatures or time stamps; EdDSA, SHA-3 and other later algorithms are CannotTell, by name.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
+from typing import TypeAlias
 
-from cryptography import x509
 from cryptography.hazmat.asn1 import encode_der
 
-from certs import algorithms, asn1, attributes, ber, chain, meter, strength
+from certs import algorithms, asn1, attributes, ber, meter, signed, signers, strength
+from certs.algorithms import Scheme
 from certs.chain import TrustStore
+from certs.identities import UNREADABLE, identity
 from certs.keys import Signer
 from certs.model import CannotTell, Fault, Proof, Trust, Untrusted
 from certs.profiles import Profile
+from certs.signed import NotSigned, Signed, TooMany
+from certs.signers import STRICT, Case, Content, Policy, SignerName
 
-_SIGNED_DATA = "1.2.840.113549.1.7.2"
+__all__ = ["STRICT", "Policy", "SignerName", "certificates", "encapsulated", "kind", "proofs", "sign", "verify"]
 
-
-class _Stop(Exception):
-    """Inside this file only: a check said no; carries the answer."""
-
-    def __init__(self, answer: Untrusted | CannotTell) -> None:
-        super().__init__(answer.fault.value)
-        self.answer = answer
+Lookup: TypeAlias = Callable[[SignerName], Sequence[bytes]]
+"""Certificates in DER that may be the signer's, where the message does not bring his along. They prove nothing."""
 
 
-def _no(fault: Fault, detail: str = "") -> _Stop:
-    return _Stop(Untrusted(fault, detail))
+# --- read ----------------------------------------------------------------------------------------------------
 
 
-def verify(cms: bytes, content: bytes, store: TrustStore, profile: Profile, at: datetime) -> Proof:
+def verify(
+    cms: bytes,
+    content: bytes,
+    store: TrustStore,
+    profile: Profile,
+    at: datetime,
+    *,
+    policy: Policy = STRICT,
+    lookup: Lookup | None = None,
+) -> Proof:
     """Whether `cms` (a BER or DER ContentInfo) is one trusted signature over exactly `content`, at `at`."""
+    found = proofs(cms, content, store, profile, at, policy=policy, lookup=lookup)
+    if len(found) == 1:
+        return found[0]
+    return Proof(Untrusted(Fault.SEVERAL_SIGNERS, f"{len(found)} signers", check="single-signer"))
+
+
+def proofs(
+    cms: bytes,
+    content: bytes | memoryview | None,
+    store: TrustStore,
+    profile: Profile,
+    at: datetime,
+    *,
+    policy: Policy = STRICT,
+    lookup: Lookup | None = None,
+) -> tuple[Proof, ...]:
+    """One answer for each signer, in the order of the message; at least one.
+
+    `content`: what is asked about; None asks about what the message carries inside.
+    """
     with meter.step("verify"):
-        try:
-            signature = _open(cms)
-        except _Stop as stop:
-            return Proof(stop.answer)
-        return signature.proof(_Question(content, store, profile, at))
+        message = _read(cms)
+        if isinstance(message, Untrusted | CannotTell):
+            return (Proof(message),)
+        inside = None if message.inside is None else Content(message.inside)
+        asked = inside if content is None else Content((content,))
+        if asked is None:
+            return (Proof(Untrusted(Fault.NO_CONTENT, "a signature without its content", check="content-there")),)
+        about = _About(message, asked, inside, store, profile, policy, at, lookup)
+        return tuple(about.proof(each) for each in message.signers)
+
+
+def _read(cms: bytes) -> Signed | Untrusted | CannotTell:
+    try:
+        message = signed.read(cms)
+    except NotSigned as other:
+        return CannotTell(Fault.UNSUPPORTED, str(other), check="signed-data")
+    except TooMany as error:
+        return Untrusted(Fault.TOO_LARGE, str(error), check="few-enough")
+    except ValueError:
+        size = Fault.TOO_LARGE if len(cms) > ber.MAX_BYTES else Fault.UNREADABLE
+        return Untrusted(size, "not CMS", check="readable")
+    return message if message.signers else Untrusted(Fault.NO_SIGNER, "nobody signed", check="signer-there")
 
 
 def encapsulated(cms: bytes) -> bytes | None:
@@ -54,199 +98,168 @@ def encapsulated(cms: bytes) -> bytes | None:
     It proves nothing: give it to `verify` as the content.
     """
     try:
-        return _signed_data(cms).encapsulated.content
-    except _Stop as stop:
-        raise ValueError(stop.answer.detail or stop.answer.fault.value) from stop
+        inside = signed.read(cms).inside
+    except NotSigned as other:
+        raise ValueError(str(other)) from other
+    except ValueError as error:
+        raise ValueError("not CMS") from error
+    return None if inside is None else b"".join(inside)
 
 
-def sign(content: bytes, signer: Signer, at: datetime, hash_name: str = "sha256") -> bytes:
-    """A detached signature over `content`: DER ContentInfo with the signer's certificate and chain.
+def certificates(cms: bytes) -> tuple[bytes, ...]:
+    """What a certs-only message brings (RFC 8551 §3.8), in DER. Raises ValueError on any other. Proves nothing."""
+    try:
+        message = signed.read(cms)
+    except NotSigned as other:
+        raise ValueError(str(other)) from other
+    if message.signers:
+        raise ValueError("a message with signers")
+    return message.certificates
 
-    `hash_name`: sha256, sha384 or sha512. Raises ValueError for another hash or a key that signs no CMS here,
+
+def kind(cms: bytes) -> str:
+    """'signed-data', 'certs-only', 'enveloped-data', 'authEnveloped-data', 'compressed-data'…, or 'unreadable'."""
+    return signed.kind(cms)
+
+
+class _About:
+    """What is asked about each signer of one message."""
+
+    def __init__(
+        self,
+        message: Signed,
+        content: Content,
+        inside: Content | None,
+        store: TrustStore,
+        profile: Profile,
+        policy: Policy,
+        at: datetime,
+        lookup: Lookup | None,
+    ) -> None:
+        self._message = message
+        self._content, self._inside = content, inside
+        self._store, self._profile, self._policy, self._at = store, profile, policy, at
+        self._lookup = lookup
+
+    def proof(self, der: bytes) -> Proof:
+        try:
+            case = self._case(der)
+        except ValueError as error:
+            return Proof(Untrusted(Fault.UNREADABLE, f"a signer: {type(error).__name__}", check="readable"))
+        try:
+            trust = self._trust(case)
+            claimed = case.attributes.signing_time if case.attributes else None
+        except UNREADABLE as error:
+            detail = f"a part of the signature: {type(error).__name__}"
+            trust, claimed = Untrusted(Fault.UNREADABLE, detail, check="readable"), None
+        scheme = case.scheme
+        return Proof(trust, claimed, algorithms.name(scheme.digest), scheme.signature, self._message.certificates)
+
+    def _case(self, der: bytes) -> Case:
+        info = asn1.decode_der(asn1.SignerInfo, der)
+        stated = info.signature_algorithm
+        parameters = asn1.whole(stated[1]) if len(stated) > 1 else b""
+        scheme = Scheme(asn1.algorithm(info.digest_algorithm), asn1.algorithm(stated), parameters)
+        listed = info.signed_attributes
+        return Case(
+            message=self._message,
+            info=info,
+            scheme=scheme,
+            attributes=None if listed is None else attributes.read(listed),
+            candidates=self._candidates(_name(info)),
+            content=self._content,
+            inside=self._inside,
+            profile=self._profile,
+            policy=self._policy,
+            at=self._at,
+        )
+
+    def _candidates(self, name: SignerName) -> tuple[bytes, ...]:
+        """Those in the message come first; who brings none is looked for elsewhere."""
+        carried = tuple(der for der in self._message.certificates if name.names(der))
+        if carried or self._lookup is None:
+            return carried
+        return tuple(der for der in self._lookup(name) if name.names(der))
+
+    def _trust(self, case: Case) -> Trust:
+        """RFC 5652 §5.4 and §5.6, then the trust store."""
+        doubt = signers.first_doubt(case)
+        if doubt is None:
+            return self._store.judge(case.candidates[0], self._message.certificates, self._profile, self._at)
+        if not case.candidates:
+            return doubt
+        return replace(doubt, identity=identity(case.candidates[0]))
+
+
+def _name(info: asn1.SignerInfo) -> SignerName:
+    if isinstance(info.signer, bytes):
+        return SignerName(key_identifier=info.signer)
+    return SignerName(asn1.whole(info.signer.issuer), info.signer.serial)
+
+
+# --- written -------------------------------------------------------------------------------------------------
+
+
+def sign(
+    content: bytes | memoryview,
+    signer: Signer,
+    at: datetime,
+    hash_name: str = "sha256",
+    *,
+    pss: bool = False,
+    inside: bool = False,
+) -> bytes:
+    """A signature over `content`: DER ContentInfo with the signer's certificate and chain.
+
+    `hash_name`: sha256, sha384 or sha512. `pss`: RSASSA-PSS (RFC 4056) with an RSA key. `inside`: the content travels
+    in the signature (RFC 5652 §5.2), not beside it. Raises ValueError for another hash or a key that signs no CMS here,
     and what the signer raises (KeeperDown).
     """
     if hash_name not in strength.HASHES:
         raise ValueError(f"no signature is made with {hash_name}")
     with meter.step("sign"):
-        certificate = chain.read(signer.certificate)
-        signed = attributes.compose(content, signer.certificate, at, hash_name)
-        digest = hashlib.new(hash_name, ber.set_of(*signed)).digest()
-        signature = signer.sign_digest(digest, hash_name)
-        info = _signer_info(certificate, signed, signature, hash_name)
-        return _content_info(info, (signer.certificate, *signer.chain), hash_name)
+        presented = _presented(signer.certificate, tuple(signer.chain), hash_name, pss)
+        listed = attributes.compose(hashlib.new(hash_name, content).digest(), signer.certificate, at)
+        digest = hashlib.new(hash_name, ber.set_of(*listed)).digest()
+        signature = signer.sign_digest(digest, hash_name, pss)
+        info = ber.tlv(0x30, *presented.before, ber.tlv(0xA0, *listed), presented.algorithm, encode_der(signature))
+        return _content_info(content if inside else None, presented.certificates, ber.set_of(info), hash_name)
 
 
-def _signer_info(certificate: x509.Certificate, signed: tuple[bytes, ...], signature: bytes, hash_name: str) -> bytes:
-    """RFC 5652 §5.3, version 1: the signer by issuer and serial number."""
-    return ber.tlv(
-        0x30,
-        encode_der(1),
-        ber.tlv(0x30, certificate.issuer.public_bytes(), encode_der(certificate.serial_number)),
-        algorithms.digest_identifier(hash_name),
-        ber.tlv(0xA0, *signed),
-        algorithms.signature_identifier(certificate, hash_name),
-        encode_der(signature),
-    )
+class _Presented:
+    """What is the same in all signatures of one signer."""
+
+    def __init__(self, certificate: bytes, chain: tuple[bytes, ...], hash_name: str, pss: bool) -> None:
+        read = signers.parsed(certificate)
+        # RFC 5652 §5.3, version 1: the signer by issuer and serial number
+        name = ber.tlv(0x30, read.issuer.public_bytes(), encode_der(read.serial_number))
+        self.before = (encode_der(1), name, algorithms.digest_identifier(hash_name))
+        self.algorithm = algorithms.signature_identifier(read, hash_name, pss)
+        self.certificates = ber.tlv(0xA0, *sorted({certificate, *chain}))
 
 
-def _content_info(info: bytes, certificates: Iterable[bytes], hash_name: str) -> bytes:
-    """RFC 5652 §5.1: detached, so the encapsulated content is only named."""
-    data = ber.tlv(
-        0x30,
-        encode_der(1),
-        ber.set_of(algorithms.digest_identifier(hash_name)),
-        ber.tlv(0x30, algorithms.oid(attributes.DATA)),
-        ber.tlv(0xA0, *sorted(certificates)),
-        ber.set_of(info),
-    )
-    return ber.tlv(0x30, algorithms.oid(_SIGNED_DATA), ber.tlv(0xA0, data))
+@lru_cache(maxsize=128)
+def _presented(certificate: bytes, chain: tuple[bytes, ...], hash_name: str, pss: bool) -> _Presented:
+    return _Presented(certificate, chain, hash_name, pss)
 
 
-def _signed_data(cms: bytes) -> asn1.SignedData:
-    """DER is tried first: nearly all signatures are, and it costs a hundredth."""
-    if len(cms) > ber.MAX_BYTES:
-        raise _no(Fault.TOO_LARGE, "the signature is too large")
-    try:
-        return _parsed(cms)
-    except ValueError:
-        pass  # it is BER, or nothing
-    try:
-        return _parsed(ber.normalise(cms))
-    except ValueError as error:
-        raise _no(Fault.UNREADABLE, "not CMS") from error
+def _content_info(content: bytes | memoryview | None, certificates: bytes, infos: bytes, hash_name: str) -> bytes:
+    """RFC 5652 §5.1. The content is written once, between what stands before and after it."""
+    version, digests = encode_der(1), ber.set_of(algorithms.digest_identifier(hash_name))
+    kind = algorithms.oid(signed.DATA)
+    after = certificates + infos
+    if content is None:
+        return b"".join(_wrapped([version, digests, ber.tlv(0x30, kind), after]))
+    octets = b"\x04" + ber.length(len(content))
+    explicit = b"\xa0" + ber.length(len(octets) + len(content))
+    box = b"\x30" + ber.length(len(kind) + len(explicit) + len(octets) + len(content))
+    return b"".join(_wrapped([version, digests, box, kind, explicit, octets, content, after]))
 
 
-def _parsed(der: bytes) -> asn1.SignedData:
-    info = asn1.decode_der(asn1.ContentInfo, der)
-    kind = info.content_type.dotted_string
-    if kind != _SIGNED_DATA:
-        raise _Stop(CannotTell(Fault.UNSUPPORTED, f"content type {kind}"))
-    data: asn1.SignedData = info.content.parse(asn1.SignedData)
-    return data
-
-
-def _open(cms: bytes) -> _Signature:
-    data = _signed_data(cms)
-    try:
-        signer = _only_signer(data)
-        digest, signature = (
-            asn1.algorithm(signer.digest_algorithm),
-            asn1.algorithm(signer.signature_algorithm),
-        )
-    except ValueError as error:
-        raise _no(Fault.UNREADABLE, "a signer is unreadable") from error
-    return _Signature(data.encapsulated, signer, digest, signature, _certificates(data))
-
-
-def _certificates(data: asn1.SignedData) -> tuple[bytes, ...]:
-    """The X.509 ones; RFC 5652 §10.2.2 knows others, all obsolete or of no use here."""
-    found = tuple(asn1.whole(each) for each in data.certificates or () if bytes(each.tag_bytes) == b"\x30")
-    if len(found) > chain.MAX_EXTRA:
-        raise _no(Fault.TOO_LARGE, "too many certificates")
-    return found
-
-
-def _only_signer(data: asn1.SignedData) -> asn1.SignerInfo:
-    signers = list(ber.members(bytes(data.signer_infos.data)))
-    if not signers:
-        raise _no(Fault.NO_SIGNER)
-    # RFC 5652 allows several; one letter has one author, and a second signer is how verdicts were confused.
-    if len(signers) > 1:
-        raise _no(Fault.SEVERAL_SIGNERS, f"{len(signers)} signers")
-    return asn1.decode_der(asn1.SignerInfo, signers[0])
-
-
-@dataclass(frozen=True)
-class _Question:
-    """What is asked about a signature."""
-
-    content: bytes
-    store: TrustStore
-    profile: Profile
-    at: datetime
-
-
-@dataclass(frozen=True)
-class _Signature:
-    """A SignedData with one signer, read but not yet believed."""
-
-    inside: asn1.EncapsulatedContentInfo
-    signer: asn1.SignerInfo
-    digest: str
-    signature: str
-    certificates: tuple[bytes, ...]
-
-    def proof(self, asked: _Question) -> Proof:
-        claimed: datetime | None = None
-        try:
-            signed = attributes.read(self.signer)
-            if isinstance(signed, Untrusted):
-                raise _Stop(signed)
-            claimed = attributes.signing_time(signed)
-            trust = self._trust(asked, signed)
-        except _Stop as stop:
-            trust = stop.answer
-        except chain.UNREADABLE as error:
-            trust = Untrusted(Fault.UNREADABLE, f"a part of the signature: {type(error).__name__}")
-        return Proof(trust, claimed, algorithms.name(self.digest), self.signature, self.certificates)
-
-    def _trust(self, asked: _Question, signed: Mapping[str, bytes]) -> Trust:
-        """RFC 5652 §5.4 and §5.6, then the trust store."""
-        der = self._certificate()
-        certificate = chain.read(der)
-        doubt = (
-            strength.weak_key(certificate, asked.profile.min_rsa_bits)
-            or algorithms.doubt(self.digest, self.signature)
-            or self._disagreement(asked, signed, der)
-            or self._broken(asked.content, certificate)
-        )
-        if doubt is not None:
-            return type(doubt)(doubt.fault, doubt.detail, chain.identity(der))
-        return asked.store.judge(der, self.certificates, asked.profile, asked.at)
-
-    def _certificate(self) -> bytes:
-        for der in self.certificates:
-            if _is_signers(der, self.signer.signer):
-                return der
-        raise _no(Fault.NO_CERTIFICATE, "the signer's certificate is not in the message")
-
-    def _disagreement(self, asked: _Question, signed: Mapping[str, bytes], certificate: bytes) -> Untrusted | None:
-        """Whether anything in the message speaks of another content, or another signer."""
-        # Two contents, one shown and one signed, is a known trick: what is inside must be what was asked.
-        if self.inside.content is not None and self.inside.content != asked.content:
-            return Untrusted(Fault.DIGEST_MISMATCH, "the signature carries another content")
-        kind = self.inside.content_type.dotted_string
-        if self.signer.signed_attributes is None:
-            return _bare(asked.content, kind)
-        hash_name = algorithms.DIGESTS[self.digest]
-        return attributes.disagreement(signed, asked.content, kind, hash_name, certificate, asked.at)
-
-    def _broken(self, content: bytes, certificate: x509.Certificate) -> Untrusted | None:
-        """RFC 5652 §5.4: the signature is over the content or, if there are attributes, over their SET OF."""
-        listed = self.signer.signed_attributes
-        signed = content if listed is None else ber.tlv(0x31, *map(asn1.whole, listed))
-        return algorithms.check(certificate, self.digest, self.signature, self.signer.signature, signed)
-
-
-def _bare(content: bytes, kind: str) -> Untrusted | None:
-    """Whether a signature without signed attributes may be over `content`."""
-    # RFC 5652 §5.3: attributes must be there for any other content type.
-    if kind != attributes.DATA:
-        return Untrusted(Fault.BAD_ATTRIBUTES, "signed attributes are absent")
-    # A content that is itself a SET OF Attribute could be the attributes of another letter's signature.
-    if content[:1] == b"\x31":
-        return Untrusted(Fault.BAD_ATTRIBUTES, "the content looks like signed attributes")
-    return None
-
-
-def _is_signers(der: bytes, signer: asn1.IssuerAndSerialNumber | bytes) -> bool:
-    """RFC 5652 §5.3: by issuer and serial number, or by subject key identifier."""
-    try:
-        certificate = chain.read(der)
-        if isinstance(signer, bytes):
-            extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-            return extension.value.digest == signer
-    except (x509.ExtensionNotFound, *chain.UNREADABLE):
-        return False
-    same_serial = certificate.serial_number == signer.serial
-    return same_serial and certificate.issuer.public_bytes() == asn1.whole(signer.issuer)
+def _wrapped(data: Iterable[bytes | memoryview]) -> list[bytes | memoryview]:
+    """In SEQUENCE, [0] and ContentInfo, without joining."""
+    parts = list(data)
+    for tag, before in ((0x30, b""), (0xA0, algorithms.oid(signed.SIGNED_DATA)), (0x30, b"")):
+        size = sum(map(len, parts))
+        parts = [*([before] if before else []), bytes([tag]) + ber.length(size), *parts]
+    return parts

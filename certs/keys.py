@@ -8,7 +8,8 @@ useless). A client is safe to share between threads. Does not: choose what to si
 
 On the keeper's wire (certs/frames.py): a JSON object of strings; one request, one answer,
 on kept connections. Requests {"ask": "ping"}, {"ask": "mailbox", "address"}, {"ask": "seal", "domain"},
-{"ask": "sign", "key", "digest", "hash", "letter"}, {"ask": "unwrap", "wrapped", "letter"}; bytes in base64.
+{"ask": "sign", "key", "digest", "hash", "letter"} perhaps with "padding": "pss", {"ask": "unwrap", "wrapped",
+"letter"}; bytes in base64.
 Answers {"ok": …}, {"refused": words} or {"down": words}.
 """
 
@@ -35,6 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from certs import frames
+from certs.algorithms import pss_padding
 from certs.frames import FrameTooLarge
 from certs.strength import HASHES
 
@@ -71,10 +73,10 @@ class Signer(Protocol):
         """Issuers in DER, nearest first, usually without the anchor."""
         ...
 
-    def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
-        """RSA PKCS #1 v1.5 (RFC 8017 §8.2) or ECDSA in DER (RFC 3279 §2.2.3). `hash_name`: a key of HASHES.
+    def sign_digest(self, digest: bytes, hash_name: str, pss: bool = False) -> bytes:
+        """RSA PKCS #1 v1.5 or PSS (RFC 8017 §8) or ECDSA in DER (RFC 3279 §2.2.3). `hash_name`: a key of HASHES.
 
-        Raises ValueError where hash and digest do not fit, KeeperDown where the key cannot be reached.
+        Raises ValueError where hash, digest, padding and key do not fit, KeeperDown where the key cannot be reached.
         """
         ...
 
@@ -87,12 +89,14 @@ class LocalSigner:
     chain: tuple[bytes, ...]
     key: SigningKey = field(repr=False)
 
-    def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
+    def sign_digest(self, digest: bytes, hash_name: str, pss: bool = False) -> bytes:
         algorithm = HASHES.get(hash_name)
         if algorithm is None or len(digest) != algorithm.digest_size:
             raise ValueError("no such hash, or a digest of another size")
         if isinstance(self.key, rsa.RSAPrivateKey):
-            return self.key.sign(digest, padding.PKCS1v15(), Prehashed(algorithm))
+            return self.key.sign(digest, pss_padding(hash_name) if pss else padding.PKCS1v15(), Prehashed(algorithm))
+        if pss:
+            raise ValueError("PSS is a padding of RSA")
         return self.key.sign(digest, ec.ECDSA(Prehashed(algorithm)))
 
 
@@ -206,18 +210,15 @@ class KeeperSigner:
     letter_id: str
     ask: Callable[[dict[str, Any]], Any] = field(repr=False)
 
-    def sign_digest(self, digest: bytes, hash_name: str) -> bytes:
-        return from_text(
-            self.ask(
-                {
-                    "ask": "sign",
-                    "key": self.key,
-                    "digest": to_text(digest),
-                    "hash": hash_name,
-                    "letter": self.letter_id,
-                }
-            )
-        )
+    def sign_digest(self, digest: bytes, hash_name: str, pss: bool = False) -> bytes:
+        request = {
+            "ask": "sign",
+            "key": self.key,
+            "digest": to_text(digest),
+            "hash": hash_name,
+            "letter": self.letter_id,
+        }
+        return from_text(self.ask(request | ({"padding": "pss"} if pss else {})))
 
 
 class KeeperClient:

@@ -41,10 +41,24 @@ def weak_key(certificate: x509.Certificate, min_rsa_bits: int) -> Untrusted | Ca
     """Whether the certificate's key is weak or unknown; None if it is strong. Raises ValueError."""
     key = certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey):
-        return _weak_size(key.key_size, min_rsa_bits)
+        return _weak_size(key.key_size, min_rsa_bits) or _odd_exponent(key)
     if isinstance(key, ec.EllipticCurvePublicKey):
-        return None if key.curve.name in _CURVES else Untrusted(Fault.WEAK_KEY, f"curve {key.curve.name}")
+        return _curve(key.curve.name)
     return CannotTell(Fault.UNSUPPORTED, f"key of type {type(key).__name__}")
+
+
+def _curve(name: str) -> Untrusted | CannotTell | None:
+    if name in _CURVES:
+        return None
+    if name.startswith("brainpool"):
+        return CannotTell(Fault.UNSUPPORTED, name)
+    return Untrusted(Fault.WEAK_KEY, f"curve {name}")
+
+
+def _odd_exponent(key: rsa.RSAPublicKey) -> Untrusted | None:
+    """A public exponent as long as the modulus makes each check as dear as a signature (NIST SP 800-56B §6.2: below
+    2^256)."""
+    return Untrusted(Fault.TOO_LARGE, "RSA exponent") if key.public_numbers().e >> 33 else None
 
 
 def _weak_size(bits: int, floor: int) -> Untrusted | None:

@@ -237,9 +237,9 @@ class Keeper:
         digest, letter = _asked_bytes(request, "digest"), _asked(request, "letter")
         try:
             with meter.step("sign"):
-                signature = held.signer.sign_digest(digest, _asked(request, "hash"))
+                signature = held.signer.sign_digest(digest, _asked(request, "hash"), request.get("padding") == "pss")
         except ValueError as error:
-            raise _Refused("the digest does not fit the hash, or the hash is not allowed") from error
+            raise _Refused("digest, hash, padding and key do not fit, or are not allowed") from error
         self._release(SIGNED, held.name, letter, uid)
         return signature
 

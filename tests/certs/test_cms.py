@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID as Eku
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from certs import algorithms, attributes, ber, cms, meter, profiles, revocation
+from certs import algorithms, attributes, ber, cms, meter, profiles, revocation, signed, signers
 from certs.chain import TrustStore
 from certs.model import CannotTell, Fault, Proof, Trusted
 from certs.revocation import Crls
@@ -133,7 +133,6 @@ def test_what_we_sign_holds_here_and_for_openssl(
 SHAPES = (
     "",
     "-keyid",
-    "-noattr",
     "-nodetach",
     "-nodetach -stream",
     "-md sha384",
@@ -156,8 +155,29 @@ def test_what_openssl_signs_holds(
     who: Issued = request.getfixturevalue(kind)
     signature = by_openssl(who, *shape.split())
     assert judged(signature).valid
-    refused = fault(judged(signature, CONTENT[:-1]))
-    assert refused is (Fault.BAD_SIGNATURE if shape == "-noattr" else Fault.DIGEST_MISMATCH)
+    assert fault(judged(signature, CONTENT[:-1])) is Fault.DIGEST_MISMATCH
+
+
+@pytest.mark.parametrize("kind", ["author", "colleague"])
+def test_without_signed_attributes_only_by_policy(
+    request: pytest.FixtureRequest,
+    by_openssl: Callable[..., bytes],
+    todays_store: TrustStore,
+    today: datetime,
+    kind: str,
+) -> None:
+    """RFC 5652 allows them; we take them where policy says so, and then over their own content only."""
+    signature = by_openssl(request.getfixturevalue(kind), "-noattr")
+
+    def asked(policy: cms.Policy, content: bytes = CONTENT) -> Proof:
+        return cms.verify(signature, content, todays_store, profiles.SMIME, today, policy=policy)
+
+    refused = asked(cms.STRICT).trust
+    assert not isinstance(refused, Trusted)
+    assert (refused.fault, refused.check) == (Fault.BAD_ATTRIBUTES, "attributes-there")
+    lenient = cms.Policy(without_attributes=True)
+    assert asked(lenient).valid
+    assert fault(asked(lenient, CONTENT[:-1])) is Fault.BAD_SIGNATURE
 
 
 def test_another_content_inside_is_refused(
@@ -205,7 +225,7 @@ def test_two_signers_are_refused(
 
 def test_no_signer_is_no_signature(author: Issued, doctor: Issued, ask: Callable[..., Proof], now: datetime) -> None:
     """A SignedData with certificates only proves nothing."""
-    assert fault(ask(rebuilt(doctor, now, signers=()))) is Fault.NO_SIGNER
+    assert fault(ask(rebuilt(doctor, now, infos=()))) is Fault.NO_SIGNER
 
 
 def test_sha1_is_refused(author: Issued, by_openssl: Callable[..., bytes], judged: Callable[..., Proof]) -> None:
@@ -215,21 +235,173 @@ def test_sha1_is_refused(author: Issued, by_openssl: Callable[..., bytes], judge
     assert proof.digest_algorithm == "sha1"
 
 
-@pytest.mark.parametrize("options", ["-keyopt rsa_padding_mode:pss"])
-def test_pss_is_named_and_not_judged(
-    author: Issued, by_openssl: Callable[..., bytes], judged: Callable[..., Proof], options: str
+@pytest.mark.parametrize("salt", ["max", "digest", "20"])
+@pytest.mark.parametrize("md", ["sha256", "sha384", "sha512"])
+def test_what_openssl_signs_with_pss_holds(
+    author: Issued, by_openssl: Callable[..., bytes], judged: Callable[..., Proof], md: str, salt: str
 ) -> None:
-    """RSASSA-PSS is CannotTell with its identifier, neither trusted nor called bad."""
-    trust = judged(by_openssl(author, *options.split())).trust
-    assert isinstance(trust, CannotTell)
-    assert (trust.fault, trust.detail) == (Fault.UNSUPPORTED, "algorithm 1.2.840.113549.1.1.10")
+    """RSASSA-PSS (RFC 4056) with each hash and salt; over another content it does not hold."""
+    pss = ("-md", md, "-keyopt", "rsa_padding_mode:pss", "-keyopt", f"rsa_pss_saltlen:{salt}")
+    signature = by_openssl(author, *pss)
+    assert judged(signature).valid
+    assert fault(judged(signature, CONTENT[:-1])) is Fault.DIGEST_MISMATCH
 
 
-def test_a_signature_without_its_certificate_is_refused(
-    author: Issued, by_openssl: Callable[..., bytes], judged: Callable[..., Proof]
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ("-keyopt rsa_mgf1_md:sha1", Fault.WEAK_ALGORITHM),
+        ("-keyopt rsa_mgf1_md:sha512", Fault.BAD_ATTRIBUTES),
+        ("-keyopt rsa_pss_saltlen:0", Fault.WEAK_ALGORITHM),
+        ("-keyopt rsa_mgf1_md:sha224", Fault.UNSUPPORTED),
+    ],
+)
+def test_odd_pss_parameters_are_refused_by_name(
+    author: Issued, by_openssl: Callable[..., bytes], judged: Callable[..., Proof], options: str, why: Fault
 ) -> None:
-    """We look for the signer's certificate in the message only."""
-    assert fault(judged(by_openssl(author, "-nocerts"))) is Fault.NO_CERTIFICATE
+    """A weak or second hash, or hardly a salt: the signature holds for openssl, not for us."""
+    proof = judged(by_openssl(author, "-keyopt", "rsa_padding_mode:pss", *options.split()))
+    assert fault(proof) is why
+    assert not isinstance(proof.trust, Trusted)
+    assert proof.trust.check == "pss-parameters"
+
+
+def test_a_signature_without_its_certificate_needs_one(
+    author: Issued, by_openssl: Callable[..., bytes], todays_store: TrustStore, today: datetime, colleague: Issued
+) -> None:
+    """Looked up by issuer and serial number, it holds; what the look-up brings for another name does not count."""
+    signature = by_openssl(author, "-nocerts")
+
+    def asked(*found: bytes) -> Proof:
+        return cms.verify(signature, CONTENT, todays_store, profiles.SMIME, today, lookup=lambda _: found)
+
+    assert asked(colleague.der, author.der).valid
+    assert fault(asked(colleague.der)) is Fault.NO_CERTIFICATE
+    assert fault(asked()) is Fault.NO_CERTIFICATE
+
+
+def test_the_looked_up_name_is_the_signers(
+    author: Issued, by_openssl: Callable[..., bytes], todays_store: TrustStore, today: datetime
+) -> None:
+    """The look-up is told issuer and serial number, or the key identifier, whichever the signer wrote."""
+    for options, expected in (
+        ((), cms.SignerName(author.certificate.issuer.public_bytes(), author.certificate.serial_number)),
+        (("-keyid",), cms.SignerName(key_identifier=ski(author))),
+    ):
+        asked: list[cms.SignerName] = []
+        signature = by_openssl(author, "-nocerts", *options)
+
+        def lookup(name: cms.SignerName, asked: list[cms.SignerName] = asked) -> list[bytes]:
+            asked.append(name)
+            return [author.der]
+
+        assert cms.verify(signature, CONTENT, todays_store, profiles.SMIME, today, lookup=lookup).valid
+        assert asked == [expected]
+
+
+def ski(who: Issued) -> bytes:
+    return who.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+
+
+# --- inside, and beside ---
+
+
+@pytest.mark.parametrize("key", ["rsa", "p256", "p384"])
+@pytest.mark.parametrize("pss", [False, True])
+def test_what_we_sign_opaque_holds_for_openssl(
+    pki: Pki,
+    store: TrustStore,
+    now: datetime,
+    tmp_path: Path,
+    trust_folder: Path,
+    openssl: Openssl,
+    key: str,
+    pss: bool,
+) -> None:
+    """The content travels inside; openssl shows it; PSS is a padding of RSA only."""
+    who = pki.smime("a@b.mssante.fr", "A", "B", "1", key=key)
+    if pss and key != "rsa":
+        with pytest.raises(ValueError, match="PSS"):
+            cms.sign(CONTENT, who.signer(), now, pss=True, inside=True)
+        return
+    message = cms.sign(CONTENT, who.signer(), now, pss=pss, inside=True)
+    (proof,) = cms.proofs(message, None, store, profiles.SMIME, now)
+    assert proof.valid
+    assert cms.encapsulated(message) == CONTENT
+    (tmp_path / "message").write_bytes(message)
+    openssl(
+        *("cms", "-verify", "-binary", "-inform", "DER", "-in", tmp_path / "message", "-out", tmp_path / "shown"),
+        *("-CAfile", trust_folder / "anchors" / "root.pem", "-attime", str(int(now.timestamp()))),
+    )
+    assert (tmp_path / "shown").read_bytes() == CONTENT
+
+
+def test_a_detached_signature_is_asked_about_a_content(doctor: Issued, now: datetime, store: TrustStore) -> None:
+    """Without a content inside or beside there is nothing to prove."""
+    (proof,) = cms.proofs(cms.sign(CONTENT, doctor.signer(), now), None, store, profiles.SMIME, now)
+    assert fault(proof) is Fault.NO_CONTENT
+
+
+def test_each_signer_has_an_answer(
+    author: Issued,
+    colleague: Issued,
+    by_openssl: Callable[..., bytes],
+    todays_store: TrustStore,
+    today: datetime,
+    tmp_path: Path,
+) -> None:
+    """Two signers are two proofs, each with its own name; together they are no single signature."""
+    second, key = colleague.write(tmp_path, "second")
+    both = by_openssl(author, "-signer", second, "-inkey", key)
+    found = cms.proofs(both, CONTENT, todays_store, profiles.SMIME, today)
+    assert all(each.valid for each in found)
+    names = {each.trust.identity.common_name for each in found if isinstance(each.trust, Trusted)}
+    assert names == {"JEANNE MARTIN", "PAUL DURAND"}
+
+
+# --- what a message is ---
+
+
+def test_kinds_have_names(author: Issued, doctor: Issued, now: datetime, tmp_path: Path, openssl: Openssl) -> None:
+    """Each type of CMS by its name, from its bytes alone."""
+    assert cms.kind(cms.sign(CONTENT, doctor.signer(), now)) == "signed-data"
+    assert cms.kind(rebuilt(doctor, now, infos=())) == "certs-only"
+    for last, name in (("7.1", "data"), ("7.3", "enveloped-data"), ("7.6", "encrypted-data"),
+                       ("9.16.1.9", "compressed-data"), ("9.16.1.23", "authEnveloped-data"),
+                       ("7.99", "content type 1.2.840.113549.1.7.99")):  # fmt: skip
+        message = ber.tlv(0x30, algorithms.oid(f"1.2.840.113549.1.{last}"), ber.tlv(0xA0, ber.tlv(0x30)))
+        assert cms.kind(message) == name
+    assert cms.kind(b"junk") == cms.kind(b"") == "unreadable"
+
+
+def test_a_certs_only_message_brings_certificates(
+    doctor: Issued, now: datetime, tmp_path: Path, openssl: Openssl
+) -> None:
+    """RFC 8551 §3.8, as openssl writes it and as we build it; a signature is no such message."""
+    certificate, _ = doctor.write(tmp_path, "doctor")
+    openssl("crl2pkcs7", "-nocrl", "-certfile", certificate, "-outform", "DER", "-out", tmp_path / "certs.p7c")
+    assert set(cms.certificates((tmp_path / "certs.p7c").read_bytes())) == {doctor.der, *doctor.chain}
+    assert cms.certificates(rebuilt(doctor, now, infos=())) == (doctor.der,)
+    for other in (cms.sign(CONTENT, doctor.signer(), now), b"junk", b"0\x00"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            cms.certificates(other)
+
+
+def test_one_pass_and_the_library_read_the_same(doctor: Issued, now: datetime) -> None:
+    """DER is read by a library for speed, BER in one pass: of the same message both say the same."""
+    for message in (
+        cms.sign(CONTENT, doctor.signer(), now),
+        cms.sign(CONTENT, doctor.signer(), now, "sha512", inside=True),
+        rebuilt(doctor, now, infos=()),
+        rebuilt(doctor, now, certificates=()),
+    ):
+        quick, whole = signed.der(message), signed.indefinite(message)
+        assert replaced(quick) == replaced(whole)
+
+
+def replaced(message: signed.Signed) -> object:
+    inside = None if message.inside is None else b"".join(message.inside)
+    return (message.digests, message.content_type, inside, message.certificates, message.signers)
 
 
 # --- whom we trust, through a signature ---
@@ -292,13 +464,13 @@ def rebuilt(
     now: datetime,
     *,
     change: Callable[[list[bytes]], list[bytes]] = list,
-    signers: tuple[bytes, ...] | None = None,
+    infos: tuple[bytes, ...] | None = None,
     certificates: tuple[bytes, ...] | None = None,
     bare: bytes | None = None,
     inside: bytes = b"",
 ) -> bytes:
     """A signature whose attributes were changed before it was made, by the rightful key."""
-    attributes_ = change(list(attributes.compose(CONTENT, who.der, now, "sha256")))
+    attributes_ = change(list(attributes.compose(hashlib.sha256(CONTENT).digest(), who.der, now)))
     over = ber.set_of(*attributes_) if bare is None else bare
     signature = who.signer().sign_digest(hashlib.sha256(over).digest(), "sha256")
     info = ber.tlv(
@@ -316,7 +488,7 @@ def rebuilt(
         ber.set_of(algorithms.digest_identifier("sha256")),
         ber.tlv(0x30, algorithms.oid(attributes.DATA), inside),
         ber.tlv(0xA0, *(certificates if certificates is not None else (who.der,))),
-        ber.set_of(*((info,) if signers is None else signers)),
+        ber.set_of(*((info,) if infos is None else infos)),
     )
     return ber.tlv(0x30, algorithms.oid("1.2.840.113549.1.7.2"), ber.tlv(0xA0, data))
 
@@ -394,17 +566,21 @@ def test_unknown_attributes_and_absent_optional_ones_do_no_harm(
 
 def test_a_signing_time_in_the_future_is_refused(doctor: Issued, now: datetime, ask: Callable[..., Proof]) -> None:
     """Within a day of the judge's clock is forgiven, beyond is not."""
-    assert ask(cms.sign(CONTENT, doctor.signer(), now + attributes.SKEW)).valid
-    late = cms.sign(CONTENT, doctor.signer(), now + attributes.SKEW + timedelta(seconds=1))
+    assert ask(cms.sign(CONTENT, doctor.signer(), now + signers.SKEW)).valid
+    late = cms.sign(CONTENT, doctor.signer(), now + signers.SKEW + timedelta(seconds=1))
     assert fault(ask(late)) is Fault.BAD_ATTRIBUTES
 
 
-def test_attributes_are_no_content(doctor: Issued, now: datetime, ask: Callable[..., Proof]) -> None:
+def test_attributes_are_no_content(doctor: Issued, now: datetime, store: TrustStore) -> None:
     """The signed attributes of a letter cannot be passed off as a signed content of their own."""
-    plain = rebuilt(doctor, now, bare=CONTENT)
-    assert ask(plain).valid
-    passed_off = ber.set_of(*attributes.compose(CONTENT, doctor.der, now, "sha256"))
-    assert fault(ask(rebuilt(doctor, now, bare=passed_off), passed_off)) is Fault.BAD_ATTRIBUTES
+
+    def asked(signature: bytes, content: bytes) -> Proof:
+        lenient = cms.Policy(without_attributes=True)
+        return cms.verify(signature, content, store, profiles.SMIME, now, policy=lenient)
+
+    assert asked(rebuilt(doctor, now, bare=CONTENT), CONTENT).valid
+    passed_off = ber.set_of(*attributes.compose(hashlib.sha256(CONTENT).digest(), doctor.der, now))
+    assert fault(asked(rebuilt(doctor, now, bare=passed_off), passed_off)) is Fault.BAD_ATTRIBUTES
 
 
 def test_a_swapped_certificate_is_refused(pki: Pki, doctor: Issued, now: datetime, ask: Callable[..., Proof]) -> None:
@@ -494,33 +670,50 @@ def lamps(corpus: Path, name: str) -> bytes:
 
 
 @pytest.mark.corpus
-def test_alices_rsa_signature_holds(corpus: Path, ask: Callable[..., Proof]) -> None:
-    """signedByAliceRSA holds, only her issuer is unknown; over another content, or changed, it does not."""
-    signature = lamps(corpus, "signedByAliceRSA.p7m")
+@pytest.mark.parametrize("name", ["signedByAliceRSA.p7m", "signedByAliceRSAPSS.p7m"])
+def test_alices_signatures_hold(corpus: Path, store: TrustStore, now: datetime, name: str) -> None:
+    """Both hold, only her issuer is unknown; over another content, or changed, they do not."""
+    signature, lenient = lamps(corpus, name), cms.Policy(without_attributes=True)
+
+    def asked(message: bytes, content: bytes) -> Proof:
+        return cms.verify(message, content, store, profiles.SMIME, now, policy=lenient)
+
     assert cms.encapsulated(signature) == SAMPLE
-    assert fault(ask(signature, SAMPLE)) is Fault.UNKNOWN_ISSUER
-    assert fault(ask(signature, SAMPLE + b" ")) is Fault.DIGEST_MISMATCH
+    assert fault(asked(signature, SAMPLE)) is Fault.UNKNOWN_ISSUER
+    assert fault(asked(signature, SAMPLE + b" ")) is Fault.DIGEST_MISMATCH
     changed = signature[:-1] + bytes([signature[-1] ^ 1])
-    assert fault(ask(changed, SAMPLE)) is Fault.BAD_SIGNATURE
+    assert fault(asked(changed, SAMPLE)) is Fault.BAD_SIGNATURE
+
+
+@pytest.mark.corpus
+def test_two_signers_without_their_certificates(corpus: Path, store: TrustStore, now: datetime) -> None:
+    """Looked up, Alice's holds and Carlos's is named as later; not looked up, neither does."""
+    message, lenient = lamps(corpus, "signedByAliceAndCarlosNoCerts.p7m"), cms.Policy(without_attributes=True)
+    known = [(corpus / "cms/certs-and-keys" / f"lamps-{who}.crt").read_bytes() for who in ("alice", "carlos")]
+    known = [
+        x509.load_pem_x509_certificate(der).public_bytes(Encoding.DER) if der[:1] == b"-" else der for der in known
+    ]
+
+    def asked(lookup: cms.Lookup | None) -> list[Fault]:
+        found = cms.proofs(message, None, store, profiles.SMIME, now, policy=lenient, lookup=lookup)
+        return [fault(each) for each in found]
+
+    assert sorted(asked(lambda _: known)) == sorted([Fault.UNKNOWN_ISSUER, Fault.UNSUPPORTED])
+    assert Fault.NO_CERTIFICATE in asked(None)
 
 
 @pytest.mark.corpus
 @pytest.mark.parametrize(
     ("name", "why", "detail"),
     [
-        ("signedByAliceRSAPSS.p7m", Fault.UNSUPPORTED, "algorithm 1.2.840.113549.1.1.10"),
-        ("signedByCarlosEd25519.p7m", Fault.UNSUPPORTED, "key of type Ed25519PublicKey"),
-        ("signedByCarlosDetached.p7m", Fault.UNSUPPORTED, "key of type Ed25519PublicKey"),
+        ("signedByCarlosEd25519.p7m", Fault.UNSUPPORTED, "ed25519"),
+        ("signedByCarlosDetached.p7m", Fault.UNSUPPORTED, "ed25519"),
         ("signedByAliceAndCarlosNoCerts.p7m", Fault.SEVERAL_SIGNERS, "2 signers"),
-        ("encryptedKekri.p7m", Fault.UNSUPPORTED, "content type 1.2.840.113549.1.7.3"),
-        ("encryptedForBobAndDana.p7m", Fault.UNSUPPORTED, "content type 1.2.840.113549.1.7.3"),
-        ("encryptedForBobRSAOaep.p7m", Fault.UNSUPPORTED, "content type 1.2.840.113549.1.7.3"),
-        (
-            "authEnvelopedForBobChaCha20Poly1305.p7m",
-            Fault.UNSUPPORTED,
-            "content type 1.2.840.113549.1.9.16.1.23",
-        ),
-        ("authEnvelopedForDanaX25519HKDF.p7m", Fault.UNSUPPORTED, "content type 1.2.840.113549.1.9.16.1.23"),
+        ("encryptedKekri.p7m", Fault.UNSUPPORTED, "enveloped-data"),
+        ("encryptedForBobAndDana.p7m", Fault.UNSUPPORTED, "enveloped-data"),
+        ("encryptedForBobRSAOaep.p7m", Fault.UNSUPPORTED, "enveloped-data"),
+        ("authEnvelopedForBobChaCha20Poly1305.p7m", Fault.UNSUPPORTED, "authEnveloped-data"),
+        ("authEnvelopedForDanaX25519HKDF.p7m", Fault.UNSUPPORTED, "authEnveloped-data"),
     ],
 )
 def test_the_others_are_named(corpus: Path, ask: Callable[..., Proof], name: str, why: Fault, detail: str) -> None:
