@@ -221,10 +221,16 @@ def _readable(extra: Sequence[bytes]) -> Chain:
     kept = []
     for der in extra:
         try:
-            kept.append(read(der))
-        except ValueError:
+            kept.append(_whole(read(der)))
+        except UNREADABLE:
             continue
     return tuple(kept)
+
+
+def _whole(certificate: x509.Certificate) -> x509.Certificate:
+    """The certificate, if its extensions can be read too. Raises UNREADABLE."""
+    len(certificate.extensions)
+    return certificate
 
 
 # --- the trust folder --------------------------------------------------------------------------------------
@@ -233,6 +239,6 @@ def _readable(extra: Sequence[bytes]) -> Chain:
 def _certificates(files: Iterable[Path]) -> Iterable[x509.Certificate]:
     for file in files:
         try:
-            yield from x509.load_pem_x509_certificates(file.read_bytes())
+            yield from map(_whole, x509.load_pem_x509_certificates(file.read_bytes()))
         except UNREADABLE as error:
             raise ValueError(f"{file.name} holds no readable certificates") from error

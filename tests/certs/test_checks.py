@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID as Eku
 from cryptography.x509.oid import NameOID, ObjectIdentifier
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from certs import ber, chain, checks, paths, profiles, revocation
 from certs.chain import TrustStore
@@ -70,14 +72,20 @@ class Kit:
         return builder.sign(by.key, hashes.SHA256())
 
     def judge(
-        self, leaf: bytes, by: Issued, profile: Profile = profiles.SMIME, revoked: bool = False, days: int = 0
+        self,
+        leaf: bytes,
+        by: Issued,
+        profile: Profile = profiles.SMIME,
+        revoked: bool = False,
+        days: int = 0,
+        extra: tuple[bytes, ...] = (),
     ) -> Trust:
         """In a store of its own, with fresh lists of the root and of `by`."""
         serial = x509.load_der_x509_certificate(leaf).serial_number
         lists = [self._crl(self.pki.root), self._crl(by, *([serial] if revoked else []))]
         anchors = (self.pki.root.certificate,)
         store = TrustStore(anchors, (by.certificate,), Crls(map(revocation.read, lists)))
-        return store.judge(leaf, (), profile, self.now + days * DAY)
+        return store.judge(leaf, extra, profile, self.now + days * DAY)
 
     def _crl(self, issuer: Issued, *serials: int) -> bytes:
         builder = x509.CertificateRevocationListBuilder(issuer.certificate.subject, self.now, self.now + 9 * DAY)
@@ -420,3 +428,55 @@ def test_our_initial_policies_bind_the_path(
     asking = replace(profiles.SMIME, initial_policies=wanted)
     trust = kit.judge(kit.leaf(by, stated(stated_by_end)), by, asking)
     assert isinstance(trust, Trusted) is trusted
+
+
+# --- whatever stands in an extension -----------------------------------------------------------------------
+
+EXTENSIONS = {
+    "2.5.29.15": "03020780",
+    "2.5.29.17": "300a81086140622e74657374",
+    "2.5.29.19": "3000",
+    "2.5.29.30": "300ea00c300a8108622e7465737430",
+    "2.5.29.31": "30173015a013a011860f687474703a2f2f622e746573742f78",
+    "2.5.29.32": "3006300406022a03",
+    "2.5.29.33": "300a300806022a0306022a04",
+    "2.5.29.35": "30068004aabbccdd",
+    "2.5.29.36": "3003800100",
+    "2.5.29.37": "300a06082b06010505070304",
+    "2.5.29.54": "020100",
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_no_extension_makes_a_judgement_fail(kit: Kit, data: st.DataObject) -> None:
+    """Signed by a right authority, with any bytes in its extensions: always one of the three answers, by name."""
+    chosen = data.draw(st.lists(st.sampled_from(sorted(EXTENSIONS)), unique=True, max_size=3))
+    made = []
+    for dotted in chosen:
+        body = bytearray.fromhex(EXTENSIONS[dotted])
+        for place, octet in data.draw(
+            st.lists(st.tuples(st.integers(0, len(body) - 1), st.integers(0, 255)), max_size=3)
+        ):
+            body[place] = octet
+        made.append(x509.UnrecognizedExtension(ObjectIdentifier(dotted), bytes(body)))
+    leaf = kit.leaf(kit.pki.authority, *made, critical=data.draw(st.booleans()))
+    profile = data.draw(st.sampled_from(sorted(profiles.SHIPPED.values(), key=lambda each: each.name)))
+    trust = kit.judge(leaf, kit.pki.authority, profile)
+    assert isinstance(trust, Trusted) or trust.check
+    beside = kit.judge(kit.pki.authority.der, kit.pki.root, profiles.CRL_SIGNER, extra=(leaf,))
+    assert isinstance(beside, Trusted), "what came along is nobody's concern"
+
+
+def test_a_hint_with_unreadable_extensions_is_left_away(kit: Kit) -> None:
+    """What a stranger brings along cannot spoil a judgement: a broken hint changes no answer."""
+    broken = kit.leaf(kit.pki.authority, x509.UnrecognizedExtension(SAN, b"\xff"))
+    good = kit.leaf(kit.pki.authority, MAIL)
+    # A list that nobody of the chain signed: the hints are looked at for its signer.
+    forged = kit._crl(replace(kit.pki.authority, key=kit.key))
+    lists = Crls(map(revocation.read, (kit._crl(kit.pki.root), forged)))
+    store = TrustStore((kit.pki.root.certificate,), (kit.pki.authority.certificate,), lists)
+    with_hint, without = (store.judge(good, hints, profiles.SMIME, kit.now) for hints in ((broken,), ()))
+    assert with_hint == without
+    assert fault(without) is Fault.REVOCATION_UNKNOWN
+    assert fault(kit.judge(broken, kit.pki.authority)) is Fault.UNREADABLE
