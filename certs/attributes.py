@@ -7,14 +7,16 @@ Promises: the values of each attribute as they stand; what is read is claimed by
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 
 from cryptography.hazmat.asn1 import encode_der
 
 from certs import algorithms, asn1, ber
+from certs.signed import TooMany
 
 DATA = "1.2.840.113549.1.7.1"
 CONTENT_TYPE = "1.2.840.113549.1.9.3"
@@ -29,6 +31,11 @@ ONCE = frozenset(
     {CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME, SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_V2, ALGORITHM_PROTECTION}
 )
 """Each has one value (RFC 5652 §11, RFC 5035 §3, RFC 6211 §2)."""
+
+
+MAX_ATTRIBUTES = 64
+MAX_VALUES = 64
+"""Of one attribute. An honest signer has a dozen attributes of one value each."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +64,25 @@ class Attributes:
 
 
 def read(listed: Sequence[asn1.TLV]) -> Attributes:
-    """Raises ValueError on unreadable ones."""
+    """Raises TooMany, ValueError on unreadable ones."""
     found: dict[str, tuple[bytes, ...]] = {}
     repeated = set()
+    if len(listed) > MAX_ATTRIBUTES:
+        raise TooMany("too many attributes")
     for each in listed:
         attribute = each.parse(asn1.Attribute)
         kind = attribute.kind.dotted_string
         if kind in found:
             repeated.add(kind)
-        found[kind] = (*found.get(kind, ()), *ber.members(bytes(attribute.values.data)))
+        found[kind] = (*found.get(kind, ()), *_few(ber.members(bytes(attribute.values.data))))
     return Attributes(found, frozenset(repeated))
+
+
+def _few(values: Iterator[bytes]) -> list[bytes]:
+    found = list(islice(values, MAX_VALUES + 1))
+    if len(found) > MAX_VALUES:
+        raise TooMany("too many values of an attribute")
+    return found
 
 
 # --- written -------------------------------------------------------------------------------------------------

@@ -144,6 +144,8 @@ class _About:
     def proof(self, der: bytes) -> Proof:
         try:
             case = self._case(der)
+        except TooMany as error:
+            return Proof(Untrusted(Fault.TOO_LARGE, str(error), check="few-enough"))
         except ValueError as error:
             return Proof(Untrusted(Fault.UNREADABLE, f"a signer: {type(error).__name__}", check="readable"))
         try:
@@ -179,7 +181,7 @@ class _About:
         carried = tuple(der for der in self._message.certificates if name.names(der))
         if carried or self._lookup is None:
             return carried
-        return tuple(der for der in self._lookup(name) if name.names(der))
+        return tuple(der for der in self._lookup(name)[: signed.MAX_CERTIFICATES] if name.names(der))
 
     def _trust(self, case: Case) -> Trust:
         """RFC 5652 §5.4 and §5.6, then the trust store."""

@@ -14,7 +14,7 @@ from itertools import islice
 from cryptography.x509 import ObjectIdentifier
 
 from certs import asn1, ber
-from certs.cursor import Cursor, Pieces
+from certs.cursor import MAX_PART, Cursor, Pieces
 
 MAX_CERTIFICATES = 32
 MAX_SIGNERS = 16
@@ -126,7 +126,12 @@ def _open(cursor: Cursor) -> None:
 
 def _signed_data(dotted: str) -> None:
     if dotted != SIGNED_DATA:
-        raise NotSigned(_OTHERS.get(dotted, f"content type {dotted}"))
+        raise NotSigned(type_name(dotted))
+
+
+def type_name(dotted: str) -> str:
+    """The name of a content type where we know one, 'content type …' with its number otherwise."""
+    return _OTHERS.get(dotted, f"content type {dotted}")
 
 
 def _encapsulated(cursor: Cursor) -> tuple[str, Pieces | None]:
@@ -152,8 +157,13 @@ def _members(cursor: Cursor, tag: int, most: int, what: str) -> tuple[bytes, ...
 
 
 def _parts(cursor: Cursor) -> Iterator[bytes]:
+    left = MAX_PART
     while cursor.tag != -1:
-        yield cursor.part()
+        part = cursor.part()
+        left -= len(part)
+        if left < 0:
+            raise TooMany("too large certificates or signers")
+        yield part
 
 
 def _few(values: Iterable[bytes], most: int, what: str) -> tuple[bytes, ...]:

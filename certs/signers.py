@@ -17,6 +17,8 @@ from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509.oid import PublicKeyAlgorithmOID
 
 from certs import algorithms, asn1, ber, strength
 from certs import attributes as attribute
@@ -25,7 +27,7 @@ from certs.attributes import Attributes
 from certs.identities import UNREADABLE, read
 from certs.model import CannotTell, Fault, Untrusted
 from certs.profiles import Profile
-from certs.signed import DATA, Signed
+from certs.signed import DATA, Signed, type_name
 
 SKEW = timedelta(days=1)
 """How far in the future a claimed signing time may lie: clocks and time zones of others are often wrong."""
@@ -58,19 +60,34 @@ class SignerName:
     def names(self, der: bytes) -> bool:
         """Whether it is this certificate. False for bytes that are none."""
         try:
-            certificate = parsed(der)
             if self.key_identifier:
-                extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-                return extension.value.digest == self.key_identifier
-            return (certificate.serial_number, certificate.issuer.public_bytes()) == (self.serial, self.issuer)
-        except (x509.ExtensionNotFound, *UNREADABLE):
+                return _key_identifier(der) == self.key_identifier
+            return _issuer_and_serial(der) == (self.issuer, self.serial)
+        except UNREADABLE:
             return False
 
 
-@lru_cache(maxsize=512)
+_REMEMBERED = 128
+"""Certificates of at most identities.MAX_CERTIFICATE bytes."""
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def parsed(der: bytes) -> x509.Certificate:
     """A certificate, read once. Raises ValueError."""
     return read(der)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _issuer_and_serial(der: bytes) -> tuple[bytes, int]:
+    certificate = parsed(der)
+    return certificate.issuer.public_bytes(), certificate.serial_number
+
+
+def _key_identifier(der: bytes) -> bytes | None:
+    try:
+        return parsed(der).extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        return None
 
 
 @dataclass(frozen=True)
@@ -146,6 +163,7 @@ def first_doubt(case: Case) -> Answer | None:
         or certificate_there(case)
         or certificate_single(case)
         or strong_key(case)
+        or key_permits(case)
         or hashes_agree(case)
         or pss_parameters(case)
         or content_type_agrees(case)
@@ -201,7 +219,7 @@ def content_type_allowed(case: Case) -> Answer | None:
     kind = case.message.content_type
     if kind in case.policy.content_types:
         return None
-    return CannotTell(Fault.UNSUPPORTED, f"content type {kind}", check="content-type-allowed")
+    return CannotTell(Fault.UNSUPPORTED, type_name(kind), check="content-type-allowed")
 
 
 def attributes_there(case: Case) -> Answer | None:
@@ -233,7 +251,19 @@ def certificate_single(case: Case) -> Answer | None:
 
 
 def strong_key(case: Case) -> Answer | None:
-    return _named(strength.weak_key(case.certificate, case.profile.min_rsa_bits), "strong-key")
+    try:
+        doubt = strength.weak_key(case.certificate, case.profile.min_rsa_bits)
+    except UnsupportedAlgorithm:
+        doubt = CannotTell(Fault.UNSUPPORTED, f"key {case.certificate.public_key_algorithm_oid.dotted_string}")
+    return _named(doubt, "strong-key")
+
+
+def key_permits(case: Case) -> Answer | None:
+    """RFC 4055 §1.2: a key whose certificate says RSASSA-PSS signs nothing else."""
+    only_pss = case.certificate.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS
+    if not only_pss or case.scheme.family == "pss":
+        return None
+    return _bad("the key is for RSASSA-PSS only", "key-permits")
 
 
 # --- what the signature says of itself ------------------------------------------------------------------------
@@ -283,7 +313,7 @@ def certificate_v2_agrees(case: Case) -> Answer | None:
     if value is None:
         return None
     named = asn1.decode_der(asn1.SigningCertificateV2, value).certificates
-    fits = bool(named) and _names(named[0], case.candidates[0])
+    fits = bool(named) and _names(named[0], case.candidates[0]) and _same_serial(named[0].issuer_serial, case)
     return None if fits else _bad("signingCertificateV2 names another certificate", "certificate-v2-agrees")
 
 
@@ -292,13 +322,19 @@ def _names(named: asn1.EssCertIdV2, certificate: bytes) -> bool:
     return bool(hash_name) and hashlib.new(hash_name, certificate).digest() == named.digest
 
 
+def _same_serial(issuer_serial: list[asn1.TLV] | None, case: Case) -> bool:
+    """RFC 5035 §5: where it is stated. The issuer's name, which the hash covers, may be written in another way."""
+    return not issuer_serial or issuer_serial[-1].parse(int) == case.certificate.serial_number
+
+
 def certificate_v1_agrees(case: Case) -> Answer | None:
     """RFC 2634 §5.4, SHA-1 by its format: it vouches for nothing, and a contradiction is a contradiction."""
     value = case.said(attribute.SIGNING_CERTIFICATE)
     if value is None:
         return None
     named = asn1.decode_der(asn1.SigningCertificate, value).certificates
-    fits = bool(named) and hashlib.sha1(case.candidates[0], usedforsecurity=False).digest() == named[0].digest
+    hashed = hashlib.sha1(case.candidates[0], usedforsecurity=False).digest()
+    fits = bool(named) and hashed == named[0].digest and _same_serial(named[0].issuer_serial, case)
     return None if fits else _bad("signingCertificate names another certificate", "certificate-v1-agrees")
 
 
@@ -308,10 +344,16 @@ def protection_agrees(case: Case) -> Answer | None:
     if value is None:
         return None
     told = asn1.decode_der(asn1.AlgorithmProtection, value)
-    signature = asn1.algorithm(told.signature) if told.signature else ""
-    if (asn1.algorithm(told.digest), signature) == (case.scheme.digest, case.scheme.signature):
+    same_digest = asn1.algorithm(told.digest) == case.scheme.digest
+    signature = _with_parameters(told.signature) if told.signature else None
+    if told.mac is None and same_digest and signature == _with_parameters(case.info.signature_algorithm):
         return None
     return _bad("the protected algorithms are others", "protection-agrees")
+
+
+def _with_parameters(identifier: list[asn1.TLV]) -> tuple[bytes, ...]:
+    """NULL is as good as absent (RFC 6211 §3: compared by meaning)."""
+    return tuple(each for each in map(asn1.whole, identifier) if each != b"\x05\x00")
 
 
 def time_plausible(case: Case) -> Answer | None:
