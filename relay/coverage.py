@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from certs import asn1, ber, cms, profiles
+from certs import cms, profiles
 from certs.chain import TrustStore
 from certs.model import CannotTell, Fault, Proof, Untrusted
 from relay.fields import Malformed
@@ -22,10 +22,13 @@ from relay.message import OWN_FAMILY, Message, Part, scan
 LAYERS_MOST = 5
 """Signatures and wraps, one in the other: author, gateway, list, and two more."""
 SIGNATURE_MOST = 256 * 1024
+SIGNATURES_MOST = 10
+"""Judged in one letter: each costs a digest, a key operation and a path."""
 ENCRYPTED = frozenset({"enveloped-data", "authEnveloped-data", "encrypted-data"})
 
 SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 PKCS7 = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+_NAMED = frozenset({"certs-only", "compressed-data", "digested-data", "authenticated-data", "data"})
 # RFC 8551 §3.5.3.2, and the older spellings that it lists
 _DIGESTS = {"sha256": "sha256", "sha384": "sha384", "sha512": "sha512", "sha1": "sha1", "md5": "md5"}
 
@@ -108,6 +111,10 @@ class _Walk:
         if name not in self.findings:
             self.findings.append(name)
 
+    def odd(self, name: str, *, whole: bool) -> None:
+        """Beside what is signed as a whole it takes no word away."""
+        (self.doubt if whole else self.find)(name)
+
     def kind(self, covered: Covered) -> Kind:
         return Kind.TRIPLE if covered.whole and self.encrypted is not None else covered.kind
 
@@ -151,13 +158,16 @@ class _Walk:
     def _proofs(self, data: bytes, content: bytes) -> tuple[Proof, ...]:
         if self.store is None or self.at is None:
             return ()
-        return _cms_proofs(data, content, self.store, profiles.SMIME, self.at)
+        if len(self.covered) >= SIGNATURES_MOST:
+            self.doubt("smime.too-many-signatures")
+            return (Proof(CannotTell(Fault.TOO_LARGE, check="smime.too-many-signatures")),)
+        return cms.proofs(data, content, self.store, profiles.SMIME, self.at)
 
     def _name_oddities(
         self, message: Message, part: Part, signature: Part, proofs: tuple[Proof, ...], *, whole: bool
     ) -> None:
         for odd in _oddities(message, part, signature, proofs):
-            (self.doubt if whole else self.find)(odd)
+            self.odd(odd, whole=whole)
         if signature.type != "application/pkcs7-signature":
             self.find("smime.old-name")
 
@@ -169,9 +179,9 @@ class _Walk:
             data = part.decode()
         except Malformed:
             return self._add(path, Kind.OPAQUE, _unreadable("smime.transfer-encoding"), whole=whole)
-        kind = _cms_kind(data)
+        kind = cms.kind(data)
         if _contradicts(part, kind):
-            self.doubt("smime.type-contradicts")
+            self.odd("smime.type-contradicts", whole=whole)
         if kind == "signed-data":
             self._opaque(data, path, whole=whole, layers=layers)
         elif kind in ENCRYPTED:
@@ -179,7 +189,7 @@ class _Walk:
         elif kind == "unreadable":
             self._add(path, Kind.OPAQUE, _unreadable("smime.unreadable"), whole=whole)
         else:  # certs-only, compressed-data, …: named, and no signature over anything
-            self.find(f"smime.{kind}")
+            self.find(f"smime.{kind}" if kind in _NAMED else "smime.unknown-content")
             self.payload = part if whole else self.payload
 
     def _closed(self, part: Part, kind: str, *, whole: bool) -> None:
@@ -197,11 +207,11 @@ class _Walk:
         try:
             inner = scan(content)
         except Malformed:
-            return self.doubt("smime.opaque-content")
+            return self.odd("smime.opaque-content", whole=whole)
         if not inner.headers:  # RFC 8551 §3.1: what is signed is a MIME entity, header and body
-            self.doubt("smime.opaque-content")
+            self.odd("smime.opaque-content", whole=whole)
         for defect in inner.defects:
-            self.doubt(defect) if defect == "mime.repeated-field" else self.find(defect)
+            self.odd(defect, whole=whole and defect == "mime.repeated-field")
         self.note_fields(inner.parts)
         self.step(inner, inner.root, f"{path}/", whole=whole, layers=layers + 1)
 
@@ -258,24 +268,3 @@ def _inside(data: bytes) -> bytes | None:
 
 def _unreadable(check: str) -> tuple[Proof, ...]:
     return (Proof(Untrusted(Fault.UNREADABLE, check=check)),)
-
-
-def _cms_proofs(
-    data: bytes, content: bytes, store: TrustStore, profile: profiles.Profile, at: datetime
-) -> tuple[Proof, ...]:
-    return (cms.verify(data, content, store, profile, at),)
-
-
-def _cms_kind(data: bytes) -> str:
-    try:
-        info = asn1.decode_der(asn1.ContentInfo, ber.normalise(data))
-    except ValueError:
-        return "unreadable"
-    return _KINDS.get(info.content_type.dotted_string, info.content_type.dotted_string)
-
-
-_KINDS = {
-    "1.2.840.113549.1.7.2": "signed-data",
-    "1.2.840.113549.1.7.3": "enveloped-data",
-    "1.2.840.113549.1.9.16.1.23": "authEnveloped-data",
-}

@@ -8,6 +8,7 @@ do), deliver, file, or tell the sender anything.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -27,6 +28,8 @@ from relay.model import SignatureState, Verdict
 
 TEXT_MOST = 256 * 1024
 """Bytes of the text that is shown of a letter which nobody vouches for."""
+# Of those that Python knows, some cost minutes or fail in ways of their own
+_CHARSET = re.compile(r"utf-8|us-ascii|iso-8859-(?:[1-9]|1[013456])|windows-125[0-8]|cp125[0-8]")
 _HIDES = coverage.PKCS7 | {"multipart/signed", "application/octet-stream"}
 
 
@@ -117,7 +120,7 @@ def _judged(letter: Message, outer: Message, inner: Message, store: TrustStore, 
     inside = protected.of(outer, inner.root)
     findings = dict.fromkeys((*verdict.findings, *inside.findings, *letter.defects))
     verdict = replace(verdict, findings=tuple(findings))
-    if verdict.signature is SignatureState.VALID and "From" in {name.title() for name in inside.differing}:
+    if verdict.signature is SignatureState.VALID and "From" in inside.differing:
         return replace(verdict, signature=SignatureState.PARTIAL, signer=None, fault="header.differs:From")
     return verdict
 
@@ -169,9 +172,7 @@ def _plain(part: Part) -> str:
         data = part.decode()[:TEXT_MOST]
     except Malformed:
         return ""
-    try:
-        text = data.decode(part.params.get("charset", "utf-8"), "replace")
-    except LookupError:
-        text = data.decode("utf-8", "replace")
+    charset = part.params.get("charset", "utf-8").lower()
+    text = data.decode(charset if _CHARSET.fullmatch(charset) else "utf-8", "replace")
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join("".join(each if each.isprintable() else " " for each in line) for line in lines)

@@ -18,6 +18,13 @@ from relay.fields import Field, Malformed, decode_words
 from relay.message import OWN_FAMILY, Message, Part, scan
 
 _ADDRESSES = frozenset({"from", "sender", "reply-to", "to", "cc"})
+_KNOWN = (
+    *("From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Subject", "Date", "Message-ID", "In-Reply-To", "References"),
+    *("Comments", "Keywords", "User-Agent", "Auto-Submitted", "Disposition-Notification-To", "Return-Receipt-To"),
+    *("X-MSS-CODECDA", "X-MSS-INS", "X-MSS-NIL", "X-MSS-MES"),
+)
+_OTHER = "other"
+"""A stranger may write anything as the name of a field: it goes to journals under this name."""
 # RFC 9788 §1.8: fields of the part, not of the letter
 _STRUCTURAL = ("content-", "mime-version", "hp-outer")
 
@@ -31,7 +38,7 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class Protected:
-    """Names as written inside, each once, in their order."""
+    """Names of known fields, each once, in their order inside; 'other' for what is none of them."""
 
     form: Form = Form.NONE
     names: tuple[str, ...] = ()
@@ -56,10 +63,16 @@ def of(message: Message, payload: Part | None) -> Protected:
         return Protected()
     fields = [each for each in inner if not each.name.lower().startswith((*_STRUCTURAL, OWN_FAMILY))]
     own = any(each.name.lower().startswith(OWN_FAMILY) for each in inner)
-    names = tuple({each.name.lower(): each.name for each in reversed(fields)}.values())[::-1]
+    names = tuple(dict.fromkeys(each.name.lower() for each in fields))
     meant = _meant_outside(inner) if form is Form.CIPHER else None
-    differing = tuple(name for name in names if not _same(message, _named(fields, name), name, meant))
-    return Protected(form, names, differing, _hidden(fields, names, meant), own)
+    differing = [name for name in names if not _same(message, _named(fields, name), name, meant)]
+    hidden = _hidden(fields, names, meant)
+    return Protected(form, _known(names), _known(differing), _known(hidden), own)
+
+
+def _known(names: Iterable[str]) -> tuple[str, ...]:
+    known = {name.lower(): name for name in _KNOWN}
+    return tuple(dict.fromkeys(known.get(name, _OTHER) for name in names))
 
 
 def _inner(payload: Part) -> tuple[Form, tuple[Field, ...]]:
@@ -75,13 +88,13 @@ def _inner(payload: Part) -> tuple[Form, tuple[Field, ...]]:
 
 
 def _named(fields: Iterable[Field], name: str) -> tuple[str, ...]:
-    return tuple(each.text for each in fields if each.name.lower() == name.lower())
+    return tuple(each.text for each in fields if each.name.lower() == name)
 
 
 def _meant_outside(inner: Iterable[Field]) -> dict[str, tuple[str, ...]]:
     """RFC 9788 §2.2: each HP-Outer holds one field as its author put it outside."""
     told: dict[str, tuple[str, ...]] = {}
-    for text in _named(inner, "HP-Outer"):
+    for text in _named(inner, "hp-outer"):
         name, _, value = text.partition(":")
         told[name.strip().lower()] = (*told.get(name.strip().lower(), ()), value.strip())
     return told
@@ -90,24 +103,22 @@ def _meant_outside(inner: Iterable[Field]) -> dict[str, tuple[str, ...]]:
 def _same(message: Message, inner: Sequence[str], name: str, meant: dict[str, tuple[str, ...]] | None) -> bool:
     """Whether the outer block says the same as inside or, in a letter with hidden fields, as its author put it."""
     outer = _comparable(name, message.values(name))
-    if meant is None or name.lower() == "from":  # From inside is From outside, whatever HP-Outer says
+    if meant is None or name == "from":  # From inside is From outside, whatever HP-Outer says
         return outer == _comparable(name, inner)
-    return outer == _comparable(name, meant.get(name.lower(), ()))
+    return outer == _comparable(name, meant.get(name, ()))
 
 
 def _hidden(fields: Sequence[Field], names: Sequence[str], meant: dict[str, tuple[str, ...]] | None) -> tuple[str, ...]:
     if meant is None:
         return ()
     return tuple(
-        name
-        for name in names
-        if _comparable(name, meant.get(name.lower(), ())) != _comparable(name, _named(fields, name))
+        name for name in names if _comparable(name, meant.get(name, ())) != _comparable(name, _named(fields, name))
     )
 
 
 def _comparable(name: str, values: Iterable[str]) -> tuple[object, ...]:
     """Address fields by their addresses, the rest decoded and without differences of white space."""
-    if name.lower() in _ADDRESSES:
+    if name in _ADDRESSES:
         return tuple(_addresses(value) for value in values)
     return tuple(" ".join(decode_words(value).split()) for value in values)
 

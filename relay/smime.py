@@ -18,12 +18,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from certs import cms, envelope
+from certs import evidence as kept
 from certs.chain import TrustStore
 from certs.contents import CIPHERS
 from certs.envelope import FACTORY, Recipe
 from certs.keys import SEAL_LOCAL_PART
 from certs.keys import Signer as KeySigner
-from certs.model import CannotTell, Consulted, Fault, Identity, Proof, Trusted, Untrusted
+from certs.model import CannotTell, Fault, Identity, Proof, Trusted, Untrusted
 from directory import address
 from directory.model import Address
 from relay import canonical, coverage, protected
@@ -60,6 +61,13 @@ def sign(raw: bytes, signer: KeySigner, at: datetime, hash_name: str = "sha256")
     boundary = "pli-" + hashlib.sha256(signed).hexdigest()[:40]
     outer = _outer(message)
     return b"".join((*outer, _opening(boundary, hash_name), signed, _closing(boundary, signature)))
+
+
+def sign_opaque(raw: bytes, signer: KeySigner, at: datetime, hash_name: str = "sha256") -> bytes:
+    """The letter as application/pkcs7-mime with its content inside (RFC 8551 §3.5.2). Raises Malformed."""
+    message = scan(raw)
+    signed = cms.sign(canonical.content(message), signer, at, hash_name, inside=True)
+    return b"".join((*_outer(message), _pkcs7("signed-data", signed)))
 
 
 def encrypt(raw: bytes, certificates: Sequence[bytes], recipe: Recipe = FACTORY) -> bytes:
@@ -305,11 +313,4 @@ def evidence(proof: Proof) -> dict[str, Any]:
         answer = "cannot-tell" if isinstance(trust, CannotTell) else "untrusted"
         holder = {"signer": trust.identity.fingerprint} if trust.identity else {}
         return {"answer": answer, "fault": trust.fault.value, "check": trust.check, **holder, **told}
-    consulted = [_consulted(each) for each in trust.evidence.consulted]
-    chain = {"at": trust.evidence.at.isoformat(), "chain": list(trust.evidence.chain), "consulted": consulted}
-    return {"answer": "trusted", "signer": trust.identity.fingerprint, **told, **chain}
-
-
-def _consulted(each: Consulted) -> dict[str, Any]:
-    until = each.until.isoformat() if each.until else ""
-    return {"kind": each.kind, "name": each.name, "digest": each.digest, "until": until, "stale": each.stale}
+    return {"answer": "trusted", "signer": trust.identity.fingerprint, **told, **kept.summary(trust.evidence)}

@@ -198,6 +198,8 @@ def test_the_text_shown_is_text_alone(make_mail: Mail) -> None:
     assert opening.text_of(scan(attached)) == ""
     strange = b"Content-Type: text/plain; charset=unheard-of\r\n\r\nbonjour"
     assert opening.text_of(scan(strange)) == "bonjour"
+    latin = b"Content-Type: text/plain; charset=iso-8859-1\r\n\r\n\xe9t\xe9"
+    assert opening.text_of(scan(latin)) == "été"
 
 
 def test_an_encrypted_part_is_never_merged(raw: bytes, reader: Issued, opens: Callable[..., Any]) -> None:

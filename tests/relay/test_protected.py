@@ -60,6 +60,12 @@ def test_protected_fields_that_differ_are_named(make: Callable[[str], str]) -> N
     assert told.findings == ("header.differs:From", "header.differs:Subject", "header.differs:Reply-To")
 
 
+def test_a_field_that_nobody_knows_has_no_name_here() -> None:
+    """A stranger may write a patient's name before the colon: it would reach journals and header fields."""
+    told = found(wrap(f"From: {FROM}\r\nJeanne-DUPONT-1980: x\r\n{'A' * 5000}: y\r\n"))
+    assert told.findings == ("header.differs:other",)
+
+
 def test_nothing_is_protected_by_a_plain_part() -> None:
     """Fields of an inner part without hp= are that part's own."""
     assert found("Subject: autre\r\nContent-Type: text/plain\r\n\r\nx").form is Form.NONE

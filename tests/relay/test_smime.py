@@ -321,6 +321,30 @@ def test_we_verify_what_openssl_signs(
     assert judged(letter, trust, today + timedelta(minutes=1))[:2] == (SignatureState.VALID, Signer.MAILBOX)
 
 
+@pytest.mark.parametrize(
+    ("options", "state", "check"),
+    [
+        (("-noattr",), SignatureState.INVALID, "attributes-there"),
+        (("-nodetach", "-econtent_type", "1.2.3.4"), SignatureState.CANNOT_TELL, "content-type-allowed"),
+        (("-nocerts",), SignatureState.INVALID, "certificate-there"),
+    ],
+)
+def test_what_the_strict_policy_does_not_take(
+    mailbox: Issued,
+    trust: TrustStore,
+    today: datetime,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    state: SignatureState,
+    check: str,
+) -> None:
+    """Without signed attributes, with content of another type, without a certificate: refused, and by name."""
+    letter = openssl_signs(CONTENT, mailbox, tmp_path, *options)
+    verdict = smime.judge(scan(letter), trust, today + timedelta(minutes=1))
+    assert verdict.signature is state
+    assert [each["check"] for each in verdict.evidence] == [check]
+
+
 def test_an_altered_letter_of_openssl_is_invalid(
     mailbox: Issued, trust: TrustStore, today: datetime, tmp_path: Path
 ) -> None:
