@@ -180,7 +180,7 @@ class _Walk:
         except Malformed:
             return self._add(path, Kind.OPAQUE, _unreadable("smime.transfer-encoding"), whole=whole)
         kind = cms.kind(data)
-        if _contradicts(part, kind):
+        if contradicts(part, kind):
             self.odd("smime.type-contradicts", whole=whole)
         if kind == "signed-data":
             self._opaque(data, path, whole=whole, layers=layers)
@@ -229,12 +229,17 @@ class _Walk:
 
 def _oddities(message: Message, part: Part, signature: Part, proofs: tuple[Proof, ...]) -> Iterator[str]:
     """What a multipart/signed says of itself and is not so."""
-    if part.params.get("protocol", "").lower() != signature.type:  # RFC 1847 §2.1
+    if wrong_protocol(part, signature):
         yield "smime.protocol"
     if contradicted(part.params.get("micalg", ""), proofs):
         yield "smime.micalg"
-    if _after_the_end(message, part):
+    if ends_early(message, part):
         yield "smime.after-boundary"
+
+
+def wrong_protocol(part: Part, signature: Part) -> bool:
+    """RFC 1847 §2.1: the protocol is the type of the second part."""
+    return part.params.get("protocol", "").lower() != signature.type
 
 
 def contradicted(micalg: str, proofs: tuple[Proof, ...]) -> bool:
@@ -245,14 +250,14 @@ def contradicted(micalg: str, proofs: tuple[Proof, ...]) -> bool:
     return bool(known and used) and not used <= known
 
 
-def _after_the_end(message: Message, part: Part) -> bool:
+def ends_early(message: Message, part: Part) -> bool:
     """Whether words follow the closing delimiter: some readers show them (RFC 2046 §5.1.1 calls them nothing)."""
     children = message.children(part)
     rest = message.raw[children[-1].body_span[1] : part.body_span[1]].lstrip(b"\r\n")
     return bool(rest.partition(b"\n")[2].strip())
 
 
-def _contradicts(part: Part, kind: str) -> bool:
+def contradicts(part: Part, kind: str) -> bool:
     """Whether the smime-type says that it is something else (RFC 8551 §3.2.2)."""
     said = part.params.get("smime-type", "").lower()
     known = {"signed-data", "certs-only", "enveloped-data", "authenveloped-data", "compressed-data"}

@@ -139,7 +139,7 @@ def judge(message: Message, store: TrustStore, at: datetime) -> Verdict:
     found = coverage.of(message, store, at)
     inside = protected.of(message, found.payload)
     verdict = _verdict(message, found, at)
-    doubts = (*found.doubts, *_header_doubts(message), *inside.findings)
+    doubts = (*found.doubts, *header_doubts(message), *inside.findings)
     if verdict.signature is SignatureState.VALID and (doubt := _decisive(doubts)):
         verdict = replace(verdict, signature=SignatureState.PARTIAL, signer=None, fault=doubt)
     odd = (*verdict.findings, *_outer_findings(message), *found.findings, *doubts)
@@ -262,7 +262,7 @@ def _is_an_organisation(identity: Identity) -> bool:
     return bool(_STRUCTURE.fullmatch(identity.unit)) and not _PERSON.search(identity.subject)
 
 
-def _header_doubts(message: Message) -> Iterator[str]:
+def header_doubts(message: Message) -> Iterator[str]:
     """A header that says twice what the letter is may show another reader another letter (signature spoofing,
     2019)."""
     if "mime.repeated-field" in message.defects:

@@ -329,3 +329,48 @@ def test_the_evidence_names_chain_and_lists(
     assert (told["digest"], told["signed_at"][:4]) == ("sha256", told["at"][:4])
     (refused,) = judged(signed.replace(b"voici", b"voila")).evidence
     assert (refused["answer"], refused["fault"]) == ("untrusted", "digest-mismatch")
+
+
+def spoilt(name: str, signed: bytes, made: Callable[..., bytes]) -> bytes:
+    """A letter that one check alone keeps from being VALID."""
+    return {
+        "contradicted": lambda: changed(signed, b"micalg=sha-256", b"micalg=sha-512"),
+        "ends_early": lambda: signed + b"call 0899 000 000\r\n",
+        "wrong_protocol": lambda: changed(signed, b'protocol="application/pkcs7-signature";', b""),
+        "contradicts": lambda: changed(made(opaque=True), b"smime-type=signed-data", b"smime-type=certs-only"),
+        "names_another": lambda: made(From="anne@lilas.mssante.example"),
+        "header_doubts": lambda: changed(signed, b"Subject: ", b"Subject: another\r\nSubject: "),
+    }[name]()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "silent"),
+    [
+        (coverage, "contradicted", False),
+        (coverage, "ends_early", False),
+        (coverage, "wrong_protocol", False),
+        (coverage, "contradicts", False),
+        (smime, "names_another", False),
+        (smime, "header_doubts", ()),
+    ],
+)
+def test_each_check_holds_back_its_own_letter(
+    module: Any,
+    name: str,
+    silent: Any,
+    signed: bytes,
+    mailbox: Issued,
+    today: datetime,
+    make_mail: Mail,
+    judged: Callable[[bytes], Verdict],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With that check switched off, and no other, the letter would be VALID."""
+
+    def made(opaque: bool = False, **fields: str) -> bytes:
+        return (smime.sign_opaque if opaque else smime.sign)(make_mail(**fields), mailbox.signer(), today)
+
+    letter = spoilt(name, signed, made)
+    assert judged(letter).signature is SignatureState.PARTIAL
+    monkeypatch.setattr(module, name, lambda *asked: silent)
+    assert judged(letter).signature is SignatureState.VALID
