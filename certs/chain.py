@@ -178,8 +178,9 @@ class TrustStore:
         return "".join(each.public_bytes(Encoding.PEM).decode("ascii") for each in self.anchors)
 
     def crls_pem(self) -> str:
-        """The CRLs that we understand, for a TLS library."""
-        return "".join(each.listing.public_bytes(Encoding.PEM).decode("ascii") for each in self.crls)
+        """The CRLs that any TLS library understands."""
+        plain = (each.listing for each in self.crls if each.plain)
+        return "".join(each.public_bytes(Encoding.PEM).decode("ascii") for each in plain)
 
 
 def not_revoked(answer: Revocation, certificate: x509.Certificate) -> Answer | None:

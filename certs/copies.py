@@ -6,17 +6,16 @@ refresher fetches it again. Does not: judge them (revocation does), nor write (c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from cryptography import x509
 
-from certs import crl, ocsp
-from certs.cache import Cache
+from certs import crl, ocsp, sources
+from certs.cache import Cache, Resource, State
 from certs.crl import Crl
 from certs.ocsp import Answer
-from certs.refresh import trouble
 from certs.revocation import Patience, Revocations
 
 T = TypeVar("T")
@@ -31,6 +30,19 @@ def load(folder: Path, cache: Path | None, patience: Patience) -> Revocations:
         return Revocations(crls, answers, patience)
     fetched = _crls(cache, strict=False), _answers(cache, strict=False)
     return Revocations([*crls, *fetched[0]], [*answers, *fetched[1]], patience, trouble(Cache(cache)))
+
+
+def trouble(cache: Cache) -> Callable[[x509.Certificate], str]:
+    """For Revocations: since when the addresses of a certificate's lists fail, in words."""
+
+    def told(certificate: x509.Certificate) -> str:
+        named = sources.of(certificate)
+        states: Iterable[State] = (cache.state(Resource("crls", url)) for url in named.crls)
+        failing = [f"{state.url} since {state.since}: {state.why}" for state in states if state.failures]
+        left = [f"{url} is not followed" for url in named.left]
+        return "; ".join((failing + left)[:4])
+
+    return told
 
 
 def _crls(folder: Path, *, strict: bool) -> Iterator[Crl]:

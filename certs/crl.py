@@ -27,6 +27,16 @@ MAX_CRL = 64 * 1024 * 1024
 MIN_RSA_BITS = 2048
 """Of the key that signs a list."""
 
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
+"""All that cryptography raises on bytes which are no proper list or answer."""
+
 E = TypeVar("E", bound=x509.ExtensionType)
 NameKey: TypeAlias = tuple[tuple[tuple[str, str], ...], ...]
 
@@ -67,6 +77,12 @@ class Crl:
         return self.base is not None
 
     @property
+    def plain(self) -> bool:
+        """Complete, for every reason, of its own issuer's certificates: what any program reads."""
+        scope = self.scope
+        return not self.delta and (scope is None or not (scope.indirect_crl or scope.only_some_reasons))
+
+    @property
     def this_update(self) -> datetime:
         return self.listing.last_update_utc
 
@@ -94,9 +110,13 @@ class Crl:
 
     def may_be_of(self, issuer: x509.Certificate) -> bool:
         """Whether name and key identifier speak for this issuer; asked before the dear question."""
-        held = extension(issuer.extensions, x509.SubjectKeyIdentifier)
+        try:
+            held = extension(issuer.extensions, x509.SubjectKeyIdentifier)
+            same = name_key(issuer.subject) == self.issuer
+        except UNREADABLE:
+            return False  # a stranger's certificate: nothing of it was looked at before
         told = self.authority_key is not None and held is not None and held.digest != self.authority_key
-        return name_key(issuer.subject) == self.issuer and not told
+        return same and not told
 
     def consulted(self, *, stale: bool = False) -> Consulted:
         return Consulted("crl", self.name, self.digest, self.until, stale)
@@ -122,11 +142,11 @@ def read(der: bytes) -> Crl:
     digest = hashlib.sha256(der).hexdigest()
     if (held := _HELD.get(digest)) is not None:
         return held
-    listing = x509.load_der_x509_crl(der)
     try:
+        listing = x509.load_der_x509_crl(der)
         return _HELD.setdefault(digest, _read(listing, digest))
-    except (TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        raise ValueError(f"a CRL extension is unreadable: {type(error).__name__}") from error
+    except UNREADABLE as error:
+        raise ValueError(f"unreadable CRL: {type(error).__name__}") from error
 
 
 def _read(listing: x509.CertificateRevocationList, digest: str) -> Crl:

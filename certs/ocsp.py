@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -29,14 +29,14 @@ from certs.model import Consulted
 MAX_ANSWER = 64 * 1024
 """Bytes of one answer, certificates of its responder included."""
 MAX_SINGLES = 100
+MAX_BROUGHT = 8
+"""Certificates of the answer that are looked at."""
 NONCE_BYTES = 32
 """RFC 9654 §2.1."""
 REQUEST_TYPE, ANSWER_TYPE = "application/ocsp-request", "application/ocsp-response"
 
 ID_HASHES: dict[str, hashes.HashAlgorithm] = {"sha256": hashes.SHA256(), "sha1": hashes.SHA1()}  # noqa: S303
 """Of CertID, in the order in which we ask: many responders know SHA-1 only (RFC 5019 §2.1.1 fixed it)."""
-
-_READING = (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
 
 
 # --- the question ---------------------------------------------------------------------------------------------------
@@ -81,6 +81,8 @@ class Answer:
 
     der: bytes = field(repr=False)
     response: ocsp.OCSPResponse = field(repr=False)
+    responder: str = ""
+    """Its name, or its key's hash in hexadecimal."""
     singles: tuple[Single, ...] = ()
     nonce: bytes | None = field(default=None, repr=False)
     _signed_for: dict[bytes, x509.Certificate | None] = field(default_factory=dict, repr=False)
@@ -97,13 +99,13 @@ class Answer:
         """The certificate whose key signed it and which may speak for `issuer`; None if there is none."""
         key = issuer.public_bytes(Encoding.DER)
         if key not in self._signed_for:
-            found = (each for each in _candidates(self.response, issuer) if may_answer(each, issuer))
-            self._signed_for[key] = next((each for each in found if signature_holds(self.response, each)), None)
+            at_hand = (issuer, *_brought(self.response))
+            self._signed_for[key] = next((each for each in at_hand if _speaks(self.response, each, issuer)), None)
         return self._signed_for[key]
 
     def consulted(self, single: Single, *, stale: bool = False) -> Consulted:
         produced = self.produced_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-        name = f"{_responder(self.response)}#{single.serial:x}@{produced}"
+        name = f"{self.responder}#{single.serial:x}@{produced}"
         digest = hashlib.sha256(self.der).hexdigest()
         return Consulted("ocsp", name, digest, single.until, stale, self.der)
 
@@ -114,7 +116,7 @@ def read(der: bytes) -> Answer:
         raise ValueError("the OCSP answer is too large")
     try:
         return _read(der, ocsp.load_der_ocsp_response(der))
-    except _READING as error:
+    except crl.UNREADABLE as error:
         why = str(error) if isinstance(error, ValueError) else type(error).__name__
         raise ValueError(f"no usable OCSP answer: {why}") from error
 
@@ -126,7 +128,7 @@ def _read(der: bytes, response: ocsp.OCSPResponse) -> Answer:
     for each in response.extensions:
         if each.critical and not isinstance(each.value, x509.OCSPNonce):
             raise ValueError(f"critical extension {each.oid.dotted_string}")
-    return Answer(der, response, tuple(_singles(response)), nonce.nonce if nonce else None)
+    return Answer(der, response, _responder(response), tuple(_singles(response)), nonce.nonce if nonce else None)
 
 
 def _singles(response: ocsp.OCSPResponse) -> Iterator[Single]:
@@ -178,14 +180,27 @@ def _digest(id_hash: str, data: bytes) -> bytes:
     return hashlib.new(id_hash, data, usedforsecurity=False).digest()
 
 
-def _candidates(response: ocsp.OCSPResponse, issuer: x509.Certificate) -> Iterator[x509.Certificate]:
-    """The issuer, and what the answer brings along, where the responder's name or key fits (§4.2.1)."""
-    for each in (issuer, *response.certificates[:8]):
-        if response.responder_key_hash is not None:
-            if id_hashes(each, "sha1")[1] == response.responder_key_hash:
-                yield each
-        elif response.responder_name is not None and name_key(each.subject) == name_key(response.responder_name):
-            yield each
+def _brought(response: ocsp.OCSPResponse) -> Sequence[x509.Certificate]:
+    try:
+        return response.certificates[:MAX_BROUGHT]
+    except crl.UNREADABLE:
+        return ()
+
+
+def _speaks(response: ocsp.OCSPResponse, signer: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether this one is the responder, may answer for `issuer`, and signed; a certificate with odd names is not."""
+    try:
+        return is_responder(response, signer) and may_answer(signer, issuer) and signature_holds(response, signer)
+    except crl.UNREADABLE:
+        return False
+
+
+def is_responder(response: ocsp.OCSPResponse, signer: x509.Certificate) -> bool:
+    """ResponderID is the signer's name, or its key's hash (RFC 6960 §4.2.1)."""
+    if response.responder_key_hash is not None:
+        return id_hashes(signer, "sha1")[1] == response.responder_key_hash
+    named = response.responder_name
+    return named is not None and name_key(signer.subject) == name_key(named)
 
 
 def may_answer(signer: x509.Certificate, issuer: x509.Certificate) -> bool:

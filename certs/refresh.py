@@ -9,7 +9,7 @@ certificates, loop, or open sockets (`fetch` is passed in).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -236,19 +236,3 @@ def answer_worse(single: ocsp.Single, held: ocsp.Single | None) -> str:
     if held is not None and single.this_update < held.this_update:
         return "the answer is older than the one held"
     return ""
-
-
-def trouble(cache: Cache) -> Callable[[x509.Certificate], str]:
-    """For Revocations: since when the addresses of a certificate's lists fail, in words."""
-
-    def told(certificate: x509.Certificate) -> str:
-        try:
-            named = sources.of(certificate)
-        except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-            return ""
-        states: Iterable[State] = (cache.state(Resource("crls", url)) for url in named.crls)
-        failing = [f"{state.url} since {state.since}: {state.why}" for state in states if state.failures]
-        left = [f"{url} is not followed" for url in named.left]
-        return "; ".join((failing + left)[:4])
-
-    return told

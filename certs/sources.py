@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from certs.crl import extension
+from certs.crl import UNREADABLE, extension
 
 MOST = 8
 """Addresses of one kind in one certificate that are looked at."""
@@ -30,9 +30,12 @@ class Sources:
 
 
 def of(certificate: x509.Certificate) -> Sources:
-    """Raises what cryptography raises on an extension that it cannot read (ValueError and x509 exceptions)."""
-    named = tuple(_points(certificate))
-    responders = tuple(_responders(certificate))
+    """Nothing where an extension cannot be read: such a certificate has no standing anyway."""
+    try:
+        named = tuple(_points(certificate))
+        responders = tuple(_responders(certificate))
+    except UNREADABLE:
+        return Sources()
     return Sources(_web(named), _web(responders), tuple(url for url in named + responders if not _is_web(url)))
 
 

@@ -247,6 +247,44 @@ def test_junk_is_no_answer(junk: bytes) -> None:
         ocsp.read(junk)
 
 
+@pytest.mark.parametrize("brings", [True, False])
+def test_whatever_one_byte_is_changed_to(
+    office: Any, answered: Callable[..., bytes], standing: Callable[..., Standing], brings: bool
+) -> None:
+    """Each byte changed, in answer or responder's certificate: a ValueError or an answer, never a surprise; none of
+    them says good who did not before."""
+    responder = office.issue("responder", RESPONDER, NO_CHECK, issuer=office.authority)
+    der = answered(responder, brings=[responder]) if brings else answered()
+    for place in range(len(der)):
+        for value in (0x00, 0x03, der[place] ^ 0x01, 0xFF):
+            changed = der[:place] + bytes([value]) + der[place + 1 :]
+            try:
+                told = standing(changed)
+            except ValueError:
+                continue
+            assert told in (Standing.GOOD, Standing.UNKNOWN)
+
+
+def test_a_responder_of_an_odd_name_is_nobody(office: Any, leaf: Issued, answered: Callable[..., bytes]) -> None:
+    """A name that the library cannot hold makes the answer unreadable, not the process end."""
+    builder = library.OCSPResponseBuilder().add_response(
+        leaf.certificate,
+        office.authority.certificate,
+        hashes.SHA256(),
+        OCSPCertStatus.GOOD,
+        office.at,
+        None,
+        None,
+        None,
+    )
+    builder = builder.responder_id(library.OCSPResponderEncoding.NAME, office.authority.certificate)
+    der = builder.sign(office.authority.key, hashes.SHA256()).public_bytes(Encoding.DER)
+    text = bytes.fromhex("0603550403") + b"\x0c"
+    assert text in der
+    with pytest.raises(ValueError, match="OCSP answer"):
+        ocsp.read(der.replace(text, text[:-1] + b"\x03"))
+
+
 def test_something_critical_and_unknown_stops_an_answer(answered: Callable[..., bytes]) -> None:
     """RFC 6960 §4.4: a critical extension that we do not know."""
     private = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.250.1.999.1"), b"\x05\x00")

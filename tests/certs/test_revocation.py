@@ -440,6 +440,31 @@ def test_what_is_no_entry_is_refused(junk: bytes) -> None:
         serials.read(junk)
 
 
+def test_whatever_one_byte_of_a_list_is_changed_to(office: Any, leaf: Issued, told: Callable[..., Revocation]) -> None:
+    """Each byte changed: a ValueError, or a list that says nothing any more, never a surprise."""
+    extensions = [(x509.CRLNumber(5), False), (point(only_contains_user_certs=True), True)]
+    der = office.listing(leaf, extensions=extensions)
+    for place in range(len(der)):
+        for value in (0x00, 0x03, der[place] ^ 0x01, 0xFF):
+            changed = der[:place] + bytes([value]) + der[place + 1 :]
+            if changed == der:
+                continue
+            try:
+                assert told(changed).standing in (Standing.UNKNOWN, Standing.REVOKED)
+            except ValueError:
+                continue
+
+
+def test_a_strangers_odd_certificate_signs_no_list(office: Any, leaf: Issued) -> None:
+    """A hint whose name the library cannot hold is passed over."""
+    good = office.issue("odd", issuer=office.root)
+    text = bytes.fromhex("0603550403") + b"\x0c\x03odd"
+    odd = x509.load_der_x509_certificate(good.der.replace(text, text[:5] + b"\x03\x03odd"))
+    held = Crls(map(crl.read, [office.listing(issuer=Issued(office.authority.certificate, office.root.key))]))
+    above = (office.authority.certificate, office.root.certificate)
+    assert held.ask(leaf.certificate, above, office.at, lambda _: None, (odd,)).standing is Standing.UNKNOWN
+
+
 def test_our_scan_reads_what_the_library_reads(office: Any) -> None:
     """Every serial and every reason, long serials and short ones, as cryptography reads them one by one."""
     reasons = [None, *(each for each in x509.ReasonFlags if each is not x509.ReasonFlags.remove_from_crl)]
