@@ -213,7 +213,13 @@ def sign(context: click.Context, /, file: str, out: str | None, **options: Any) 
 
 @certs.command()
 @FILE
-@click.option("--to", "recipients", multiple=True, required=True, help="A recipient's certificate. May be repeated.")
+@click.option(
+    "--to",
+    "recipients",
+    multiple=True,
+    required=True,
+    help="A recipient's certificate, the first in its file. May be repeated.",
+)
 @click.option("--cbc", is_flag=True, help="AES-256-CBC, which authenticates nothing, for old correspondents.")
 @click.option("--pkcs1", is_flag=True, help="RSA PKCS #1 v1.5 instead of OAEP, for old correspondents.")
 @FORM
@@ -223,7 +229,7 @@ def encrypt(file: str, recipients: Sequence[str], out: str | None, **options: An
     from gateway import certs_files, certs_making
 
     with _mendable():
-        made = certs_making.encrypted(certs_files.thing(file), certs_files.certificates(recipients), options)
+        made = certs_making.encrypted(certs_files.thing(file), certs_files.holders(recipients), options)
         certs_files.written(made, out)
 
 

@@ -141,10 +141,15 @@ def certificates(names: Sequence[str]) -> tuple[bytes, ...]:
     return tuple(der for name in names for der in _certificates(name))
 
 
+def holders(names: Sequence[str]) -> tuple[bytes, ...]:
+    """One certificate of each file, the first: its issuers may follow it. Raises Unreadable."""
+    return tuple(_certificates(name)[0] for name in names)
+
+
 def _certificates(name: str) -> list[bytes]:
     found = thing(name)
     if found.kind is Kind.CMS:
-        return list(_bundle(name, found.data))
+        return list(_bundle(name, found.data))  # RFC 8551 §3.8: .p7c
     ders = [each.data for each in (found, *found.more) if each.kind is Kind.CERTIFICATE]
     if not ders:
         raise Unreadable(f"{name} holds no certificate")
@@ -153,9 +158,12 @@ def _certificates(name: str) -> list[bytes]:
 
 def _bundle(name: str, der: bytes) -> tuple[bytes, ...]:
     try:
-        return cms.certificates(der)
+        found = cms.certificates(der)
     except ValueError:
-        raise Unreadable(f"{name} holds no certificates only") from None
+        found = ()
+    if not found:
+        raise Unreadable(f"{name} holds no certificate")
+    return found
 
 
 @dataclass(frozen=True)
