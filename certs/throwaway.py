@@ -44,6 +44,7 @@ _USAGES = (
 SIGNS = frozenset({"digital_signature"})
 SIGNS_FOR_GOOD = frozenset({"digital_signature", "content_commitment"})
 _RULES = frozenset({"key_cert_sign", "crl_sign"})
+_CURVES = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Shape:
     eku: tuple[ObjectIdentifier, ...] = ()
     names: tuple[x509.GeneralName, ...] = ()
     key: str = "rsa"
-    """rsa, p256 or p384."""
+    """rsa, p256, p384 or p521."""
     bits: int = 2048
     not_before: datetime | None = None
     not_after: datetime | None = None
@@ -142,7 +143,7 @@ class Pki:
     def smime(
         self, address: str, cn: str, organisation: str, unit: str, key: str = "rsa", **window: Unpack[Window]
     ) -> Issued:
-        """A mailbox's signing certificate: rfc822Name is `address`. `key`: rsa, p256 or p384."""
+        """A mailbox's signing certificate: rfc822Name is `address`. `key`: rsa, p256, p384 or p521."""
         names = (x509.RFC822Name(address),)
         shape = Shape(usage=SIGNS_FOR_GOOD, eku=(Eku.EMAIL_PROTECTION,), names=names, key=key, **window)
         return self.issue(_subject(cn, organisation, unit), shape)
@@ -235,7 +236,7 @@ def _subject(cn: str, organisation: str, unit: str, department: str = "Paris (75
 def _key(kind: str, bits: int) -> Key:
     if kind == "rsa":
         return rsa.generate_private_key(public_exponent=65537, key_size=bits)
-    return ec.generate_private_key({"p256": ec.SECP256R1(), "p384": ec.SECP384R1()}[kind])
+    return ec.generate_private_key(_CURVES[kind])
 
 
 def _usage(names: frozenset[str]) -> x509.KeyUsage:

@@ -97,7 +97,7 @@ def by_openssl(tmp_path: Path, openssl: Openssl) -> Callable[..., bytes]:
     return sign
 
 
-@pytest.mark.parametrize("key", ["rsa", "p256", "p384"])
+@pytest.mark.parametrize("key", ["rsa", "p256", "p384", "p521"])
 @pytest.mark.parametrize("hash_name", ["sha256", "sha384", "sha512"])
 def test_what_we_sign_holds_here_and_for_openssl(
     pki: Pki,
@@ -306,7 +306,7 @@ def ski(who: Issued) -> bytes:
 # --- inside, and beside ---
 
 
-@pytest.mark.parametrize("key", ["rsa", "p256", "p384"])
+@pytest.mark.parametrize("key", ["rsa", "p256", "p384", "p521"])
 @pytest.mark.parametrize("pss", [False, True])
 def test_what_we_sign_opaque_holds_for_openssl(
     pki: Pki,
