@@ -30,7 +30,7 @@ class Asking:
     def answer(self) -> Answer:
         policy = replace(cms.STRICT, without_attributes=self.rules.without_attributes)
         profile = profiles.named(self.rules.profile)
-        store = self.trusting.store()
+        store = self.trusting.store(self.rules.grace_hours)
         asked = Asked(store, self.rules.at, profile, policy, self._named if self.signers else None)
         return certs_answer.judged(self.thing, self.content, asked)
 
@@ -49,7 +49,7 @@ class Asking:
 
 def asked(trusting: Trusting, file: str, options: dict[str, Any]) -> Asking:
     """From the options of the command. Raises Unreadable."""
-    rules = Rules(options["at"], options["profile"], options["without_attributes"])
+    rules = Rules(options["at"], options["profile"], options["without_attributes"], options["grace"])
     return _asking(trusting, file, options["content"], certs_files.certificates(options["signers"]), rules)
 
 

@@ -84,6 +84,7 @@ JUDGING = _options(
     click.option("--certs", "signers", multiple=True, help="Signers' certificates that the message leaves out."),
     click.option("--profile", default="smime", show_default=True, callback=_profile, help="The role to be judged."),
     click.option("--at", callback=_moment, help="The moment of the judgement, ISO 8601; now otherwise."),
+    click.option("--grace", type=click.FloatRange(0, 168), help="Hours for which a list that is over still counts."),
     click.option("--without-attributes", is_flag=True, help="Accept a signature without signed attributes."),
 )
 KEYED = _options(
@@ -170,14 +171,17 @@ def inspect(file: str, as_json: bool) -> None:
 
 
 def _trusted_by(context: click.Context, options: dict[str, Any]) -> Any:
-    """--anchors, else the node's trust folder."""
+    """--anchors, else the node's trust folder with what it fetched and its grace."""
     from gateway import certs_files
 
-    found = certs_files.anchored(options["anchors"])
+    found, grace = certs_files.anchored(options["anchors"]), 0.0
     if not found.anchors:
         if not context.obj.exists():
             raise Failure("whom do you trust? Name roots with --anchors FILE, or a node with --config")
-        found = certs_files.folder(settings_of(context).trust.folder)
+        settings = settings_of(context)
+        found = certs_files.folder(settings.trust.folder).and_(certs_files.fetched(settings.revocation_cache))
+        grace = settings.trust.grace_hours
+    options["grace"] = grace if options["grace"] is None else options["grace"]
     crls, answers = certs_files.listed(options["crls"])
     others = certs_files.certificates(options["intermediates"])
     return found.and_(certs_files.Trusting((), others, crls, answers))

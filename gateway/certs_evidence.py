@@ -30,6 +30,7 @@ class Rules:
     at: datetime
     profile: str
     without_attributes: bool
+    grace_hours: float = 0
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def written(
         "at": rules.at.isoformat(),
         "profile": rules.profile,
         "without_attributes": rules.without_attributes,
+        "grace_hours": rules.grace_hours,
         "file": _digest(data),
         "content": "" if content is None else _digest(content),
         "answer": as_json(answer),
@@ -108,7 +110,8 @@ def read(place: Path) -> Kept:
     """Raises Unreadable."""
     try:
         told = json.loads((place / _NAME).read_text(encoding="utf-8"))
-        rules = Rules(datetime.fromisoformat(told["at"]), told["profile"], told["without_attributes"] is True)
+        at, grace = datetime.fromisoformat(told["at"]), float(told["grace_hours"])
+        rules = Rules(at, told["profile"], told["without_attributes"] is True, grace)
         kept = (told["answer"], told["file"], told["content"]) if told["version"] == VERSION else ()
     except (OSError, ValueError, KeyError, TypeError):
         kept = ()

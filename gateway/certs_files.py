@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from certs import ocsp as answers
 from certs.chain import TrustStore
 from certs.keys import LocalSigner, SigningKey
 from certs.openers import LocalOpener
-from certs.revocation import Crls
+from certs.revocation import Crls, Patience
 
 
 class Unreadable(Exception):
@@ -241,15 +242,15 @@ class Trusting:
     crls: tuple[bytes, ...] = field(default=(), repr=False)
     answers: tuple[bytes, ...] = field(default=(), repr=False)
 
-    def store(self) -> TrustStore:
-        """Raises Unreadable."""
+    def store(self, grace_hours: float = 0) -> TrustStore:
+        """`grace_hours`: how long a list that is over still counts. Raises Unreadable."""
         try:
             lists = [crl.read(der) for der in self.crls]
             told = [answers.read(der) for der in self.answers]
             anchors, others = (tuple(map(identities.read, ders)) for ders in (self.anchors, self.intermediates))
         except ValueError as error:
             raise Unreadable(f"a list or an answer cannot be used: {error}") from None
-        return TrustStore(anchors, others, Crls(lists, told))
+        return TrustStore(anchors, others, Crls(lists, told, Patience(grace=timedelta(hours=grace_hours))))
 
     def and_(self, other: Trusting) -> Trusting:
         return Trusting(
@@ -270,6 +271,18 @@ def folder(path: Path) -> Trusting:
 
 
 _PARTS = ("anchors", "intermediates", "crls", "ocsp")
+
+
+def fetched(cache: Path) -> Trusting:
+    """What the node's refresher fetched; a file that cannot be read is left out, for it is fetched again."""
+    found = Trusting()
+    for name in sorted((*(cache / "crls").glob("[!.]*"), *(cache / "ocsp").glob("[!.]*"))):
+        try:
+            crls, told = listed((str(name),))
+        except Unreadable:
+            continue
+        found = found.and_(Trusting(crls=crls, answers=told))
+    return found
 
 
 def anchored(names: Sequence[str]) -> Trusting:

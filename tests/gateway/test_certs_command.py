@@ -145,6 +145,20 @@ def test_an_expired_certificate_is_untrusted_at_that_moment_only(desk: Desk) -> 
     assert desk("verify", desk.folder / "doctor.pem", *desk.anchors, "--at", "2026-11-25T10:31:00+01:00").exit_code == 0
 
 
+def test_a_stale_list_counts_only_within_a_grace(desk: Desk, tmp_path: Path) -> None:
+    """Exit code 3 a day after nextUpdate; --grace lets it count, says so, and the evidence keeps it."""
+    late = ("--at", (NOW + timedelta(days=8)).isoformat())
+    given = (desk.folder / "doctor.pem", *desk.anchors, *late)
+    doubt = desk("verify", *given)
+    assert doubt.exit_code == 3
+    assert "la liste de révocation est périmée" in doubt.stdout
+    assert "une liste de révocation plus récente" in doubt.stdout
+    kept = desk("evidence", *given, "--grace", "30", "--out", tmp_path / "kept")
+    assert kept.exit_code == 0
+    assert "périmée, admise par tolérance" in kept.stdout
+    assert desk("verify", given[0], "--evidence", tmp_path / "kept").exit_code == 0
+
+
 def test_an_ocsp_answer_is_taken_among_the_lists(desk: Desk) -> None:
     """--crls takes answers too: a revoked certificate is untrusted by it, whatever the list says."""
     authority = desk.pki.authority
