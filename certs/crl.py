@@ -144,13 +144,13 @@ def read(der: bytes) -> Crl:
         return held
     try:
         listing = x509.load_der_x509_crl(der)
-        return _HELD.setdefault(digest, _read(listing, digest))
+        return _HELD.setdefault(digest, _read(listing, der, digest))
     except UNREADABLE as error:
         raise ValueError(f"unreadable CRL: {type(error).__name__}") from error
 
 
-def _read(listing: x509.CertificateRevocationList, digest: str) -> Crl:
-    extensions, entries = listing.extensions, serials.read(_revoked(listing.tbs_certlist_bytes))
+def _read(listing: x509.CertificateRevocationList, der: bytes, digest: str) -> Crl:
+    extensions, entries = listing.extensions, serials.read(_revoked(der))
     scope = extension(extensions, x509.IssuingDistributionPoint)
     number = extension(extensions, x509.CRLNumber)
     base = extension(extensions, x509.DeltaCRLIndicator)
@@ -169,8 +169,9 @@ def _read(listing: x509.CertificateRevocationList, digest: str) -> Crl:
     )
 
 
-def _revoked(tbs: bytes) -> bytes:
+def _revoked(der: bytes) -> bytes:
     """The content of revokedCertificates, empty where absent (RFC 5280 §5.1: after the dates, before [0])."""
+    tbs = next(ber.members(ber.content(der)))
     parts = list(ber.members(ber.content(tbs)))
     dates = [place for place, part in enumerate(parts) if part[0] in (0x17, 0x18)]
     if not dates or len(parts) <= dates[-1] + 1:
