@@ -9,6 +9,7 @@ Does not: decide what is opened or shown (relay.opening does), hold a key, speak
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -205,7 +206,8 @@ def _event(letter: Letter, recipient: Recipient, found: Opening) -> Event:
     if found.shown is Shown.CLOSED:
         return Event("not-opened", letter.id, recipient.id)
     how = (("shown", found.shown.value), ("algorithm", found.algorithm))
-    return Event("opened", letter.id, recipient.id, (*how, *entry.facts_of(found.verdict)))
+    kept = (("evidence", json.dumps(found.verdict.evidence)),) if found.verdict.evidence else ()
+    return Event("opened", letter.id, recipient.id, (*how, *entry.facts_of(found.verdict), *kept))
 
 
 def _envelope(job: Job) -> Envelope:

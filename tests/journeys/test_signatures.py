@@ -28,6 +28,8 @@ def test_an_altered_letter_arrives_only_as_a_warning_that_holds_the_original(wor
     letter = world.until(lambda: _at(world, new_id), "the altered letter at Parc")
     world.settled(world.parc, letter["letter"])
     assert letter["verdict"]["signature"] == "invalid"
+    (evidence,) = letter["verdict"]["evidence"]
+    assert (evidence["answer"], evidence["fault"], evidence["digest"]) == ("untrusted", "digest-mismatch", "sha256")
     warning = email.message_from_bytes(_last(world), policy=email.policy.default)
     assert warning["X-Pli-Warning"]
     assert "Bonsoir" not in warning.get_body().get_content()

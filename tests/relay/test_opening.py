@@ -6,6 +6,7 @@ import asyncio
 import base64
 import email
 import email.policy
+import json
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,7 @@ from relay.model import (
     Mode,
     Outcome,
     Quarantined,
+    Reason,
     Recipient,
     Route,
     SignatureState,
@@ -47,6 +49,7 @@ from relay.model import (
     Verdict,
 )
 from relay.opening import Opening, Shown
+from relay.scan import CannotScan, Clean, Infected, Scanned, Scanning, Unable
 from relay.warning import AS_TEXT, AS_WARNING
 
 FROM = "marie.martin@lilas.mssante.example"
@@ -374,6 +377,8 @@ def test_opened_and_delivered_with_its_archive_found(bench: Bench, signed: bytes
         "aes-256-gcm",
         "valid",
     )
+    (evidence,) = json.loads(facts["evidence"])
+    assert (evidence["answer"], len(evidence["chain"])) == ("trusted", 3)
     assert rows(bench) == ["dossier:region", TO]
 
 
@@ -454,6 +459,30 @@ def test_a_finder_that_fails_is_quarantine(bench: Bench, raw: bytes, reader: Iss
 
     courier = replace(bench.courier, finders=(falls,))
     assert list(courier.deliver(bench.job(smime.encrypt(raw, [reader.der]))).values()) == [Quarantined("surprise")]
+
+
+def test_what_is_opened_is_scanned(bench: Bench, raw: bytes, reader: Issued) -> None:
+    """A virus that no door could see waits for a person; a scanner that is down delays; a clean letter says so."""
+    asked: list[bytes] = []
+
+    def scans(answer: Scanned) -> OpeningCourier:
+        def look(data: bytes) -> Scanned:
+            asked.append(data)
+            return answer
+
+        return replace(bench.courier, scanning=Scanning(look))
+
+    closed = smime.encrypt(raw, [reader.der])
+    answers = [
+        next(iter(scans(answer).deliver(bench.job(closed)).values()))
+        for answer in (Infected("Eicar", "x"), CannotScan(Unable.DOWN), Clean("x"))
+    ]
+    assert answers[:2] == [Quarantined(Reason.INFECTED), Later(Reason.SCAN_UNABLE)]
+    assert isinstance(answers[2], Done)
+    assert (bench.waiting, len(bench.box.letters)) == ([Reason.INFECTED], 1)
+    assert all(b"IHE_XDM" in data for data in asked)
+    scans(Infected("Eicar", "x")).deliver(bench.job(altered(closed, 0.9)))
+    assert len(asked) == 3
 
 
 def test_a_failed_signature_inside_is_a_warning(bench: Bench, signed: bytes, reader: Issued) -> None:
