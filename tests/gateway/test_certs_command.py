@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import inspect
 import json
+import os
 import re
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +28,10 @@ from certs import checks, signers
 from certs.throwaway import Issued, Pki, Shape
 from gateway import certs_words
 from gateway.cli import pli
+from gateway.config import Settings, load
+from gateway.demo import stage
+from gateway.demo.cast import RADIOLOGIST
+from gateway.keeper import Keeper
 
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 AT = ("--at", "2026-11-25T09:31:00Z")
@@ -516,3 +523,62 @@ def test_every_fault_has_its_sentence() -> None:
     from certs.model import Fault
 
     assert {fault.value for fault in Fault} == set(certs_words.FAULTS)
+
+
+# --- with a node -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration of a complete node, made today; nothing of it runs."""
+    return stage.build(tmp_path_factory.mktemp("node") / "demo", datetime.now(UTC)).seats["lilas"].config
+
+
+@contextmanager
+def _keeper_of(settings: Settings) -> Iterator[list[tuple[str, str]]]:
+    """The node's keeper, answering in a thread; what it writes down."""
+    written: list[tuple[str, str]] = []
+    settings.keeper_socket.parent.mkdir(parents=True, exist_ok=True)
+    keeper = Keeper(
+        settings.keeper.folder, settings.keeper_socket, frozenset({os.geteuid()}),
+        lambda event, facts: written.append((event, facts["letter"])),
+    )  # fmt: skip
+    stop, ready = threading.Event(), threading.Event()
+    thread = threading.Thread(target=keeper.serve, args=(stop, ready.set))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield written
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _with(config: Path, *arguments: object) -> Result:
+    return CliRunner().invoke(pli, ["--config", str(config), "certs", *map(str, arguments)])
+
+
+def test_a_node_offers_its_keepers_keys_and_its_anchors(node: Path, tmp_path: Path) -> None:
+    """--from asks the keeper, which writes the release down; --config alone says whom to trust."""
+    address = str(RADIOLOGIST.address)
+    letter, signed = tmp_path / "letter.eml", tmp_path / "signed.eml"
+    letter.write_bytes(LETTER.replace(b"jeanne.martin@hopital-a.mssante.fr", address.encode()))
+    with _keeper_of(load(node)) as written:
+        done = _with(node, "sign", letter, "--from", address, "--out", signed)
+        assert done.exit_code == 0, done.output
+        assert "no signing key of nobody@elsewhere.example" in _refused(
+            _with(node, "sign", letter, "--from", "nobody@elsewhere.example")
+        )
+    assert written == [("key-used", "pli-certs")]
+    trusted = _with(node, "verify", signed, "--json")
+    assert (trusted.exit_code, _told(trusted)["answer"]) == (0, "trusted")
+    root = next((load(node).trust.folder / "anchors").iterdir())
+    assert _with(node, "verify", signed, "--anchors", root).exit_code == 3
+
+
+def test_a_keeper_that_does_not_answer_is_one_sentence(node: Path, tmp_path: Path) -> None:
+    """Exit code 2, and what to start."""
+    letter = tmp_path / "letter.eml"
+    letter.write_bytes(LETTER)
+    said = _refused(_with(node, "sign", letter, "--from", str(RADIOLOGIST.address)))
+    assert "keeper does not answer: start it with `pli serve`" in said
