@@ -71,10 +71,11 @@ def opened(
 ) -> Opening | None:
     """The letter as its reader will have it; None where it is not encrypted to any of these openers.
 
-    `closed`: the verdict of entry. Raises KeeperDown where the keeper cannot be reached: nothing is known then.
+    `closed`: the verdict of entry; where a signature around the closed letter fails, it is left to that verdict.
+    Raises KeeperDown where the keeper cannot be reached: nothing is known then.
     """
     part = coverage.encrypted(message)
-    if part is None or not openers:
+    if part is None or not openers or closed.signature is SignatureState.INVALID:
         return None
     try:
         answer = envelope.decrypt(part.decode(), openers)

@@ -153,6 +153,37 @@ def test_without_a_key_of_ours_nothing_happens(raw: bytes, reader: Issued, pki: 
     assert opens(smime.encrypt(raw, [other.der])) is None
 
 
+def test_a_signature_around_a_closed_letter(
+    signed: bytes, reader: Issued, mailbox: Issued, trust: TrustStore, today: datetime, opener: Opener
+) -> None:
+    """RFC 2634 §1.1: the letter inside is opened and judged; where the outer signature fails, nothing is opened."""
+    wrapped = smime.sign(smime.encrypt(signed, [reader.der], CBC), mailbox.signer(), today)
+    message = scan(wrapped)
+    outer = smime.judge(message, trust, today)
+    found = opening.opened(message, outer, [opener], trust, today)
+    assert found is not None
+    assert (outer.signature, found.shown, found.verdict.signature) == (
+        SignatureState.VALID,
+        Shown.OPENED,
+        SignatureState.VALID,
+    )
+    spoilt = scan(altered(wrapped, 0.6))
+    failed = smime.judge(spoilt, trust, today)
+    assert failed.signature is SignatureState.INVALID
+    assert opening.opened(spoilt, failed, [opener], trust, today) is None
+
+
+def test_a_signature_around_is_no_word_for_the_content(
+    raw: bytes, reader: Issued, mailbox: Issued, trust: TrustStore, today: datetime, opener: Opener
+) -> None:
+    """EFAIL: whoever changes the ciphertext may sign it anew; only what is inside vouches."""
+    message = scan(smime.sign(smime.encrypt(raw, [reader.der], CBC), mailbox.signer(), today))
+    outer = smime.judge(message, trust, today)
+    found = opening.opened(message, outer, [opener], trust, today)
+    assert found is not None
+    assert (outer.signature, found.shown) == (SignatureState.VALID, Shown.TEXT_ONLY)
+
+
 # --- EFAIL --------------------------------------------------------------------------------------------------
 
 
