@@ -24,6 +24,8 @@ LONGEST_PAUSE = timedelta(hours=24)
 SOONEST = timedelta(minutes=15)
 """Between two successful fetches of one resource."""
 DAY = timedelta(days=1)
+FORGOTTEN = timedelta(days=30)
+"""After its next fetch would have been due, a resource that nobody names any more is removed."""
 _ENDINGS = {"crls": ".crl", "ocsp": ".der"}
 
 
@@ -117,12 +119,22 @@ class Cache:
         finally:
             os.close(handle)
 
-    def forget(self, kept: frozenset[str]) -> None:
-        """Removes what belongs to no resource that is still asked for. `kept`: keys."""
-        for folder in ("crls", "ocsp", "state", "lock"):
-            for file in (self.folder / folder).glob("*"):
-                if file.name.partition(".")[0] not in kept:
-                    file.unlink(missing_ok=True)
+    def forget(self, kept: frozenset[str], at: datetime) -> None:
+        """Removes what nobody has asked for since FORGOTTEN. `kept`: keys of what is asked for now.
+
+        Not at once: a certificate may be missing for a moment, and a list that revokes is not given up so lightly.
+        """
+        for file in (self.folder / "state").glob("[!.]*.json"):
+            if file.stem not in kept and self._long_ago(file, at):
+                for each in self.folder.glob(f"*/{file.stem}*"):
+                    each.unlink(missing_ok=True)
+
+    def _long_ago(self, file: Path, at: datetime) -> bool:
+        try:
+            state = _state(json.loads(file.read_bytes()))
+        except (OSError, ValueError):
+            return True
+        return state.due(at - FORGOTTEN)
 
     def _remember(self, resource: Resource, state: State) -> State:
         write(self._state(resource), json.dumps(asdict(state)).encode())

@@ -64,7 +64,7 @@ class Refresh:
         """Fetches what is due for these certificates, and forgets what none of them names any more."""
         listed = self._lists(questions)
         answered = self._answers(questions)
-        self.cache.forget(frozenset(resource.key for resource in (*listed, *answered)))
+        self.cache.forget(frozenset(resource.key for resource in (*listed, *answered)), self.clock())
 
     # --- lists ------------------------------------------------------------------------------------------------------
 

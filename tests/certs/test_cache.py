@@ -117,14 +117,17 @@ def test_a_spoiled_state_is_one_of_nothing_known(kept: Cache, now: datetime, jun
     assert kept.state(ONE).due(now)
 
 
-def test_what_nobody_names_any_more_goes(kept: Cache, now: datetime) -> None:
-    """Copies, states and locks of other resources are removed, those kept are not."""
+def test_what_nobody_names_any_more_goes_in_the_end(kept: Cache, now: datetime) -> None:
+    """Copies, states and locks of other resources are removed a month later; not at once, and not what is named."""
     other = Resource("ocsp", URL, "ab")
     for each in (ONE, other):
         kept.keep(each, b"x", now, now + DAY, 1.0)
         with kept.alone(each):
             pass
-    kept.forget(frozenset({ONE.key}))
+    for at in (now, now + 30 * DAY):
+        kept.forget(frozenset({ONE.key}), at)
+        assert kept.held(other) == b"x"
+    kept.forget(frozenset({ONE.key}), now + 31 * DAY)
     assert kept.held(ONE) == b"x"
     assert kept.held(other) is None
     assert len([file for file in kept.folder.rglob("*") if file.is_file()]) == 3
