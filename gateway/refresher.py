@@ -38,10 +38,11 @@ _log = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -> None:
-    """Refreshes until `stop`."""
+    """Refreshes until `stop`. A fetch that is under way then is left where it is: copies appear whole or not at all."""
     running = Refresher(settings)
+    threading.Thread(target=running.run, args=(stop,), daemon=True).start()
     ready()
-    running.run(stop)
+    stop.wait()
 
 
 class Refresher:
@@ -103,7 +104,7 @@ class Refresher:
 
 def reach(settings: Settings) -> Reach:
     places = (place.rpartition(":") for place in settings.trust.fetch_from)
-    return Reach(frozenset((host.strip("[]"), int(port)) for host, _, port in places))
+    return Reach(frozenset((host.strip("[]").lower(), int(port)) for host, _, port in places))
 
 
 def questions(store: TrustStore, ders: Iterator[Sequence[bytes]], at: datetime) -> tuple[Question, ...]:
