@@ -87,9 +87,11 @@ class Finder:
         # Our own list of what we understand is narrower than OpenSSL's (checks.critical_extensions).
         store.set_flags(crypto.X509StoreFlags.IGNORE_CRITICAL)
         tell_moment(store, at)
-        others = [*self._intermediates, *map(crypto.X509.from_cryptography, hints)]
+        asked, others = _in_openssl(leaf), [*self._intermediates, *filter(None, map(_in_openssl, hints))]
+        if asked is None:
+            return Untrusted(Fault.UNREADABLE, "OpenSSL cannot read the certificate", check="readable")
         try:
-            found = crypto.X509StoreContext(store, crypto.X509.from_cryptography(leaf), others).get_verified_chain()
+            found = crypto.X509StoreContext(store, asked, others).get_verified_chain()
         except crypto.X509StoreContextError as error:
             return _refused(error)
         return Path((leaf, *map(self._read, found[1:])), *self._interval((leaf, *hints), at))
@@ -109,6 +111,14 @@ class Finder:
     @cached_property
     def _borders(self) -> list[int]:
         return _borders(self._own.values())
+
+
+def _in_openssl(certificate: x509.Certificate) -> crypto.X509 | None:
+    """None where OpenSSL cannot read what another library, which reads names later, could."""
+    try:
+        return crypto.X509.from_cryptography(certificate)
+    except crypto.Error:
+        return None
 
 
 def tell_moment(store: crypto.X509Store, at: datetime) -> None:
