@@ -94,6 +94,8 @@ class Finder:
             found = crypto.X509StoreContext(store, asked, others).get_verified_chain()
         except crypto.X509StoreContextError as error:
             return _refused(error)
+        finally:
+            forget_errors()
         return Path((leaf, *map(self._read, found[1:])), *self._interval((leaf, *hints), at))
 
     def _read(self, found: crypto.X509) -> x509.Certificate:
@@ -119,6 +121,12 @@ def _in_openssl(certificate: x509.Certificate) -> crypto.X509 | None:
         return crypto.X509.from_cryptography(certificate)
     except crypto.Error:
         return None
+
+
+def forget_errors() -> None:
+    """pyOpenSSL leaves why it refused in OpenSSL's list for this thread, where the next failure of another function
+    would be read as something else."""
+    crypto._lib.ERR_clear_error()
 
 
 def tell_moment(store: crypto.X509Store, at: datetime) -> None:
