@@ -29,7 +29,7 @@ def test_a_refused_chain_leaves_no_error_behind(store: TrustStore, doctor: Issue
 
 
 def test_a_broken_tag_is_one_answer_whatever_came_before(doctor: Issued, correspondents: Mapping[str, object]) -> None:
-    """A stale error makes the library call a wrong tag something else: the answer stays the same, and nothing raises."""
+    """A stale error makes the library call a wrong tag something else: the answer is the same."""
     reader = correspondents["rsa"]
     opener: LocalOpener = reader.opener  # type: ignore[attr-defined]
     sealed = envelope.encrypt(b"contenu", [opener.certificate])
