@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID as Eku
 
-from certs import algorithms, attributes, ber, cms, profiles, signed, signers
+from certs import algorithms, attributes, ber, cms, contents, profiles, signed, signers
 from certs.chain import TrustStore
 from certs.model import CannotTell, Fault, Proof, Trusted, Untrusted
 from certs.throwaway import Issued, Pki, Shape
@@ -226,6 +226,10 @@ ROWS = {
         "strong-key", Fault.TOO_LARGE, "RSA exponent", "signature-holds",
         lambda lab: lab.certified(rsa.RSAPublicNumbers((1 << 2000) + 1, _MODULUS >> 4096 | 1).public_key()),
     ),
+    "a key of an unknown kind": of_certificate(
+        "strong-key", Fault.UNSUPPORTED, "key 1.2.840.113549.1.1.9", "readable",
+        lambda lab: lab.altered(identifier(RSA, NULL), identifier("1.2.840.113549.1.1.9", NULL)),
+    ),
     "a key for PSS only": of_certificate(
         "key-permits", BAD, "the key is for RSASSA-PSS only", "valid",
         lambda lab: lab.altered(identifier(RSA, NULL), identifier(PSS, b"\x30\x00")),
@@ -334,6 +338,18 @@ def test_a_key_identifier_names_the_signer(lab: Lab) -> None:
     assert lab.ask(lab.forge(version=3, signer=named)).valid
     assert said_no(lab.ask(lab.forge(version=1, signer=named))).check == "version-fits"
     assert said_no(lab.ask(lab.forge(version=3, signer=ber.tlv(0x80, b"x" * 20)))).check == "certificate-there"
+
+
+def test_what_we_say_that_we_open_is_what_we_open() -> None:
+    """RFC 8551 §2.5.2: the signed capabilities are ciphers of ours, the one that we like best first."""
+    composed = attributes.compose(bytes(32), b"", datetime(2026, 1, 1, tzinfo=UTC))
+    (told,) = [each for each in composed if algorithms.oid(attributes.SMIME_CAPABILITIES) in each[:16]]
+    value = next(ber.members(ber.content([*ber.members(ber.content(told))][1])))
+    offered = [ber.content(each) for each in ber.members(ber.content(value))]
+    ours = {algorithms.oid(each.oid) for each in contents.CIPHERS.values()}
+    assert offered[0] == algorithms.oid("2.16.840.1.101.3.4.1.46")
+    assert len(offered) == len(set(offered)) > 2
+    assert set(offered) <= ours
 
 
 def test_unsigned_attributes_are_believed_by_nobody(lab: Lab) -> None:
