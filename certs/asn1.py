@@ -1,7 +1,7 @@
 """The types of CMS that we read (RFC 5652, RFC 5035), declared; nothing here decides anything.
 
 Promises: each class mirrors one ASN.1 type, in its order; where a type is open (ANY) or its order must not
-matter, the raw values stay. Does not: read BER (ber does that first), nor check what the values mean (cms).
+matter, the raw values stay. Does not: read BER (ber and cursor do), nor check what the values mean (signers).
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ def whole(value: TLV) -> bytes:
 
 
 def algorithm(values: list[TLV]) -> str:
-    """The dotted identifier of an AlgorithmIdentifier. Raises ValueError if there is none."""
-    if not values:
-        raise ValueError("an algorithm without an identifier")
+    """The dotted identifier of an AlgorithmIdentifier (RFC 5280 §4.1.1.2). Raises ValueError if it is not one."""
+    if not 1 <= len(values) <= 2:
+        raise ValueError("an algorithm is an identifier, perhaps with parameters")
     identifier: ObjectIdentifier = values[0].parse(ObjectIdentifier)
     return identifier.dotted_string

@@ -361,6 +361,14 @@ def test_unsigned_attributes_are_believed_by_nobody(lab: Lab) -> None:
         assert said_no(lab.ask(refused)).check == "content-type-agrees"
 
 
+def test_an_algorithm_is_an_identifier_perhaps_with_parameters(lab: Lab) -> None:
+    """RFC 3370 §3.2: absent and NULL parameters of RSA are read; a third value beside them is no algorithm."""
+    for parameters, valid in (((), True), ((NULL,), True), ((NULL, NULL), False)):
+        assert lab.ask(lab.forge(algorithm=identifier(RSA, *parameters))).valid is valid
+    refused = said_no(lab.ask(lab.forge(digest=identifier(SHA256, NULL, NULL))))
+    assert (refused.fault, refused.check) == (Fault.UNREADABLE, "readable")
+
+
 LATER = [
     (identifier("1.3.101.112"), "ed25519"),
     (identifier("1.3.101.113"), "ed448"),
