@@ -187,11 +187,12 @@ class Revocations:
 
     def _by_lists(self, asked: Question) -> Revocation:
         """RFC 5280 §6.3.3: list after list until they cover all reasons or one of them names the certificate."""
-        covered, consulted, stale, done = scope.NONE, list[Consulted](), Revocation(Standing.UNKNOWN), list[Crl]()
+        covered, consulted, stale = scope.NONE, list[Consulted](), Revocation(Standing.UNKNOWN)
+        done: list[tuple[Crl, x509.Certificate]] = []
         for crl, reasons in self._speaking(asked):
-            if any(scope.same(crl, newer) for newer in done) or (signer := self.signer(crl, asked)) is None:
+            if (signer := self.signer(crl, asked)) is None or _surpassed(crl, signer, done):
                 continue
-            done.append(crl)
+            done.append((crl, signer))
             told = self._told(crl, self._delta(crl, signer), asked)
             if told.standing is Standing.REVOKED:
                 return told
@@ -281,6 +282,12 @@ class Revocations:
             return f"no list of {name}"
         doubts = [f"{crl.name}: {crl.doubt}" for crl in held if crl.doubt]
         return doubts[0] if doubts else f"no list of {name} speaks of it and is signed by a key that counts"
+
+
+def _surpassed(crl: Crl, signer: x509.Certificate, done: Iterable[tuple[Crl, x509.Certificate]]) -> bool:
+    """A newer list of the same scope was heard. Of the same key: some authorities whose key was renewed keep a list
+    for each key, with the certificates of that key only."""
+    return any(scope.same(crl, newer) and signer == by for newer, by in done)
 
 
 Crls = Revocations

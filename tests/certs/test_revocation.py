@@ -329,6 +329,16 @@ def test_who_signs_a_list_must_be_in_good_standing(office: Any, leaf: Issued) ->
     assert ask(by_twin) is Standing.UNKNOWN
 
 
+def test_a_list_for_each_key_is_heard(office: Any, leaf: Issued) -> None:
+    """An authority whose key was renewed keeps two lists: the newer, by the new key, does not hide the older."""
+    renewed = office.issue("TEST PLI AUTORITE", issuer=office.root, authority=True)
+    above = (office.authority.certificate, renewed.certificate, office.root.certificate)
+    newer = office.listing(issuer=renewed, at=office.at + timedelta(hours=1))
+    for older, answer in ((office.listing(leaf), Standing.REVOKED), (office.listing(), Standing.GOOD)):
+        held = Crls(map(crl.read, [older, newer]))
+        assert held.ask(leaf.certificate, above, office.at + timedelta(hours=2)).standing is answer
+
+
 def test_an_entry_that_is_critical_and_unknown_stops_the_list(
     office: Any, leaf: Issued, told: Callable[..., Revocation]
 ) -> None:
