@@ -16,7 +16,7 @@ from certs import tls
 from dmp_bridge import receipts
 from dmp_bridge.courier import DossierCourier
 from dmp_bridge.dmp import DossierClient
-from gateway import app
+from gateway import app, unsealing
 from gateway.config import DossierSection, Settings
 from gateway.doors import replies
 from relay import notices
@@ -84,9 +84,10 @@ def couriers(settings: Settings, entry: Intake) -> dict[Mode, Courier]:
     )
     delivery = settings.delivery
     mailbox = MailboxCourier(delivery.lmtp_host, delivery.lmtp_port, settings.node.hostname, app.clock)
-    found: dict[Mode, Courier] = {Mode.PEER_SIGNED: peer, Mode.PEER_PLAIN: peer, Mode.MAILBOX: mailbox}
+    opening = unsealing.into_mailboxes(settings, entry, mailbox)
+    found: dict[Mode, Courier] = {Mode.PEER_SIGNED: peer, Mode.PEER_PLAIN: peer, Mode.MAILBOX: opening}
     if settings.dossier:
-        dossier = dossier_courier(settings, settings.dossier, entry)
+        dossier = unsealing.into_dossier(settings, entry, dossier_courier(settings, settings.dossier, entry))
         found |= {Mode.DOSSIER: dossier, Mode.DOSSIER_SHOW: dossier}
     return found
 
