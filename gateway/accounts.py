@@ -1,66 +1,174 @@
 """Accounts of mailboxes: a passwd-file in Dovecot's format, so that one rule decides for SMTP and IMAP.
 
-Promises: a password is kept only as ARGON2ID (RFC 9106), with parameters that Dovecot verifies too; an
-unknown login costs as much as a wrong password; a line that cannot be read lets nobody in; a change is atomic
-and synced. Does not: log, nor count failures (the doors do).
+Promises: a password is kept only as ARGON2ID (RFC 9106), with parameters that Dovecot verifies too; an unknown login
+costs as much as a wrong password; a line that cannot be read lets nobody in; a change is atomic and synced. An account
+is the address of its mailbox; ADDRESS/NAME is an application password of it, one for each device, so that a lost one is
+revoked alone; subjects of the OpenID provider are bound to it. Does not: log, nor count failures (the doors do).
 """
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import quote, unquote
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from directory.address import BadAddress, parse
 from directory.model import Address
+from gateway.tokens import Refused, Tokens, Why
 
 SCHEME = "{ARGON2ID}"
+NOBODY = "!"
+"""In a hash's place: nobody logs in by password."""
 
 # One lane: the library behind Dovecot verifies no other. Memory in KiB.
 _hasher = PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=1)
+_DEVICE = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 
 class BadAccount(ValueError):
     """This login or password cannot be kept; the text is for the operator and repeats no password."""
 
 
+@dataclass(frozen=True)
+class Line:
+    """One line of the file."""
+
+    name: str
+    """Address of the mailbox, or ADDRESS/NAME."""
+    hash: str = field(repr=False)
+    subjects: tuple[str, ...] = ()
+    """Subjects of the OpenID provider that are this account."""
+
+    @property
+    def account(self) -> str:
+        return self.name.partition("/")[0]
+
+    @property
+    def device(self) -> str:
+        """Of an application password; empty for the account's own."""
+        return self.name.partition("/")[2]
+
+    def written(self) -> str:
+        """passwd-file: user:password:uid:gid:gecos:home:shell:extra fields. An application password opens the
+        account's own mailbox."""
+        extra = [f"user={self.account}"] if self.device else []
+        extra += [f"subject={quote(each, safe='')}" for each in self.subjects]
+        return f"{self.name}:{SCHEME}{self.hash}::::::{' '.join(extra)}"
+
+
 class Accounts:
     """The logins of one node. Threads may share it; the file is read again when it changed."""
 
-    def __init__(self, file: Path, delegations: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        file: Path,
+        delegations: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        tokens: Tokens | None = None,
+        application_passwords_only: bool = False,
+    ) -> None:
+        """`application_passwords_only`: an account's own password, which has a second factor elsewhere, opens no
+        mail."""
         self._file = file
         self._delegations = {
             login.lower(): frozenset(each.lower() for each in others) for login, others in delegations.items()
         }
+        self._tokens = tokens
+        self._application_only = application_passwords_only
         self._lock = threading.Lock()
         self._seen: tuple[int, int, int] | None = None
-        self._hashes: dict[str, str] = {}
+        self._lines: dict[str, Line] = {}
         self._nobody = _hasher.hash(os.urandom(16))
+
+    # --- who it is
+
+    @property
+    def takes_tokens(self) -> bool:
+        return self._tokens is not None
 
     def verify(self, login: str, password: str) -> str | None:
         """The account's name where the password is right, else None. Some 50 ms of CPU: for a thread."""
         known = self._read().get(login.lower())
-        right = _matches(known or self._nobody, password)
-        return login.lower() if right and known else None
+        if known and self._application_only and not known.device:
+            known = None
+        kept = known.hash if known and known.hash != NOBODY else self._nobody
+        right = _matches(kept, password)
+        return known.account if right and known else None
+
+    def token(self, user: str, token: str) -> str | Refused:
+        """The account for which this token's subject may log in as `user`; why not, otherwise.
+
+        `user`: an account of the subject's, or one that is delegated to it; empty where the subject has but one.
+        Raises TokensDown.
+        """
+        if self._tokens is None:
+            return Refused(Why.ISSUER)
+        subject = self._tokens.judge(token)
+        if isinstance(subject, Refused):
+            return subject
+        own = {line.account for line in self._read().values() if subject.sub in line.subjects}
+        wanted = user.lower() or (next(iter(own)) if len(own) == 1 else "")
+        delegated = any(wanted in self._delegations.get(each, ()) for each in own)
+        return wanted if wanted in own or (wanted and delegated) else Refused(Why.SUBJECT)
 
     def may_use(self, account: str, address: Address) -> bool:
         """May this account send as this address? Its own, or one that the configuration delegates to it."""
         return address.key == account.lower() or address.key in self._delegations.get(account.lower(), ())
 
-    def add(self, login: str, password: str) -> None:
-        """Writes, or replaces, one account; raises BadAccount."""
-        name = _checked(login, password)
-        line = f"{name}:{SCHEME}{_hasher.hash(password)}::::::"
-        with self._lock:
-            kept = [each for each in _lines(self._file) if each.partition(":")[0].lower() != name]
-            _replace(self._file, [*kept, line])
+    # --- kept
 
-    def _read(self) -> dict[str, str]:
+    def lines(self) -> list[Line]:
+        return sorted(self._read().values(), key=lambda line: line.name)
+
+    def add(self, login: str, password: str) -> None:
+        """Writes, or replaces, one account's password; raises BadAccount."""
+        self._put(_checked(login), _hashed(password))
+
+    def add_device(self, login: str, device: str) -> str:
+        """A new application password, which is shown this once; raises BadAccount."""
+        name = _checked(login)
+        if not _DEVICE.fullmatch(device):
+            raise BadAccount("a device is named by lower-case letters, digits, dots and dashes")
+        if name not in self._read():
+            raise BadAccount(f"{name} is no account here")
+        password = "-".join(secrets.token_hex(3) for _ in range(4))
+        self._put(f"{name}/{device}", _hashed(password))
+        return password
+
+    def bind(self, login: str, subject: str) -> None:
+        """The provider's subject is this account from now on; an account that is new has no password then."""
+        if not subject.strip() or len(subject) > 255:
+            raise BadAccount("a subject is not empty and has at most 255 characters")
+        name = _checked(login)
+        held = self._read().get(name) or Line(name, NOBODY)
+        self._write(replace(held, subjects=tuple(sorted({*held.subjects, subject}))))
+
+    def remove(self, login: str) -> bool:
+        """An account with all its application passwords, or ADDRESS/NAME alone. False: it was not there."""
+        name = login.lower()
+        gone = [each for each in self._read() if each == name or each.startswith(f"{name}/")]
+        with self._lock:
+            _replace(self._file, [each for each in _texts(self._file) if _name(each) not in gone])
+        return bool(gone)
+
+    def _put(self, name: str, hash: str) -> None:
+        held = self._read().get(name)
+        self._write(Line(name, hash, held.subjects if held else ()))
+
+    def _write(self, line: Line) -> None:
+        with self._lock:
+            kept = [each for each in _texts(self._file) if _name(each) != line.name]
+            _replace(self._file, [*kept, line.written()])
+
+    def _read(self) -> dict[str, Line]:
         with self._lock:
             try:
                 now = self._file.stat()
@@ -68,30 +176,39 @@ class Accounts:
                 return {}
             seen = (now.st_mtime_ns, now.st_size, now.st_ino)
             if seen != self._seen:
-                self._hashes, self._seen = dict(_accounts(_lines(self._file))), seen
-            return self._hashes
+                self._lines, self._seen = {each.name: each for each in _parsed(_texts(self._file))}, seen
+            return self._lines
 
 
-def _checked(login: str, password: str) -> str:
+def _checked(login: str) -> str:
     try:
-        name = parse(login).key
+        return parse(login).key
     except BadAddress as error:
         raise BadAccount(f"an account is named by the address of its mailbox: {error}") from None
+
+
+def _hashed(password: str) -> str:
     if not password or any(ord(char) < 32 for char in password):
         raise BadAccount("a password is not empty and holds no control character")
-    return name
+    return _hasher.hash(password)
 
 
-def _lines(file: Path) -> list[str]:
+def _texts(file: Path) -> list[str]:
     return file.read_text("utf-8").splitlines() if file.exists() else []
 
 
-def _accounts(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for line in lines:
-        name, _, rest = line.partition(":")
-        secret = rest.partition(":")[0]
+def _name(text: str) -> str:
+    return text.partition(":")[0].lower()
+
+
+def _parsed(texts: Iterable[str]) -> Iterator[Line]:
+    for text in texts:
+        name, _, rest = text.partition(":")
+        secret, *more = rest.split(":", 6)
         if name and not name.startswith("#") and secret.startswith(SCHEME):
-            yield name.lower(), secret.removeprefix(SCHEME)
+            extra = more[5].split() if len(more) > 5 else []
+            subjects = tuple(unquote(each.removeprefix("subject=")) for each in extra if each.startswith("subject="))
+            yield Line(name.lower(), secret.removeprefix(SCHEME), subjects)
 
 
 def _matches(kept: str, password: str) -> bool:

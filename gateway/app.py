@@ -25,6 +25,7 @@ from dmp_bridge import tables as dossier_tables
 from dmp_bridge.model import HostProfile
 from gateway.accounts import Accounts
 from gateway.config import ConfigError, DossierSection, Settings
+from gateway.tokens import Provider, Tokens
 from relay import spool
 from relay.intake import Intake
 from relay.partners import WhiteList
@@ -207,7 +208,16 @@ def scanning(settings: Settings) -> Scanning | None:
 
 
 def accounts(settings: Settings) -> Accounts:
-    return Accounts(settings.accounts.file, settings.accounts.delegations)
+    told = settings.accounts
+    return Accounts(told.file, told.delegations, tokens(settings), told.application_passwords_only)
+
+
+def tokens(settings: Settings) -> Tokens | None:
+    told = settings.provider
+    if told is None:
+        return None
+    held = timedelta(hours=told.keys_held_hours)
+    return Tokens(Provider(told.issuer, told.audience, told.keys_url, held_for=held), clock)
 
 
 def register(settings: Settings) -> patients.Register:

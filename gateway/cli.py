@@ -17,6 +17,7 @@ import click
 from rich.table import Table
 
 from gateway import config as configuration
+from gateway.account_command import account
 from gateway.certs_command import certs
 from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_settings
 from gateway.config import Settings
@@ -299,6 +300,7 @@ def verify(settings: Settings) -> None:
 
 
 pli.add_command(journal)
+pli.add_command(account)
 pli.add_command(certs)
 
 

@@ -124,6 +124,18 @@ class Accounts(Section):
     delegations: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="login -> further addresses it may send as."
     )
+    application_passwords_only: bool = Field(
+        default=False, description="An account's own password opens no mail: only application passwords and tokens do."
+    )
+
+
+class ProviderSection(Section):
+    """An OpenID provider in the manner of Pro Santé Connect, whose tokens log in."""
+
+    issuer: str = Field(description="Exactly as 'iss' says it.")
+    audience: str = Field(description="Our client identifier, which 'aud' must hold.")
+    keys_url: str = Field(pattern=r"^(https://|http://127\.0\.0\.1:).+", description="Its jwks_uri.")
+    keys_held_hours: int = Field(default=24, ge=1, description="So long its keys count while it is down.")
 
 
 class DossierSection(Section):
@@ -239,6 +251,7 @@ class Settings(BaseSettings):
     delivery: Delivery
     keeper: KeeperSection
     accounts: Accounts
+    provider: ProviderSection | None = None
     peers: dict[str, str] = Field(default_factory=dict, description="domain = host:port, instead of an MX look-up.")
     dossier: DossierSection | None = None
     carrier: CarrierSection = CarrierSection()

@@ -13,19 +13,20 @@ import socket
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
 from aiosmtpd.smtp import MISSING
 
 from certs import meter
 from certs.profiles import TLS_PEER
 from certs.tls import peer_certificate
+from gateway.doors import sasl
 from gateway.doors.porter import Porter
 from gateway.doors.ports import PortTaken, PortUnusable, bind, ensure_free
 from gateway.doors.session import Session
 from gateway.doors.spec import DoorSpec, Limits
 from gateway.doors.taking import Taking
 from gateway.doors.turns import Turn
+from gateway.tokens import TokensDown
 from relay.model import Door, DoorProof, Reason, Refusal
 from relay.peering import Turned, meet
 
@@ -55,9 +56,6 @@ class PeerDoor(Taking):
         )
 
 
-Credentials: TypeAlias = tuple[str, str]
-
-
 class SubmissionDoor(Taking):
     """Our people's mail clients: SMTP AUTH after TLS (RFC 4954, RFC 6409)."""
 
@@ -65,7 +63,11 @@ class SubmissionDoor(Taking):
     failures = 0
 
     def offers(self) -> tuple[str, ...]:
-        return () if self.account else ("AUTH PLAIN LOGIN",)
+        return () if self.account else (f"AUTH {' '.join(self._mechanisms())}",)
+
+    def _mechanisms(self) -> tuple[str, ...]:
+        assert self.spec.accounts is not None
+        return ("PLAIN", "LOGIN", *(("XOAUTH2", "OAUTHBEARER") if self.spec.accounts.takes_tokens else ()))
 
     def barred(self) -> Reason | None:
         return None if self.account else Reason.AUTH_REQUIRED
@@ -79,75 +81,93 @@ class SubmissionDoor(Taking):
         if self.account:
             return await self.answer(Turn.AUTH_ALREADY)
         mechanism, _, initial = (arg or "").partition(" ")
-        if mechanism.upper() not in ("PLAIN", "LOGIN"):
+        mechanism = mechanism.upper()
+        if mechanism not in self._mechanisms():
             return await self.answer(Turn.AUTH_UNKNOWN)
         if self.porter.budget.spent(self.client):
             self.end(Turn.AUTH_TOO_OFTEN)
-        read = self._plain if mechanism.upper() == "PLAIN" else self._login
-        if credentials := await read(initial):
-            await self._check(*credentials)
+        match mechanism:
+            case "PLAIN":
+                await self._plain(initial)
+            case "LOGIN":
+                await self._login(initial)
+            case "XOAUTH2":
+                await self._bearer(initial, sasl.xoauth2)
+            case _:
+                await self._bearer(initial, sasl.oauthbearer)
 
-    async def _check(self, login: str, password: str) -> None:
+    async def _check(self, said: sasl.Credentials) -> None:
         accounts = self.spec.accounts
         assert accounts is not None
-        account = await self.porter.start_login(lambda: accounts.verify(login, password))
+        account = await self.porter.start_login(lambda: accounts.verify(said.login, said.password))
         if account is None:
-            return await self._failed()
+            return await self._failed("password")
+        await self._entered(account)
+
+    async def _entered(self, account: str) -> None:
         self.account = account
         self._log("login", account=account)
         await self.answer(Turn.AUTH_DONE)
 
-    async def _failed(self) -> None:
+    async def _failed(self, why: str) -> None:
         """The login as typed is not logged: people type their password there."""
         self.failures += 1
         self.porter.budget.failed(self.client)
-        self._log("login-refused", failures=self.failures)
+        self._log("login-refused", failures=self.failures, why=why)
         await asyncio.sleep(self.spec.limits.login_pause_s * self.failures)
         await self.answer(Reason.AUTH_FAILED)
         if self.failures >= self.spec.limits.logins:
             self.end(Turn.AUTH_GOODBYE)
 
-    async def _plain(self, initial: str) -> Credentials | None:
-        """RFC 4616 §2: authzid NUL authcid NUL password. Nobody acts for another: authzid is authcid."""
+    async def _plain(self, initial: str) -> None:
         blob = await self._decoded(initial, "")
         if blob is None:
-            return None
-        parts = _texts(*blob.split(b"\0"))
-        if parts is None or len(parts) != 3 or parts[0] not in ("", parts[1]):
-            await self.answer(Turn.AUTH_SYNTAX)
-            return None
-        return parts[1], parts[2]
+            return
+        said = sasl.plain(blob)
+        await (self._check(said) if said else self.answer(Turn.AUTH_SYNTAX))
 
-    async def _login(self, initial: str) -> Credentials | None:
+    async def _login(self, initial: str) -> None:
         name = await self._decoded(initial, "User Name\0")
         password = None if name is None else await self._decoded("", "Password\0")
         if name is None or password is None:
-            return None
-        texts = _texts(name, password)
-        if texts is None:
-            await self.answer(Turn.AUTH_SYNTAX)
-            return None
-        return texts[0], texts[1]
+            return
+        said = sasl.login(name, password)
+        await (self._check(said) if said else self.answer(Turn.AUTH_SYNTAX))
 
-    async def _decoded(self, initial: str, challenge: str) -> bytes | None:
-        """The initial response, or the answer to a challenge; None: the other end was told what is wrong."""
+    async def _bearer(self, initial: str, read: Callable[[bytes], sasl.Bearer | None]) -> None:
+        blob = await self._decoded(initial, "")
+        if blob is None:
+            return
+        said = read(blob)
+        if said is None:
+            return await self.answer(Turn.AUTH_SYNTAX)
+        accounts = self.spec.accounts
+        assert accounts is not None
+        try:
+            found = await self.porter.start_login(lambda: accounts.token(said.user, said.token))
+        except TokensDown:
+            self._log("login-delayed", why="provider-down")
+            return await self.answer(Turn.AUTH_LATER)
+        if isinstance(found, str):
+            return await self._entered(found)
+        if await self._decoded("", sasl.REFUSED, ready=True) is not None:
+            await self._failed(f"token-{found.why.value}")
+
+    async def _decoded(self, initial: str, challenge: str, ready: bool = False) -> bytes | None:
+        """The initial response, or the answer to a challenge; None: the other end was told what is wrong.
+
+        `ready`: the challenge is in base64 already.
+        """
         if initial == "=":  # RFC 4954 §4: an empty initial response
             return b""
         try:
             if initial:
                 return b64decode(initial, validate=True)
-            answered = await self.challenge_auth(challenge)
+            answered = await self.challenge_auth(challenge, encode_to_b64=not ready)
         except (NotBase64, ValueError):  # not base64, or longer than a line may be
             await self.answer(Turn.AUTH_SYNTAX)
             return None
         return None if answered is MISSING else bytes(answered)
-
-
-def _texts(*parts: bytes) -> tuple[str, ...] | None:
-    try:
-        return tuple(part.decode("utf-8") for part in parts)
-    except UnicodeDecodeError:
-        return None
 
 
 _DOORS: dict[Door, type[Session]] = {Door.PEER: PeerDoor, Door.SUBMISSION: SubmissionDoor}

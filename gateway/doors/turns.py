@@ -25,6 +25,7 @@ class Turn(StrEnum):
     AUTH_UNKNOWN = "auth-unknown"
     AUTH_ABORTED = "auth-aborted"
     AUTH_SYNTAX = "auth-syntax"
+    AUTH_LATER = "auth-later"
     AUTH_TOO_OFTEN = "auth-too-often"
     AUTH_GOODBYE = "auth-goodbye"
     SENDER_DONE = "sender-done"
@@ -63,9 +64,15 @@ TURNS: dict[Turn, Reply] = {
     Turn.TLS_ALREADY: Reply(503, "5.5.1", "TLS est déjà en place.", "TLS is already in place."),
     Turn.AUTH_DONE: Reply(235, "2.7.0", "Identification réussie, authentication succeeded"),
     Turn.AUTH_ALREADY: Reply(503, "5.5.1", "Vous êtes déjà identifié.", "You are already authenticated."),
-    Turn.AUTH_UNKNOWN: Reply(504, "5.5.4", "Mécanisme inconnu : PLAIN ou LOGIN.", "Unknown mechanism: PLAIN or LOGIN."),
+    Turn.AUTH_UNKNOWN: Reply(504, "5.5.4", "Mécanisme d'identification inconnu.", "Unknown mechanism."),
     Turn.AUTH_ABORTED: Reply(501, "5.7.0", "Identification abandonnée.", "Authentication abandoned."),
     Turn.AUTH_SYNTAX: Reply(501, "5.5.2", "Réponse d'identification illisible.", "Unreadable authentication response."),
+    Turn.AUTH_LATER: Reply(
+        454,
+        "4.7.0",
+        "Le fournisseur d'identité ne répond pas ; réessayez plus tard.",
+        "The identity provider does not answer; try again later.",
+    ),
     Turn.AUTH_TOO_OFTEN: Reply(
         454,
         "4.7.0",

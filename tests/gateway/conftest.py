@@ -220,11 +220,13 @@ def open_door(trust_space: TrustSpace, accounts_of_anna: Accounts, tmp_path: Pat
         trust: TrustStore | None = None,
         intake: Any = None,
         unsure: Unsure = Unsure.DEFER,
+        accounts: Accounts | None = None,
         **limits: float,
     ) -> OpenDoor:
         told = Limits(**{"login_pause_s": 0.0, **limits})
         trusted = trust or trust_space.trust()
-        door = _opened(kind, trust_space, trusted, accounts_of_anna, intake or Recorder(), tmp_path, told, unsure)
+        known = accounts or accounts_of_anna
+        door = _opened(kind, trust_space, trusted, known, intake or Recorder(), tmp_path, told, unsure)
         opened.append(door)
         return door
 

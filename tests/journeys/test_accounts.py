@@ -1,0 +1,48 @@
+"""Accounts by command on a running node: what was added logs in at once, what was removed does not."""
+
+from __future__ import annotations
+
+import json
+import smtplib
+import ssl
+from typing import Any
+
+from gateway.demo.cast import PASSWORD, RADIOLOGIST
+
+LOGIN = str(RADIOLOGIST.address)
+
+
+def logs_in(world: Any, login: str, password: str) -> bool:
+    with smtplib.SMTP("127.0.0.1", world.lilas.ports.submission, local_hostname="poste.example") as client:
+        client.starttls(context=ssl.create_default_context(cafile=str(world.ca)))
+        try:
+            client.login(login, password)
+        except smtplib.SMTPAuthenticationError:
+            return False
+        return True
+
+
+def test_a_device_has_its_own_password(world: Any) -> None:
+    """Shown once, it opens the account; removed, it opens nothing, and the account's own goes on."""
+    added = world.pli(world.lilas, "account", "application", LOGIN, "poste-1")
+    assert added.returncode == 0, added.stderr
+    login, password = added.stdout.split()
+    assert (login, password) == (f"{LOGIN}/poste-1", password)
+    assert logs_in(world, login, password)
+    listed = [json.loads(row) for row in world.pli(world.lilas, "account", "list", "--json").stdout.splitlines()]
+    assert {"login": login, "kind": "application", "subjects": []} in listed
+    assert world.pli(world.lilas, "account", "remove", login).returncode == 0
+    assert not logs_in(world, login, password)
+    assert logs_in(world, LOGIN, PASSWORD)
+
+
+def test_mistakes_are_sentences(world: Any) -> None:
+    """An unknown account, an address that is none, a device that cannot be named: exit code 2 and why."""
+    for arguments, why in (
+        (("remove", "nobody@lilas.example"), "is no account here"),
+        (("application", "nobody@lilas.example", "x"), "is no account here"),
+        (("application", LOGIN, "Poste 1"), "lower-case"),
+        (("bind", "pas une adresse", "1"), "address of its mailbox"),
+    ):
+        said = world.pli(world.lilas, "account", *arguments)
+        assert (said.returncode, why in said.stderr) == (2, True), said.stderr
