@@ -9,7 +9,8 @@ useless). A client is safe to share between threads. Does not: choose what to si
 On the keeper's wire (certs/frames.py): a JSON object of strings; one request, one answer,
 on kept connections. Requests {"ask": "ping"}, {"ask": "mailbox", "address"}, {"ask": "seal", "domain"},
 {"ask": "sign", "key", "digest", "hash", "letter"} perhaps with "padding": "pss", {"ask": "unwrap", "wrapped",
-"letter"}; bytes in base64.
+"letter"}, {"ask": "openers", "address", "after"}, {"ask": "transport", "key", "ciphertext", "scheme", "hash", "mgf",
+"label", "size", "letter"}, {"ask": "agree", "key", "point", "letter"}; bytes in base64.
 Answers {"ok": …}, {"refused": words} or {"down": words}.
 """
 
@@ -18,26 +19,22 @@ from __future__ import annotations
 import base64
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from cryptography import x509
-from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
 
-from certs import frames
+from certs import frames, keyfiles
 from certs.algorithms import pss_padding
 from certs.frames import FrameTooLarge
+from certs.keyfiles import Pair
+from certs.openers import CannotOpen, Padding
 from certs.strength import HASHES
 
 SigningKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -101,37 +98,18 @@ class LocalSigner:
 
 
 def load_signer(chain_pem: Path, key_pem: Path) -> LocalSigner:
-    """A signer from a PEM chain (its own certificate first) and its unencrypted PEM key.
+    """A signer from a PEM chain (its own certificate first) and its key (certs.keyfiles).
 
     Raises ValueError naming the file that cannot be used, OSError where it cannot be read.
     """
-    certificates = _certificates(chain_pem)
-    key = _signing_key(key_pem)
-    if _spki(certificates[0].public_key()) != _spki(key.public_key()):
-        raise ValueError(f"{key_pem.name} is not the key of the first certificate of {chain_pem.name}")
-    leaf, *chain = (each.public_bytes(Encoding.DER) for each in certificates)
-    return LocalSigner(leaf, tuple(chain), key)
+    return signer_of(keyfiles.from_pem(chain_pem, key_pem), key_pem.name)
 
 
-def _certificates(file: Path) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(file.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{file.name} holds no readable certificates") from error
-
-
-def _signing_key(file: Path) -> SigningKey:
-    try:
-        key = load_pem_private_key(file.read_bytes(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ValueError(f"{file.name} holds no readable private key") from error
-    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise ValueError(f"{file.name} holds a key that is neither RSA nor EC")
-    return key
-
-
-def _spki(key: Any) -> bytes:
-    return bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+def signer_of(pair: Pair, name: str) -> LocalSigner:
+    """The same from what was read. Raises ValueError, with `name`, where the key signs nothing that we send."""
+    if not isinstance(pair.key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        raise ValueError(f"{name} holds a key that is neither RSA nor EC")
+    return LocalSigner(pair.der, pair.chain, pair.key)
 
 
 # --- body keys ---------------------------------------------------------------------------------------------
@@ -221,6 +199,32 @@ class KeeperSigner:
         return from_text(self.ask(request | ({"padding": "pss"} if pss else {})))
 
 
+@dataclass(frozen=True)
+class KeeperOpener:
+    """An opener whose key stays with the keeper; each opening is released for one letter."""
+
+    certificate: bytes
+    key: str
+    """As KeeperSigner.key."""
+    letter_id: str
+    ask: Callable[[dict[str, Any]], Any] = field(repr=False)
+
+    def transport(self, ciphertext: bytes, padding: Padding, size: int) -> bytes:
+        said = {"scheme": padding.scheme, "hash": padding.hash_name, "mgf": padding.mgf_hash, "size": str(size)}
+        given = {"ciphertext": to_text(ciphertext), "label": to_text(padding.label)}
+        return self._opened({"ask": "transport"} | said | given)
+
+    def agree(self, point: bytes) -> bytes:
+        return self._opened({"ask": "agree", "point": to_text(point)})
+
+    def _opened(self, request: dict[str, Any]) -> bytes:
+        """The answer for what does not open is no text: it is no refusal, and says nothing."""
+        answer = self.ask(request | {"key": self.key, "letter": self.letter_id})
+        if answer is None:
+            raise CannotOpen
+        return from_text(answer)
+
+
 class KeeperClient:
     """Asks the keeper over its Unix socket. Connections are kept, one request at a time on each."""
 
@@ -245,6 +249,26 @@ class KeeperClient:
     def seal_for(self, domain: str, letter_id: str = "") -> KeeperSigner | None:
         """The establishment's seal for a mail domain, or None. Raises KeeperDown."""
         return self._signer({"ask": "seal", "domain": domain}, letter_id)
+
+    def openers_for(self, addresses: Sequence[str], letter_id: str) -> tuple[KeeperOpener, ...]:
+        """Who opens what was encrypted to these mailboxes: the newest certificate of each first, expired ones too.
+
+        Raises KeeperDown.
+        """
+        found: dict[str, KeeperOpener] = {}
+        for address in dict.fromkeys(addresses):
+            for shown in self._openers(address):
+                opener = KeeperOpener(from_text(shown["certificate"]), shown["key"], letter_id, self._ask)
+                found.setdefault(opener.key, opener)
+        return tuple(found.values())
+
+    def _openers(self, address: str) -> Iterator[dict[str, Any]]:
+        """As many as one answer holds, then those after them."""
+        after, more = 0, bool(address)
+        while more:
+            answer = self._ask({"ask": "openers", "address": address, "after": str(after)})
+            yield from answer["openers"]
+            after, more = after + len(answer["openers"]), answer["more"]
 
     def unwrap(self, wrapped: bytes, letter_id: str) -> bytes:
         """The body key in `wrapped`, released for one letter. Raises KeeperDown, KeeperRefused."""

@@ -7,146 +7,49 @@ side. Keys are read at the start and again on SIGHUP; a folder that cannot be re
 in use. A body key that was replaced still opens what was sealed to it. Does not: decide what is signed, keep
 a database, listen on a network, log a key.
 
-Its folder: mailbox/NAME.pem (chain, its own certificate first) with NAME.key, for rfc822Name addresses of
-mailboxes; seal/NAME.pem with NAME.key, for domain-signing-authority@DOMAIN (RFC 3183 §3.1); body.key (X25519,
-PEM), and body-*.key for those it replaced. The wire is described in certs/keys.py.
+Its folder is described in gateway/keyring.py, the wire in certs/keys.py.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import resource
 import signal
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import structlog
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certs import meter
-from certs.chain import identity
-from certs.chain import read as certificate
 from certs.frames import FrameTooLarge
-from certs.keys import (
-    SEAL_LOCAL_PART,
-    LocalSigner,
-    from_text,
-    load_signer,
-    receive_frame,
-    send_frame,
-    to_text,
-    unwrap_key,
-)
+from certs.keys import from_text, receive_frame, send_frame, to_text, unwrap_key
+from certs.model import Clock
+from certs.openers import CannotOpen, LocalOpener, Padding
+from gateway.keyring import Held, HeldOpener, KeyRing
 
 Journal: TypeAlias = Callable[[str, dict[str, str]], None]
 """(event name, facts): keeps one event durably, or raises."""
 
 SIGNED = "key-used"
 UNSEALED = "unsealed"
+OPENED = "key-opened"
 
 MAX_CONNECTIONS = 256
+OPENERS_MOST = 12
+"""Certificates in one answer."""
+MOST_KEYS = 10_000
+KEY_SIZE_MOST = 64
+"""Bytes of a content key: the longest that anything asks for is 32."""
 IDLE_S = 300.0
 """Seconds after which a silent connection is ended; clients connect again by themselves."""
 _CREDENTIALS = struct.Struct("3i")  # unix(7): pid, uid, gid
 _log = structlog.get_logger(__name__)
-
-
-# --- the keys ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Held:
-    """One signing key with its name in the folder: what logs and journal call it."""
-
-    name: str
-    signer: LocalSigner = field(repr=False)
-
-    @property
-    def key(self) -> str:
-        """What requests call it: SHA-256 of its certificate."""
-        return hashlib.sha256(self.signer.certificate).hexdigest()
-
-
-@dataclass(frozen=True)
-class KeyRing:
-    """All keys of the folder at one moment."""
-
-    mailboxes: Mapping[str, Held]
-    """By rfc822Name, its domain in lower case."""
-    seals: Mapping[str, Held]
-    """By mail domain."""
-    by_key: Mapping[str, Held]
-    body: tuple[tuple[str, X25519PrivateKey], ...] = field(repr=False)
-    """(name, key), the one in use first."""
-
-    @staticmethod
-    def load(folder: Path) -> KeyRing:
-        """Raises ValueError naming the file that cannot be used, OSError where one cannot be read."""
-        mailboxes, seals = _signers(folder / "mailbox"), _signers(folder / "seal")
-        files = (folder / "body.key", *sorted(folder.glob("body-*.key"), reverse=True))
-        return KeyRing(
-            mailboxes=dict(_by_address(mailboxes, _mailbox)),
-            seals=dict(_by_address(seals, _sealed_domain)),
-            by_key={held.key: held for held in (*mailboxes, *seals)},
-            body=tuple((file.stem, _body_key(file)) for file in files),
-        )
-
-
-def _signers(folder: Path) -> list[Held]:
-    """The one whose certificate ends last comes last:
-
-    of two for one address, around a renewal, it is the one used.
-    """
-    return sorted(
-        (
-            Held(f"{folder.name}/{chain.stem}", load_signer(chain, chain.with_suffix(".key")))
-            for chain in sorted(folder.glob("*.pem"))
-        ),
-        key=lambda held: certificate(held.signer.certificate).not_valid_after_utc,
-    )
-
-
-def _by_address(signers: Iterable[Held], named: Callable[[str, str], str | None]) -> Iterator[tuple[str, Held]]:
-    """Each signer under what its certificate's addresses name; a signer that names nothing is a mistake."""
-    for held in signers:
-        addresses = identity(held.signer.certificate).addresses
-        names = [named(*_parts(address)) for address in addresses]
-        if not any(names):
-            raise ValueError(f"the certificate of {held.name} names no address for this folder")
-        yield from ((name, held) for name in names if name)
-
-
-def _parts(address: str) -> tuple[str, str]:
-    """RFC 5280 §7.5: the local part counts exactly, the domain without case."""
-    local, _, domain = address.rpartition("@")
-    return local, domain.lower()
-
-
-def _mailbox(local: str, domain: str) -> str | None:
-    return f"{local}@{domain}" if local and local != SEAL_LOCAL_PART else None
-
-
-def _sealed_domain(local: str, domain: str) -> str | None:
-    return domain if local == SEAL_LOCAL_PART else None
-
-
-def _body_key(file: Path) -> X25519PrivateKey:
-    try:
-        key = load_pem_private_key(file.read_bytes(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ValueError(f"{file.name} holds no readable private key") from error
-    if not isinstance(key, X25519PrivateKey):
-        raise ValueError(f"{file.name} holds a key that is not X25519")
-    return key
 
 
 # --- requests ----------------------------------------------------------------------------------------------
@@ -170,6 +73,41 @@ def _asked_bytes(request: Mapping[str, Any], name: str) -> bytes:
         raise _Refused(f"'{name}' is not base64") from error
 
 
+def _number(request: Mapping[str, Any], name: str, most: int) -> int:
+    text = _asked(request, name)
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and int(text) <= most):
+        raise _Refused(f"'{name}' is no number up to {most}")
+    return int(text)
+
+
+def _padding(request: Mapping[str, Any]) -> Padding:
+    scheme: Any = _asked(request, "scheme")
+    try:
+        return Padding(scheme, _asked(request, "hash"), _asked(request, "mgf"), from_text(request.get("label", "")))
+    except ValueError as error:
+        raise _Refused("no such padding") from error
+
+
+def _transported(request: Mapping[str, Any], opener: LocalOpener) -> bytes | None:
+    ciphertext, padding, size = (
+        _asked_bytes(request, "ciphertext"),
+        _padding(request),
+        _number(request, "size", KEY_SIZE_MOST),
+    )
+    try:
+        return opener.transport(ciphertext, padding, size)
+    except CannotOpen:
+        return None
+
+
+def _agreed(request: Mapping[str, Any], opener: LocalOpener) -> bytes | None:
+    point = _asked_bytes(request, "point")
+    try:
+        return opener.agree(point)
+    except CannotOpen:
+        return None
+
+
 def _shown(held: Held | None) -> dict[str, Any] | None:
     """The public half."""
     if held is None:
@@ -178,11 +116,29 @@ def _shown(held: Held | None) -> dict[str, Any] | None:
     return {"key": held.key, "certificate": to_text(held.signer.certificate), "chain": chain}
 
 
+def _openers(held: Sequence[HeldOpener], after: int) -> dict[str, Any]:
+    """A frame's worth from number `after` on, and whether there are more."""
+    shown = [{"key": each.key, "certificate": to_text(each.opener.certificate)} for each in held[after:][:OPENERS_MOST]]
+    return {"openers": shown, "more": after + len(shown) < len(held)}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Keeper:
     """The keys, and who may use them."""
 
-    def __init__(self, folder: Path, socket_path: Path, uids: frozenset[int], journal: Journal) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        socket_path: Path,
+        uids: frozenset[int],
+        journal: Journal,
+        clock: Clock = _now,
+    ) -> None:
         """Reads the keys. Raises ValueError or OSError where the folder cannot be used."""
+        self._clock = clock
         self._folder = folder
         self._socket_path = socket_path
         self._uids = uids
@@ -221,13 +177,17 @@ class Keeper:
             case "ping":
                 return "pong"
             case "mailbox":
-                return _shown(self._ring.mailboxes.get("@".join(_parts(_asked(request, "address")))))
+                return _shown(self._ring.mailbox(_asked(request, "address"), self._clock()))
             case "seal":
-                return _shown(self._ring.seals.get(_asked(request, "domain").lower()))
+                return _shown(self._ring.seal(_asked(request, "domain"), self._clock()))
+            case "openers":
+                return _openers(self._ring.opens(_asked(request, "address")), _number(request, "after", MOST_KEYS))
             case "sign":
                 return to_text(self._sign(request, uid))
             case "unwrap":
                 return to_text(self._unwrap(request, uid))
+            case "transport" | "agree":
+                return self._open_with_key(str(ask), request, uid)
         raise _Refused("no such request")
 
     def _sign(self, request: Mapping[str, Any], uid: int) -> bytes:
@@ -253,6 +213,19 @@ class Keeper:
             self._release(UNSEALED, name, letter, uid)
             return key
         raise _Refused("the wrapped key opens with no body key")
+
+    def _open_with_key(self, ask: str, request: Mapping[str, Any], uid: int) -> str | None:
+        """None: it does not open. That is journalled like an opening: which it was, the journal does not tell.
+
+        RFC 3218 §2.3.2: with PKCS #1 v1.5 there is always an answer of the size asked for (certs.openers).
+        """
+        held = self._ring.opener_by_key.get(_asked(request, "key"))
+        if held is None:
+            raise _Refused("no such key")
+        letter = _asked(request, "letter")
+        opened = _transported(request, held.opener) if ask == "transport" else _agreed(request, held.opener)
+        self._release(OPENED, held.name, letter, uid)
+        return None if opened is None else to_text(opened)
 
     def _release(self, event: str, key: str, letter: str, uid: int) -> None:
         """In the journal first: what is not written there is not handed out."""

@@ -41,10 +41,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "dossier-alarm": ("ALARME : l'hébergeur se contredit", "ALARM: the dossier host contradicts itself"),
     "key-used": ("clé employée par le gardien", "key used by the keeper"),
     "not-collected": ("laissé dans la boîte distante", "left in the mailbox at the other operator"),
+    "key-opened": ("clé de déchiffrement employée par le gardien", "decryption key used by the keeper"),
     "unsealed": ("lettre ouverte par le gardien", "letter opened by the keeper"),
 }
 
-QUIET = frozenset({"key-used", "unsealed", "looked-up", "dossier-ruled", "dossier-begun"})
+QUIET = frozenset({"key-used", "key-opened", "unsealed", "looked-up", "dossier-ruled", "dossier-begun"})
 """Kept in the journal, left out where people read."""
 
 NOTES: dict[str, tuple[str, str]] = {

@@ -29,7 +29,8 @@ from structlog.testing import capture_logs
 
 from certs.keys import MAX_FRAME, KeeperClient, KeeperDown, KeeperRefused, receive_frame, send_frame, wrap_key
 from certs.throwaway import Issued, Pki
-from gateway.keeper import Keeper, KeyRing, peer_uid
+from gateway.keeper import Keeper, peer_uid
+from gateway.keyring import KeyRing, in_use
 
 DOMAIN = "lilas.mssante.example"
 DOCTOR = f"marie.martin@{DOMAIN}"
@@ -402,22 +403,45 @@ def test_keys_are_read_again(vault: Vault, authority: Pki) -> None:
         assert client.signer_for(f"b@{DOMAIN}", LETTER).certificate != vault.seal.der  # type: ignore[union-attr]
 
 
-def test_of_two_certificates_the_later_is_used(vault: Vault, authority: Pki) -> None:
-    """Around a renewal two certificates name one mailbox:
+@pytest.mark.parametrize(
+    ("day", "signs"),
+    [(0, "older"), (2, "martin"), (8, "martin"), (365 * 3 + 5, None), (-1, None)],
+    ids=["before the new one", "overlap", "near the end", "after all", "before all"],
+)
+def test_of_two_certificates_the_later_is_used_once_it_has_begun(
+    tmp_path: Path, authority: Pki, day: int, signs: str | None
+) -> None:
+    """Around a renewal the certificate that is valid and ends last signs, the new one only from its notBefore on."""
+    named = (DOCTOR, "MARIE MARTIN", "LILAS", "1750000001")
+    older = authority.smime(*named, key="p256", not_after=MOMENT + timedelta(days=9))
+    newer = authority.smime(*named, key="p256", not_before=MOMENT + timedelta(days=1))
+    older.write(tmp_path / "mailbox", "older")
+    newer.write(tmp_path / "mailbox", "martin")
+    write_body_key(tmp_path / "body.key")
+    ring = KeyRing.load(tmp_path)
+    found = in_use(ring.mailboxes[DOCTOR], MOMENT + timedelta(days=day))
+    assert (found and found.name) == (signs and f"mailbox/{signs}")
+    assert {held.name for held in ring.by_key.values()} == {"mailbox/martin", "mailbox/older"}
 
-    new letters use the one that ends last, both stay usable.
-    """
-    short = authority.smime(
-        DOCTOR, "MARIE MARTIN", "LILAS", "1750000001", key="p256", not_after=MOMENT + timedelta(days=9)
+
+def test_the_keeper_rolls_over_by_the_clock(vault: Vault, authority: Pki) -> None:
+    """A running keeper begins with the new certificate at its notBefore, without being told."""
+    begins = MOMENT + timedelta(days=1)
+    ends = MOMENT + timedelta(days=4000)
+    newer = authority.smime(
+        DOCTOR, "MARIE MARTIN", "LILAS", "1750000001", key="p256", not_before=begins, not_after=ends
     )
-    short.write(vault.folder / "mailbox", "zz-older")
-    ring = KeyRing.load(vault.folder)
-    assert ring.mailboxes[DOCTOR].name == "mailbox/martin"
-    assert {held.name for held in ring.by_key.values()} == {
-        "mailbox/martin",
-        "mailbox/zz-older",
-        "seal/lilas",
-    }
+    newer.write(vault.folder / "mailbox", "aa-newer")
+    now = [begins - timedelta(seconds=1)]
+    keeper = Keeper(vault.folder, vault.socket, frozenset({os.geteuid()}), lambda *_: None, lambda: now[0])
+    with serving(keeper, vault.socket) as client:
+        before = client.signer_for(DOCTOR, LETTER)
+        now[0] = begins
+        after = client.signer_for(DOCTOR, LETTER)
+        assert before is not None
+        assert after is not None
+        assert (before.certificate, after.certificate) == (vault.doctor.der, newer.der)
+        assert before.sign_digest(DIGEST, "sha256"), "begun with the old one, ended with it"
 
 
 def spoil_key(vault: Vault) -> None:
