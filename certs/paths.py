@@ -126,7 +126,7 @@ def _in_openssl(certificate: x509.Certificate) -> crypto.X509 | None:
 def forget_errors() -> None:
     """pyOpenSSL leaves why it refused in OpenSSL's list for this thread, where the next failure of another function
     would be read as something else."""
-    crypto._lib.ERR_clear_error()
+    crypto._lib.ERR_clear_error()  # type: ignore[attr-defined]  # the library has no public way
 
 
 def tell_moment(store: crypto.X509Store, at: datetime) -> None:
