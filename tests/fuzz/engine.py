@@ -1,0 +1,50 @@
+"""One process of atheris (libFuzzer) at one door: imports our packages instrumented, and keeps what fails.
+
+Promises: an input that fails is kept (keeping) and the search goes on; only what ends the process itself (a fault of
+a library in C, a time-out, memory) is libFuzzer's, who leaves the input in the corpus folder. Does not: run in the
+process of pytest, for atheris changes how modules are imported.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["certs", "relay", "directory"], enable_loader_override=False):
+    from tests.fuzz import keeping, surgery
+    from tests.fuzz.doors import DOORS
+
+LARGEST = {"ber": 4096, "cms": 8192, "mime": 16384}
+
+
+def main(arguments: list[str]) -> None:
+    """NAME KEPT-FOLDER, then what libFuzzer takes."""
+    name, folder, *rest = arguments
+    known: set[str] = set()
+
+    def one(data: bytes) -> None:
+        how = keeping.failure(DOORS[name], data)
+        if how and how not in known:
+            known.add(how)
+            print(f"FAILED {how} -> {keeping.kept(name, data, how, Path(folder))}", file=sys.stderr, flush=True)
+
+    def mutate(data: bytes, most: int, seed: int) -> bytes:
+        """Half of the changes keep BER in shape."""
+        if random.Random(seed).random() < 0.5:
+            changed = surgery.mutated(data, seed)
+            if changed != data and len(changed) <= most:
+                return changed
+        return bytes(atheris.Mutate(data, most))
+
+    mutator = {} if name == "mime" else {"custom_mutator": mutate}
+    atheris.Setup(
+        [sys.argv[0], f"-max_len={LARGEST[name]}", "-timeout=20", "-rss_limit_mb=2048", *rest], one, **mutator
+    )
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,65 @@
+"""Valid messages to begin from, made by the fuzzer's own infrastructure: every shape that we write or openssl streams.
+
+Promises: each seed passes its door; nothing here comes from elsewhere. Does not: give the same bytes twice, for nonces
+and ECDSA are random; the keys are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from certs import ber, cms, envelope
+from certs.envelope import Recipe
+from relay import smime
+from tests.fuzz.surgery import loosened
+from tests.fuzz.world import CONTENT, LETTER, NOW, SECRET, World, world
+
+OLD = Recipe(content="aes-256-cbc", transport="pkcs1v15")
+
+
+def of(door: str) -> tuple[bytes, ...]:
+    return tuple({"ber": _ber, "cms": _cms, "mime": _mime}[door](world()))
+
+
+def _ber(world: World) -> Iterator[bytes]:
+    yield from (b"\x30\x00", b"\x04\x03abc", b"\x24\x80\x04\x01a\x04\x02bc\x00\x00", b"\x30\x81\x03\x02\x01\x05")
+    message = cms.sign(CONTENT, world.author.signer(), NOW, inside=True)
+    yield from (message, loosened(message, 8), world.author.der)
+    info = next(iter(ber.members(ber.content(list(ber.members(_signed_data(message)))[-1]))))
+    yield info
+    yield from ber.members(ber.content(info))
+    encrypted = envelope.encrypt(SECRET, (world.reader.certificate,))
+    yield from (encrypted, loosened(encrypted, 8))
+
+
+def _signed_data(message: bytes) -> bytes:
+    return ber.content(ber.content(list(ber.members(ber.content(message)))[1]))
+
+
+def _cms(world: World) -> Iterator[bytes]:
+    signer, rsa = world.author.signer(), world.rsa_author.signer()
+    for inside in (False, True):
+        message = cms.sign(CONTENT, signer, NOW, inside=inside)
+        yield from (message, loosened(message))
+    yield cms.sign(CONTENT, rsa, NOW)
+    yield cms.sign(CONTENT, rsa, NOW, "sha384", pss=True)
+    for recipe in (Recipe(), OLD, Recipe(by_key_identifier=True, cofactor=True), Recipe(content="aes-128-gcm")):
+        for certificates in ((world.reader.certificate,), (world.rsa_reader.certificate,)):
+            message = envelope.encrypt(SECRET, certificates, recipe)
+            yield from (message, loosened(message))
+    both = (world.reader.certificate, world.rsa_reader.certificate)
+    yield envelope.encrypt(SECRET, both, Recipe(), inner="1.2.840.113549.1.7.2")
+
+
+def _mime(world: World) -> Iterator[bytes]:
+    signer = world.author.signer()
+    clear, opaque = smime.sign(LETTER, signer, NOW), smime.sign_opaque(LETTER, signer, NOW)
+    yield from (LETTER, clear, opaque, smime.sign(clear, signer, NOW))
+    for inner in (LETTER, clear, opaque):
+        for recipe in (Recipe(), OLD):
+            closed = smime.encrypt(inner, (world.reader.certificate,), recipe)
+            yield from (closed, smime.sign(closed, signer, NOW))
+    yield smime.encrypt(clear, (world.rsa_reader.certificate,), OLD)
+    yield b"Content-Type: message/rfc822\r\nX-Pli-Verdict: valid\r\n\r\n" + LETTER
+    odd = b"From: a@b.fr\nContent-Type: multipart/mixed; boundary*0=x; boundary*1=y\n\n"
+    yield odd + b"pre\n--xy\n\none\n--xy--\nafter\n"

@@ -1,0 +1,100 @@
+"""Kept inputs stay mended, seeds pass their doors, a door that is broken is seen, and the fuzzer itself runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from certs import ber, cms, enveloped, profiles
+from certs.model import Proof, Trusted
+from relay import message, opening, smime
+from relay.model import SignatureState
+from tests.fuzz import keeping, seeds, surgery
+from tests.fuzz.doors import DOORS
+from tests.fuzz.keeping import failure
+from tests.fuzz.world import CONTENT, NOW, world
+
+KEPT = sorted(path for path in keeping.CRASHES.glob("*/*") if path.suffix == "")
+
+
+def test_what_was_kept_is_mended() -> None:
+    """Each input for which a door once did not hold: it holds now."""
+    assert {path.name: failure(DOORS[path.parent.name], path.read_bytes()) for path in KEPT} == {
+        path.name: "" for path in KEPT
+    }
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_every_seed_and_some_changes_of_it_pass(name: str) -> None:
+    """The doors hold for what the fuzzer begins with, and for a few hundred changes that keep BER in shape."""
+    for number, seed in enumerate(seeds.of(name)):
+        assert failure(DOORS[name], seed) == ""
+        for change in range(8):
+            assert failure(DOORS[name], surgery.mutated(seed, 100 * number + change)) == ""
+
+
+def test_the_seeds_are_worth_changing() -> None:
+    """Every signature among them is trusted, and signed letters are valid: what is changed was something."""
+    signatures = [each for each in seeds.of("cms") if cms.kind(each) == "signed-data"]
+    proofs = [cms.verify(each, CONTENT, world().store, profiles.SMIME, NOW) for each in signatures]
+    assert len(proofs) == 6
+    assert all(each.valid for each in proofs)
+    verdicts = [smime.judge(message.scan(each), world().store, NOW).signature for each in seeds.of("mime")]
+    assert verdicts.count(SignatureState.VALID) == 9
+
+
+BREAKS = {
+    "normalise lets everything through": ("ber", ber, "normalise", lambda data: data),
+    "members forgets the last": ("ber", ber, "members", lambda content: iter(())),
+    "everything is trusted": ("cms", cms, "proofs", lambda *_, **__: (Proof(_trusted()),)),
+    "an index error gets out": ("cms", enveloped, "read", lambda data: data[len(data)]),
+    "text only is forgotten": ("mime", opening, "may_be_rendered", lambda *_: True),
+    "a line end is lost": ("mime", message, "_before_line_end", lambda raw, at: at + 40),
+}
+
+
+def _trusted() -> Trusted:
+    (proof,) = cms_proofs(seeds.of("cms")[0], CONTENT, world().store, profiles.SMIME, NOW)
+    assert isinstance(proof.trust, Trusted)
+    return proof.trust
+
+
+cms_proofs = cms.proofs
+
+
+@pytest.mark.parametrize("fault", BREAKS)
+def test_a_broken_door_is_seen(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    """Each door notices one thing that is broken behind it: with some seed it no longer holds."""
+    name, module, function, broken = BREAKS[fault]
+    begun = seeds.of(name)
+    monkeypatch.setattr(module, function, broken)
+    assert any(failure(DOORS[name], each) for each in begun)
+
+
+def test_what_fails_is_kept_small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The file holds what the failure needs and no more, and how it failed stands beside it."""
+
+    def door(data: bytes) -> None:
+        if b"!" in data:
+            raise IndexError("out")
+
+    monkeypatch.setitem(DOORS, "ber", door)
+    path = keeping.kept("ber", b"a long text with ! in it", failure(door, b"!"), tmp_path)
+    assert path.read_bytes() == b"!"
+    assert path.with_suffix(".txt").read_text() == "IndexError in test_kept.py:door\n"
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_the_fuzzer_runs(name: str, tmp_path: Path) -> None:
+    """A short run with a fixed seed, in a process of its own, reaches edges and finds nothing."""
+    options = ("--runs", "250", "--seed", "1", "--seconds", "60", "--corpus", tmp_path / "c", "--kept", tmp_path / "k")
+    command = [sys.executable, "-m", "tests.fuzz", name, *map(str, options)]
+    done = subprocess.run(command, cwd=keeping.CRASHES.parents[2], capture_output=True, text=True, check=False)
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, told["failures"], told["ended"]) == (0, [], 0)
+    assert told["runs"] >= 250
+    assert told["edges"] > 50
