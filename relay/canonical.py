@@ -20,6 +20,7 @@ from relay.message import Message, Part, scan
 
 LINE_MOST = 998
 """RFC 5322 §2.1.1, without CRLF."""
+_WINDOW = 1 << 18
 _UNTOUCHED = ("multipart/signed", "multipart/encrypted")
 _PARAMETER = re.compile(r';(\s*)([^\s=;"*]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^\s;]*))', re.DOTALL)
 
@@ -29,7 +30,18 @@ def is_seven_bit(data: bytes) -> bool:
     ends = data.count(b"\r\n")
     if not data.isascii() or b"\0" in data or data.count(b"\n") != ends or data.count(b"\r") != ends:
         return False
-    return max(map(len, data.split(b"\r\n"))) <= LINE_MOST
+    return _lines_are_short(data)
+
+
+def _lines_are_short(data: bytes) -> bool:
+    """Window by window: the list of all lines of a large letter would be larger than the letter."""
+    at = 0
+    while at < len(data):
+        end = data.find(b"\n", at + _WINDOW) + 1 or len(data)
+        if max(map(len, data[at:end].split(b"\r\n"))) > LINE_MOST:
+            return False
+        at = end
+    return True
 
 
 def content(message: Message) -> bytes:
@@ -40,12 +52,13 @@ def content(message: Message) -> bytes:
     return b"".join(_entity(message, replace(root, fields=fields)))
 
 
-def _entity(message: Message, part: Part) -> Iterator[bytes]:
+def _entity(message: Message, part: Part) -> Iterator[bytes | memoryview]:
     header = b"".join(part.message[start:end] for start, end in (each.span for each in part.fields))
     if not any(each.name.lower() == "content-type" for each in part.fields):
         header += f"Content-Type: {part.type}\r\n".encode()  # RFC 2045 §5.2: the default, said aloud
     if part.type in _UNTOUCHED or (is_seven_bit(part.body) and is_seven_bit(header)):
-        yield header + b"\r\n" + part.body
+        yield header + b"\r\n"
+        yield memoryview(part.message)[slice(*part.body_span)]  # never copied but into the whole
     elif part.is_multipart:
         yield _header(part, "7bit") + b"\r\n"
         yield from _multipart(message, part)
@@ -55,7 +68,7 @@ def _entity(message: Message, part: Part) -> Iterator[bytes]:
         yield from _leaf(part)
 
 
-def _multipart(message: Message, part: Part) -> Iterator[bytes]:
+def _multipart(message: Message, part: Part) -> Iterator[bytes | memoryview]:
     """Delimiters as they stand; what lies outside the parts is for no reader, and made ASCII."""
     at = part.body_span[0]
     for child in message.children(part):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -39,6 +40,8 @@ _SEALED = frozenset({"multipart/signed", "multipart/encrypted", *PKCS7})
 _MICALG = {"sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}
 # RFC 5322 §3.6: at most one of each
 _ONCE = ("Sender", "Reply-To", "To", "Cc", "Message-ID", "In-Reply-To", "References", "Subject", "Date")
+_PIECE = 57 * 4096
+"""Bytes: whole lines of base64."""
 _STRUCTURE = re.compile(r"[13]\d{9,14}")
 # surname and givenName, by name or by number (RFC 4514 §2.3)
 _PERSON = re.compile(r"(?:^|[,+])(?:SN|GN|GIVENNAME|SURNAME|2\.5\.4\.4|2\.5\.4\.42)=", re.IGNORECASE)
@@ -67,7 +70,7 @@ def sign_opaque(raw: bytes, signer: KeySigner, at: datetime, hash_name: str = "s
     """The letter as application/pkcs7-mime with its content inside (RFC 8551 §3.5.2). Raises Malformed."""
     message = scan(raw)
     signed = cms.sign(canonical.content(message), signer, at, hash_name, inside=True)
-    return b"".join((*_outer(message), _pkcs7("signed-data", signed)))
+    return _pkcs7(_outer(message), "signed-data", signed)
 
 
 def encrypt(raw: bytes, certificates: Sequence[bytes], recipe: Recipe = FACTORY) -> bytes:
@@ -92,17 +95,21 @@ def encrypt_apart(
 def _enveloped(message: Message, data: bytes, recipe: Recipe) -> bytes:
     fields = [line for line in _outer(message) if not line.lower().startswith(b"bcc:")]
     kind = "authEnveloped-data" if CIPHERS[recipe.content].mode == "gcm" else "enveloped-data"
-    return b"".join((*fields, _pkcs7(kind, data)))
+    return _pkcs7(fields, kind, data)
 
 
-def _pkcs7(kind: str, data: bytes) -> bytes:
-    """RFC 8551 §3.2.1, §3.2.2: old readers go by the name."""
+def _pkcs7(fields: Sequence[bytes], kind: str, data: bytes) -> bytes:
+    """RFC 8551 §3.2.1, §3.2.2: old readers go by the name. Written by pieces: it is the largest thing at hand."""
     head = (
         f'Content-Type: application/pkcs7-mime; smime-type={kind};\r\n\tname="smime.p7m"\r\n'
         "Content-Transfer-Encoding: base64\r\n"
         'Content-Disposition: attachment; filename="smime.p7m"\r\n\r\n'
     )
-    return head.encode() + base64.encodebytes(data).replace(b"\n", b"\r\n")
+    out = io.BytesIO()
+    out.writelines((*fields, head.encode()))
+    for at in range(0, len(data), _PIECE):
+        out.write(base64.encodebytes(data[at : at + _PIECE]).replace(b"\n", b"\r\n"))
+    return out.getvalue()
 
 
 def _outer(message: Message) -> list[bytes]:
