@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.asn1 import TLV, encode_der
@@ -153,6 +154,7 @@ def _known_curve(algorithm: list[TLV]) -> None:
         raise NotYet(_name(oid))
 
 
+@lru_cache(maxsize=256)
 def curve_of(certificate: bytes) -> ec.EllipticCurve | None:
     """The curve of a DER certificate's key, None if it has none. Raises NotYet for another curve, ValueError."""
     try:
