@@ -65,7 +65,7 @@ def test_an_encrypted_key_needs_its_passphrase(made: Path) -> None:
     assert data.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
     with pytest.raises(TypeError):
         load_pem_private_key(data, None)
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match=r"[Ii]ncorrect|[Dd]ecrypt|padding|key"):
         load_pem_private_key(data, b"un autre")
     assert load_pem_private_key(data, SECRET)
 
