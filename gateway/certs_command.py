@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from gateway import certs_upkeep
 from gateway.command import LANGUAGE, Failure, in_words, settings_of
 from gateway.config import Settings
 
@@ -278,3 +279,9 @@ def _keeper(context: click.Context, address: str | None) -> Iterator[Any]:
         yield client
     finally:
         client.close()
+
+
+# --- for those who keep keys ---------------------------------------------------------------------------------
+
+
+certs.add_command(certs_upkeep.request)

@@ -525,6 +525,47 @@ def test_every_fault_has_its_sentence() -> None:
     assert {fault.value for fault in Fault} == set(certs_words.FAULTS)
 
 
+# --- for those who keep keys -------------------------------------------------------------------------------------
+
+
+WANTED = (
+    "--cn", "mss.lilas.example", "--organisation", "IMAGERIE DES LILAS", "--unit", "1750000001",
+    "--department", "Paris (75)", "--host", "mss.lilas.example",
+)  # fmt: skip
+
+
+def test_a_request_comes_with_its_new_key(desk: Desk, tmp_path: Path) -> None:
+    """Both are written, the key private; `inspect` shows what is asked for; nothing is ever replaced."""
+    given = (*WANTED, "--kind", "p256", "--key", tmp_path / "new.key", "--out", tmp_path / "new.csr")
+    assert desk("request", *given).exit_code == 0
+    assert (tmp_path / "new.key").stat().st_mode & 0o777 == 0o600
+    told = _told(desk("inspect", tmp_path / "new.csr", "--json"))[0]
+    assert (told["key"], told["signature_holds"]) == ("EC secp256r1", True)
+    assert told["subject"] == "CN=mss.lilas.example,OU=1750000001,O=IMAGERIE DES LILAS,ST=Paris (75),C=FR"
+    key = (tmp_path / "new.key").read_bytes()
+    assert "is there already" in _refused(desk("request", *given))
+    assert (tmp_path / "new.key").read_bytes() == key
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (("--kind", "rsa1024"), "'rsa1024' is none of"),
+        (("--country", "France"), "is no country"),
+        (("--host", "hôte.example"), "is no host name in ASCII"),
+        (("--address", "sans-arobase"), "is no mail address"),
+        (("--passphrase-file", "absent"), "absent cannot be read"),
+    ],
+)
+def test_a_request_that_no_authority_could_serve_is_refused(
+    desk: Desk, tmp_path: Path, changed: tuple[str, str], sentence: str
+) -> None:
+    """One sentence, and no file is left."""
+    given = (*WANTED, "--key", tmp_path / "no.key", "--out", tmp_path / "no.csr", *changed)
+    assert sentence in _refused(desk("request", *given))
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- with a node -------------------------------------------------------------------------------------------------
 
 
@@ -574,6 +615,25 @@ def test_a_node_offers_its_keepers_keys_and_its_anchors(node: Path, tmp_path: Pa
     assert (trusted.exit_code, _told(trusted)["answer"]) == (0, "trusted")
     root = next((load(node).trust.folder / "anchors").iterdir())
     assert _with(node, "verify", signed, "--anchors", root).exit_code == 3
+
+
+def test_a_node_opens_with_its_keepers_keys(node: Path, desk: Desk, tmp_path: Path) -> None:
+    """--for asks the keeper for the mailbox's decryption keys; a mailbox without one is a sentence."""
+    address, settings = str(RADIOLOGIST.address), load(node)
+    usage, names = frozenset({"key_encipherment"}), (x509.RFC822Name(address),)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "RADIOLOGUE")])
+    holder = desk.pki.issue(name, Shape(usage=usage, names=names))
+    holder.write(settings.keeper.folder / "decrypt", "radiologue")
+    certificate = holder.write(tmp_path, "radiologue")[0]
+    sealed = tmp_path / "sealed.p7m"
+    assert desk("encrypt", desk.folder / "document.bin", "--to", certificate, "--out", sealed).exit_code == 0
+    with _keeper_of(settings) as written:
+        opened = _with(node, "decrypt", sealed, "--for", address, "--out", tmp_path / "opened")
+        assert (opened.exit_code, (tmp_path / "opened").read_bytes()) == (0, CONTENT)
+        assert "no decryption key of nobody@elsewhere.example" in _refused(
+            _with(node, "decrypt", sealed, "--for", "nobody@elsewhere.example")
+        )
+    assert "pli-certs" in {letter for _, letter in written}
 
 
 def test_a_keeper_that_does_not_answer_is_one_sentence(node: Path, tmp_path: Path) -> None:
