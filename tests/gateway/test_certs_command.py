@@ -6,6 +6,7 @@ import base64
 import inspect
 import json
 import os
+import random
 import re
 import subprocess
 import threading
@@ -642,3 +643,32 @@ def test_a_keeper_that_does_not_answer_is_one_sentence(node: Path, tmp_path: Pat
     letter.write_bytes(LETTER)
     said = _refused(_with(node, "sign", letter, "--from", str(RADIOLOGIST.address)))
     assert "keeper does not answer: start it with `pli serve`" in said
+
+
+# --- whatever is typed -------------------------------------------------------------------------------------------
+
+
+def _spoilt(data: bytes, chance: random.Random) -> bytes:
+    """A few bytes changed, taken out or put in."""
+    found = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        place = chance.randrange(len(found))
+        found[place : place + chance.choice((0, 1, 1, 20))] = chance.randbytes(chance.choice((0, 1, 1, 8)))
+    return bytes(found)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_spoilt_files_have_an_answer_too(desk: Desk, seed: int) -> None:
+    """Whatever a file holds, each command ends with one of the four exit codes and without a traceback."""
+    chance = random.Random(seed)
+    sources = [
+        desk.signed(), desk.signed("document.bin", "--opaque", "--pss"), _sealed(desk, "document.bin"),
+        _sealed(desk, "letter.eml"), desk.folder / "doctor.pem", desk.folder / "trust/crls/root.crl",
+    ]  # fmt: skip
+    key = ("--key", desk.folder / "reader.key", "--cert", desk.folder / "reader.pem")
+    for source in sources * 3:
+        data = _spoilt(source.read_bytes(), chance)
+        for command in (("inspect", "-"), ("verify", "-", *desk.anchors, *AT), ("decrypt", "-", *key)):
+            done = desk(*command, stdin=data)
+            assert done.exit_code in (0, 1, 2, 3)
+            assert done.exception is None or isinstance(done.exception, SystemExit), (command, data.hex())
