@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,8 +20,8 @@ from typing import TypeAlias
 import httpx
 from lxml import etree
 
+from certs import tls
 from certs.chain import TrustStore
-from certs.tls import client_side
 from dmp_bridge import ebrim, soap
 from dmp_bridge.model import Document, FilingReason, HostProfile, Ins
 from relay.model import Done, Later, Never
@@ -113,7 +112,8 @@ class DossierClient:
         self._cert, self._key, self._trust = client_cert, client_key, trust
         self._timeout = timeout
         self._lock = threading.Lock()
-        self._held: tuple[TrustStore, httpx.Client] | None = None
+        self._contexts: tls.Contexts | None = None
+        self._held: tuple[ssl.SSLContext, httpx.Client] | None = None
 
     def close(self) -> None:
         with self._lock:
@@ -189,26 +189,16 @@ class DossierClient:
             return response.status_code, response.headers.get("content-type", ""), bytes(held)
 
     def _client(self) -> httpx.Client:
-        trust = self._trust()
-        with self._lock:
-            if self._held is None or self._held[0] is not trust:
-                # A client in use by another thread ends with its last exchange, not under it.
-                self._held = (trust, self._fresh(trust))
-            return self._held[1]
-
-    def _fresh(self, trust: TrustStore) -> httpx.Client:
-        # trust_env off: no proxy of the environment stands between us and the host.
-        return httpx.Client(verify=self._context(trust), timeout=self._timeout, trust_env=False)
-
-    def _context(self, trust: TrustStore) -> ssl.SSLContext:
         """Name, anchors and CRLs are checked in the handshake: a revoked host learns nothing."""
-        context = client_side(self._cert, self._key, trust, check_hostname=True)
-        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-            file.write(trust.crls_pem())
-            file.flush()
-            context.load_verify_locations(cafile=file.name)
-        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
-        return context
+        with self._lock:
+            if self._contexts is None:
+                self._contexts = tls.renewed(tls.HOST_OUT, (self._cert, self._key), self._trust)
+            context = self._contexts()
+            if self._held is None or self._held[0] is not context:
+                # A client in use by another thread ends with its last exchange, not under it.
+                # trust_env off: no proxy of the environment stands between us and the host.
+                self._held = (context, httpx.Client(verify=context, timeout=self._timeout, trust_env=False))
+            return self._held[1]
 
 
 # --- requests ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,12 +20,13 @@ from certs.chain import TrustStore
 from certs.keys import KeeperClient
 from certs.revocation import Patience
 from certs.seen import Seen
+from certs.tls import Role
 from directory.ldap import LdapDirectory
 from dmp_bridge import candidates, filings, patients, roll
 from dmp_bridge import tables as dossier_tables
 from dmp_bridge.model import HostProfile
 from gateway.accounts import Accounts
-from gateway.config import ConfigError, DossierSection, Settings
+from gateway.config import MINIMUMS, ConfigError, DossierSection, Settings
 from gateway.tokens import Provider, Tokens
 from relay import spool
 from relay.intake import Intake
@@ -93,6 +95,12 @@ def trust(settings: Settings) -> Fresh[TrustStore]:
         return TrustStore.load(settings.trust.folder, cache, patience, note)
 
     return Fresh(settings.trust.folder, load, cache / "crls", cache / "ocsp")
+
+
+def tls_role(settings: Settings, role: Role) -> Role:
+    """A role between operators or for mail clients, as this node's settings want it."""
+    told = settings.tls
+    return replace(role, minimum=MINIMUMS[told.minimum], ciphers=told.ciphers)
 
 
 def _nothing(_: object) -> None:

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from certs import tls
 from certs.chain import TrustStore
 from directory import address
 from gateway import app
@@ -79,15 +80,8 @@ def _opens(section: CollectSection, trust: Callable[[], TrustStore]) -> Opens:
 
 def _context(section: CollectSection, trust: TrustStore) -> ssl.SSLContext:
     """The server's name counts here: no white list binds it to a domain."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if section.authorities:
-        context.load_verify_locations(cafile=section.authorities)
-    else:
-        context.load_verify_locations(cadata=trust.anchors_pem())
-    if section.certificate and section.key:
-        context.load_cert_chain(section.certificate, section.key)
-    return context
+    ours = (section.certificate, section.key) if section.certificate and section.key else None
+    return tls.context(tls.CLIENT_OUT, ours, trust, section.authorities)
 
 
 def _login(section: CollectSection) -> Login:

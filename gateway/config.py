@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,11 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from certs.tls import CIPHERS_1_2
 from relay.peering import Unsure
 from relay.scan import Act
+
+MINIMUMS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 class ConfigError(Exception):
@@ -63,8 +67,25 @@ class Doors(Section):
 
 
 class Tls(Section):
-    certificate: Path = Field(description="PEM chain shown to peers and clients (SSL server).")
+    certificate: Path = Field(description="PEM chain shown to peers and clients (SSL server); read again when renewed.")
     key: Path
+    minimum: str = Field(default="1.2", pattern=r"^1\.[23]$", description="The oldest TLS version that is spoken.")
+    ciphers: str = Field(
+        default=CIPHERS_1_2, description="Suites of TLS 1.2, OpenSSL's list, best first; those of 1.3 are its own."
+    )
+
+    @field_validator("ciphers")
+    @classmethod
+    def strong_suites(cls, listed: str) -> str:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.set_ciphers(listed)
+        except ssl.SSLError:
+            raise ValueError("no suite of it is known here") from None
+        weak = [each for each in context.get_ciphers() if each["strength_bits"] < 128 or each["auth"] == "auth-null"]
+        if weak:
+            raise ValueError(f"{weak[0]['name']} protects nothing")
+        return listed
 
 
 class Trust(Section):

@@ -7,7 +7,6 @@ decide, or speak a protocol (gateway.doors does).
 from __future__ import annotations
 
 import asyncio
-import ssl
 import threading
 from collections.abc import Callable, Sequence
 
@@ -24,25 +23,29 @@ from relay.model import Door
 def serve(settings: Settings, stop: threading.Event, listening: Callable[[], None]) -> None:
     """Opens the configured doors and serves until `stop`; raises ConfigError where a port cannot be opened."""
     entry = app.intake(settings)
-    shown, key = settings.tls.certificate, settings.tls.key
+    shown = (settings.tls.certificate, settings.tls.key)
     specs = []
     if at := settings.doors.peers:
-        specs.append(_door(settings, Door.PEER, at, tls.peer_side(shown, key, entry.trust()), entry))
+        specs.append(
+            _door(settings, Door.PEER, at, tls.renewed(app.tls_role(settings, tls.PEER_IN), shown, entry.trust), entry)
+        )
     if at := settings.doors.submission:
-        specs.append(_door(settings, Door.SUBMISSION, at, tls.service_side(shown, key), entry))
+        specs.append(
+            _door(settings, Door.SUBMISSION, at, tls.renewed(app.tls_role(settings, tls.CLIENT_IN), shown), entry)
+        )
     try:
         asyncio.run(_serve(specs, stop, listening))
     except PortUnusable as error:
         raise ConfigError(str(error)) from None
 
 
-def _door(settings: Settings, kind: Door, at: Listen, context: ssl.SSLContext, entry: Intake) -> DoorSpec:
+def _door(settings: Settings, kind: Door, at: Listen, contexts: tls.Contexts, entry: Intake) -> DoorSpec:
     limits = Limits(max_bytes=settings.doors.max_bytes, max_recipients=settings.doors.max_recipients)
     return DoorSpec(
         kind=kind,
         host=at.host,
         port=at.port,
-        tls=context,
+        tls=contexts,
         hostname=settings.node.hostname,
         tenant=settings.node.tenant,
         intake=entry,

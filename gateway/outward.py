@@ -74,7 +74,9 @@ def couriers(settings: Settings, entry: Intake) -> dict[Mode, Courier]:
     peer = PeerCourier(
         hostname=settings.node.hostname,
         where=where(settings),
-        context=tls.client_side(settings.tls.certificate, settings.tls.key, entry.trust()),
+        context=tls.renewed(
+            app.tls_role(settings, tls.PEER_OUT), (settings.tls.certificate, settings.tls.key), entry.trust
+        ),
         trust=entry.trust,
         white_list=entry.white_list,
         keeper=app.keeper_client(settings),

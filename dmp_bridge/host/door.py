@@ -23,10 +23,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from certs import tls
 from certs.chain import TrustStore
 from certs.model import Trusted
 from certs.profiles import TLS_CLIENT
-from certs.tls import peer_certificate, peer_side
+from certs.tls import peer_certificate
 from dmp_bridge.host.registry import Registry
 from dmp_bridge.host.services import Reply, answer
 from dmp_bridge.soap import Fault, encode_fault
@@ -51,9 +52,7 @@ def server(
     """The server, not yet started: the caller hands it its listening socket."""
 
     def context(_config: uvicorn.Config, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-        made = peer_side(cert, key, trust)
-        made.verify_mode = ssl.CERT_REQUIRED
-        return made
+        return tls.context(tls.HOST_IN, (cert, key), trust)
 
     config = uvicorn.Config(
         application(registry, trust, clock),

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TypeVar
 import structlog
 from aiosmtpd.smtp import SMTP, TLSSetupException
 
+from certs import tls
 from directory.model import Address
 from gateway.doors import commands, data, replies, turns
 from gateway.doors.porter import Porter
@@ -85,7 +86,7 @@ class Session(SMTP, ABC):
             hostname=spec.hostname,
             ident="ESMTP Pli",
             data_size_limit=spec.limits.max_bytes,
-            tls_context=spec.tls,
+            tls_context=spec.tls(),
             require_starttls=True,
             timeout=spec.limits.command_s,
             command_call_limit={**_OFTEN, "*": 100},
@@ -97,6 +98,7 @@ class Session(SMTP, ABC):
         self.spec = spec
         self.porter = porter
         self.transaction: Transaction | None = None
+        self._slow = False
         self.command_size_limits = collections.defaultdict(lambda: 512, {"MAIL": 1536, "RCPT": 1536, "AUTH": LINE_MOST})
 
     # --- what a door adds --------------------------------------------------------------------------------
@@ -168,6 +170,7 @@ class Session(SMTP, ABC):
         self.porter.leave(self)
 
     def _timeout_cb(self) -> None:
+        self._slow = True
         self._last_words(Turn.SLOW)
 
     async def _handle_client(self) -> None:
@@ -191,7 +194,7 @@ class Session(SMTP, ABC):
         if isinstance(error, commands.EndlessLine):
             self.end(Turn.LINE_TOO_LONG)
         if isinstance(error, TLSSetupException):
-            self._log("tls-failed", cause=getattr(error.__cause__, "reason", None) or "")
+            self._log("tls-failed", case=tls.case(error.__cause__))
             return turns.said(Turn.TLS_FAILED)
         log.error("door-surprise", door=self.spec.kind.value, client=self.client, type=type(error).__name__)
         return replies.refusal(Refusal(Reason.SURPRISE, permanent=False))
@@ -244,7 +247,14 @@ class Session(SMTP, ABC):
     async def smtp_STARTTLS(self, arg: str) -> None:
         if self._tls_protocol:
             return await self.answer(Turn.TLS_ALREADY)
-        await super().smtp_STARTTLS(arg)
+        self.tls_context = self.spec.tls()
+        try:
+            await super().smtp_STARTTLS(arg)
+        except asyncio.CancelledError:
+            # The library's loop is cancelled by the loss of the connection, and by our own timer
+            if not self.tls_words:
+                self._log("tls-failed", case="timeout" if self._slow else "closed")
+            raise
 
     async def smtp_AUTH(self, arg: str) -> None:
         await self.answer(Turn.NOT_HERE)

@@ -18,7 +18,7 @@ from aiosmtpd.smtp import MISSING
 
 from certs import meter
 from certs.profiles import TLS_PEER
-from certs.tls import peer_certificate
+from certs.tls import shown_by
 from gateway.doors import sasl
 from gateway.doors.porter import Porter
 from gateway.doors.ports import PortTaken, PortUnusable, bind, ensure_free
@@ -38,18 +38,18 @@ class PeerDoor(Taking):
 
     def prove(self) -> DoorProof | Refusal:
         assert self.spec.trust is not None
-        der = peer_certificate(self.tls) if self.tls else None
-        if not der:
+        shown = shown_by(self.tls)
+        if shown is None:
             return Refusal(Reason.PEER_NO_CERTIFICATE, permanent=True)
         with meter.step("verify"):
-            trust = self.spec.trust().judge(der, (), TLS_PEER, self.spec.clock())
+            trust = self.spec.trust().judge(shown.der, (), TLS_PEER, self.spec.clock())
         met = meet(trust, self.spec.unsure)
         if isinstance(met, Turned):
             return Refusal(met.reason, permanent=met.permanent, detail=met.detail)
         return DoorProof(
             peer=met.identity.subject,
             peer_fingerprint=met.identity.fingerprint,
-            tls=self.tls_words,
+            tls=shown.words,
             client=self.client,
             helo=self.helo,
             doubt=met.doubt,

@@ -6,13 +6,13 @@ Does not: open sockets.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from certs.chain import TrustStore
 from certs.model import Clock
+from certs.tls import Contexts
 from directory.model import Address
 from gateway.accounts import Accounts
 from relay.model import Addressee, BodyRef, Door, DoorProof, Envelope, Receipt, Refusal
@@ -81,7 +81,8 @@ class DoorSpec:
     kind: Door
     host: str
     port: int
-    tls: ssl.SSLContext
+    tls: Contexts
+    """Asked for each session: a renewed certificate counts from the next one on."""
     hostname: str
     tenant: str
     intake: IntakeLike

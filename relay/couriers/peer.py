@@ -18,10 +18,11 @@ from typing import Protocol, TypeAlias
 
 import structlog
 
-from certs import meter, profiles
+from certs import meter, profiles, tls
 from certs.chain import TrustStore
 from certs.keys import KeeperDown, KeeperRefused, Signer
 from certs.model import Clock
+from certs.tls import Contexts
 from directory import address
 from relay import message as mime
 from relay import smime
@@ -66,8 +67,8 @@ class PeerCourier:
     hostname: str
     where: Callable[[str], Sequence[tuple[str, int]]]
     """Hosts of a domain, best first."""
-    context: ssl.SSLContext
-    """certs.tls.client_side: shows our certificate."""
+    context: Contexts
+    """Of role certs.tls.PEER_OUT, which shows our certificate; asked for each session."""
     trust: Callable[[], TrustStore]
     white_list: Callable[[], WhiteList]
     keeper: Keys
@@ -159,20 +160,24 @@ class PeerCourier:
         try:
             # smtplib drops what it had read in clear (CVE-2021-38371): nothing said before the handshake
             # counts
-            code, words = session.starttls(context=self.context)
+            code, words = session.starttls(context=self.context())
         except ssl.SSLCertVerificationError as error:
-            return self._alarm(Reason.PEER_UNTRUSTED, domain, server, error.verify_message)
+            return self._alarm(Reason.PEER_UNTRUSTED, domain, server, error.verify_message, tls.case(error))
         except ssl.SSLError as error:
-            return self._alarm(Reason.PEER_REFUSED_TLS, domain, server, error.reason or "handshake failed")
+            return self._alarm(
+                Reason.PEER_REFUSED_TLS, domain, server, error.reason or "handshake failed", tls.case(error)
+            )
+        except OSError as error:
+            return self._broken_off(domain, server, error)
         if code != 220:
             return self._alarm(Reason.TLS_REQUIRED, domain, server, str(smtp.reply((code, words))))
         return self._check_peer(session, job, domain, server) or self._greet_again(session, domain, server)
 
     def _check_peer(self, session: Session, job: Job, domain: str, server: tuple[str, int]) -> Later | Never | None:
-        shown = session.sock.getpeercert(True) if isinstance(session.sock, ssl.SSLSocket) else None
+        shown = tls.shown_by(session.sock if isinstance(session.sock, ssl.SSLSocket) else None)
         if shown is None:
             return self._alarm(Reason.PEER_NO_CERTIFICATE, domain, server, "")
-        met = meet(self.trust().judge(shown, (), profiles.TLS_PEER, self.clock()), self.unsure)
+        met = meet(self.trust().judge(shown.der, (), profiles.TLS_PEER, self.clock()), self.unsure)
         if isinstance(met, Turned):
             return self._turned(met, domain, server)
         if not self.white_list().permits(domain, met.identity.subject):
@@ -195,7 +200,7 @@ class PeerCourier:
             # In TLS 1.3 a refused client certificate shows only now, at the first read (RFC 8446 §4.4.2.4)
             cause = failure.__context__ or failure
             alert = cause.reason if isinstance(cause, ssl.SSLError) else ""
-            return self._alarm(Reason.PEER_REFUSED_TLS, domain, server, alert or type(cause).__name__)
+            return self._alarm(Reason.PEER_REFUSED_TLS, domain, server, alert or type(cause).__name__, _case(failure))
         return None if code == 250 else Later(Reason.PEER_DELAYED, str(smtp.reply((code, words))))
 
     def _send(self, session: Session, job: Job, server: tuple[str, int], data: bytes) -> dict[str, Outcome] | Later:
@@ -212,9 +217,22 @@ class PeerCourier:
         outcomes = smtp.carry(session, riders, data, REASONS)
         return {rider.id: _noted(rider, outcomes[rider.id]) for rider in riders}
 
-    def _alarm(self, reason: Reason, domain: str, server: tuple[str, int], detail: str) -> Later:
-        _log.error("alarm-peer", reason=reason.value, domain=domain, host=server[0], detail=detail)
+    def _alarm(self, reason: Reason, domain: str, server: tuple[str, int], detail: str, case: str = "") -> Later:
+        """`case`: of a failed handshake (certs.handshakes)."""
+        facts = {"case": case} if case else {}
+        _log.error("alarm-peer", reason=reason.value, domain=domain, host=server[0], detail=detail, **facts)
         return Later(reason, detail)
+
+    def _broken_off(self, domain: str, server: tuple[str, int], error: OSError) -> Later:
+        """No fault of any certificate: a line, no alarm."""
+        _log.warning("tls-failed", domain=domain, host=server[0], case=_case(error))
+        return Later(Reason.PEER_UNREACHABLE, type(error).__name__)
+
+
+def _case(error: BaseException) -> str:
+    """smtplib hides what broke a connection behind SMTPServerDisconnected."""
+    named = tls.case(error)
+    return tls.case(error.__context__) if named == "unknown" and error.__context__ else named
 
 
 def _mail_options(session: Session, letter: Letter, data: bytes) -> list[str] | Never:

@@ -255,7 +255,7 @@ def _opened(
         kind=kind,
         host="127.0.0.1",
         port=0,
-        tls=side,
+        tls=lambda: side,
         hostname="mss.lilas.example",
         tenant="lilas",
         intake=intake,

@@ -73,7 +73,7 @@ def deliver(trust_space: Any) -> Iterator[Callable[..., Outcome]]:
         courier = PeerCourier(
             hostname="mss.lilas.example",
             where=lambda domain: where,
-            context=tls.client_side(*trust_space.host, trust),
+            context=lambda: tls.client_side(*trust_space.host, trust),
             trust=lambda: trust,
             white_list=lambda: listed,
             keeper=None,  # type: ignore[arg-type]  # a plain route asks for no key

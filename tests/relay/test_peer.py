@@ -115,7 +115,7 @@ def courier(world: World, port: int, keys: Keys | None = None, written: Written 
     return PeerCourier(
         hostname="mss.ours.example",
         where=lambda domain: [("127.0.0.1", port)],
-        context=tls.client_side(*world.ours, world.trust),
+        context=lambda: tls.client_side(*world.ours, world.trust),
         trust=lambda: world.trust,
         white_list=lambda: world.white_list,
         keeper=keys or Keys(world.mailbox),
