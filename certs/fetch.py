@@ -35,6 +35,8 @@ class Why(StrEnum):
     REDIRECTS = "redirects"
     CUT_SHORT = "cut-short"
     NOT_HTTP = "not-http"
+    NOT_MODIFIED = "not-modified"
+    """What the caller holds is still what there is (RFC 9110 §15.4.5)."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Fetched:
     body: bytes = field(repr=False)
     url: str = ""
     """Where it came from in the end."""
+    validator: str = ""
+    """Its entity tag, or when it was last modified: to be given back as `held`."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,16 @@ def fetch(
     body: bytes | None = None,
     body_type: str = "",
     context: ssl.SSLContext | None = None,
+    held: str = "",
 ) -> Outcome:
-    """GETs `url`, or POSTs `body`, which follows no redirect. `context`: for https; by default the system's anchors."""
+    """GETs `url`, or POSTs `body`, which follows no redirect. `context`: for https; by default the system's anchors.
+
+    `held`: the validator of what the caller has; if it still is what there is, the answer is NOT_MODIFIED.
+    """
     watch = _Watch(budget.total_s)
     try:
         with watch.running():
-            found = _follow(url, reach, budget, watch, _Asked(body, body_type, context))
+            found = _follow(url, reach, budget, watch, _Asked(body, body_type, context, held))
         # A connection that the watch ended looks like the end of a body that announced no length
         return NotFetched(Why.TOO_SLOW) if watch.fired else found
     except _Stopped as stopped:
@@ -114,6 +122,17 @@ class _Asked:
     body: bytes | None
     body_type: str
     context: ssl.SSLContext | None
+    held: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """RFC 9110 §13.1: an entity tag is quoted, perhaps weak; anything else is a date."""
+        said = {"Accept-Encoding": "identity", "User-Agent": "pli", "Connection": "close"}
+        if self.body is not None:
+            said["Content-Type"] = self.body_type
+        if self.held:
+            said["If-None-Match" if self.held.endswith('"') else "If-Modified-Since"] = self.held
+        return said
 
 
 class _Watch:
@@ -185,10 +204,7 @@ def _once(where: Target, reach: Reach, budget: Budget, watch: _Watch, asked: _As
     talk = http.client.HTTPConnection(where.host, where.port)
     try:
         talk.sock = _connected(where, reach, budget, watch, asked.context)
-        headers = {"Accept-Encoding": "identity", "User-Agent": "pli", "Connection": "close"}
-        if asked.body is not None:
-            headers["Content-Type"] = asked.body_type
-        talk.request("GET" if asked.body is None else "POST", where.path, asked.body, headers)
+        talk.request("GET" if asked.body is None else "POST", where.path, asked.body, asked.headers)
         return _answer(talk.getresponse(), where, budget)
     finally:
         talk.close()
@@ -223,11 +239,14 @@ def _with_tls(plain: socket.socket, where: Target, watch: _Watch, context: ssl.S
 def _answer(response: http.client.HTTPResponse, where: Target, budget: Budget) -> Fetched | str:
     if response.status in _REDIRECTS and (location := response.getheader("Location")):
         return location
+    if response.status == 304:
+        _stop(Why.NOT_MODIFIED)
     if response.status != 200:
         _stop(Why.STATUS, str(response.status), _after(response))
     if response.getheader("Content-Encoding", "identity").lower() != "identity":
         _stop(Why.NOT_HTTP, "an encoding that was not asked for")
-    return Fetched(_body(response, budget.most_bytes), where.url)
+    validator = response.getheader("ETag") or response.getheader("Last-Modified") or ""
+    return Fetched(_body(response, budget.most_bytes), where.url, validator if len(validator) < 200 else "")
 
 
 def _after(response: http.client.HTTPResponse) -> float:

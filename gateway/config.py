@@ -94,7 +94,15 @@ class Trust(Section):
     white_list_signer: str = Field(
         default="alb@mssante.fr", description="rfc822Name that the list's signer must carry."
     )
-    white_list_max_age_hours: int = Field(default=72, ge=1)
+    white_list_max_age_hours: int = Field(default=72, ge=1, description="Then nothing goes out and peers wait.")
+    white_list_alarm_hours: int = Field(default=24, ge=1, description="Then the log says so.")
+    white_list_url: str = Field(
+        default="",
+        pattern=r"^(https?://.+)?$",
+        description="Where a new list is fetched from; empty: somebody else puts the file there.",
+    )
+    white_list_poll_s: float = Field(default=3600.0, ge=1, description="Between two looks, with jitter.")
+    white_list_kept: int = Field(default=30, ge=1, description="Lists of the past that are kept in paths.data.")
     fetch: bool = Field(
         default=True, description="Fetch the CRLs and OCSP answers that certificates name, in a process of its own."
     )

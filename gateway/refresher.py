@@ -39,8 +39,12 @@ _log = structlog.get_logger(__name__)
 
 def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -> None:
     """Refreshes until `stop`. A fetch that is under way then is left where it is: copies appear whole or not at all."""
-    running = Refresher(settings)
-    threading.Thread(target=running.run, args=(stop,), daemon=True).start()
+    if settings.trust.fetch:
+        threading.Thread(target=Refresher(settings).run, args=(stop,), daemon=True).start()
+    if settings.trust.white_list_url:
+        from gateway import lists
+
+        threading.Thread(target=lists.keep_fresh, args=(settings, stop), daemon=True).start()
     ready()
     stop.wait()
 

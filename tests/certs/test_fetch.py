@@ -57,11 +57,24 @@ def test_a_question_is_posted(server: Any, get: Callable[..., Outcome]) -> None:
     )
 
 
-@pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "500 No", "204 No Content", "304 Not Modified"])
+@pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "500 No", "204 No Content"])
 def test_any_status_but_200_is_none(server: Any, get: Callable[..., Outcome], status: str) -> None:
     """The status is told; what the page says is not."""
     server.scripts["/a"] = answer(b"", status)
     assert get("/a") == NotFetched(Why.STATUS, status[:3])
+
+
+def test_what_is_held_is_not_fetched_again(server: Any, get: Callable[..., Outcome]) -> None:
+    """RFC 9110 §13.1: the validator of the last answer is given back; 304 is an answer of its own."""
+    server.scripts["/a"] = answer(b"list", "200 OK", 'ETag: "v1"')
+    server.scripts["/b"] = answer(b"list", "200 OK", "Last-Modified: Wed, 25 Nov 2026 09:30:00 GMT")
+    server.scripts["/c"] = answer(b"", "304 Not Modified")
+    found = [get(path) for path in ("/a", "/b")]
+    held = [each.validator for each in found if isinstance(each, Fetched)]
+    assert held == ['"v1"', "Wed, 25 Nov 2026 09:30:00 GMT"]
+    for validator, header in zip(held, (b"If-None-Match", b"If-Modified-Since"), strict=True):
+        assert get("/c", held=validator) == NotFetched(Why.NOT_MODIFIED)
+        assert header + b": " + validator.encode() in server.requests[-1]
 
 
 def test_a_host_may_ask_for_patience(server: Any, get: Callable[..., Outcome]) -> None:
