@@ -255,10 +255,15 @@ def config_group() -> None:
 @with_settings
 def config_check(settings: Settings) -> None:
     """Look at everything the configuration names; say what Pli does not claim."""
+    from gateway import app, watching
+
     bad = 0
     for check in configuration.checks(settings):
         bad += not check.ok
         click.echo(f"{'ok  ' if check.ok else 'BAD '} {check.name}: {check.sentence}")
+    for check in watching.warnings(settings, app.clock()):
+        bad += not check.ok
+        click.echo(f"{'soon' if check.ok else 'BAD '} {check.name}: {check.sentence}")
     for sentence in configuration.NOT_CLAIMED:
         click.echo(f"note {sentence}")
     if bad:
