@@ -11,13 +11,12 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gateway import certs_upkeep
+from gateway.certs_upkeep import JSON, moment, request, watch
 from gateway.command import LANGUAGE, Failure, in_words, settings_of
 from gateway.config import Settings
 
@@ -44,16 +43,6 @@ def _mendable() -> Iterator[None]:
         raise Failure(f"the keeper refuses: {error}") from None
 
 
-def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> datetime:
-    if value is None:
-        return datetime.now(UTC)
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(f"'{value}' is no moment in ISO 8601, e.g. 2026-11-25T09:30:00Z") from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
 def _profile(_context: click.Context, _option: click.Parameter, value: str) -> str:
     from certs import profiles
 
@@ -64,7 +53,6 @@ def _profile(_context: click.Context, _option: click.Parameter, value: str) -> s
 
 FILE = click.argument("file")
 OUT = click.option("--out", type=click.Path(), help="Where it is written; standard output otherwise.")
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 WORD = click.option("--passphrase-file", type=click.Path(), help="A file whose only line opens the key.")
 
 
@@ -84,7 +72,7 @@ JUDGING = _options(
     click.option("--crls", multiple=True, help="CRLs and OCSP answers."),
     click.option("--certs", "signers", multiple=True, help="Signers' certificates that the message leaves out."),
     click.option("--profile", default="smime", show_default=True, callback=_profile, help="The role to be judged."),
-    click.option("--at", callback=_moment, help="The moment of the judgement, ISO 8601; now otherwise."),
+    click.option("--at", callback=moment, help="The moment of the judgement, ISO 8601; now otherwise."),
     click.option("--grace", type=click.FloatRange(0, 168), help="Hours for which a list that is over still counts."),
     click.option("--without-attributes", is_flag=True, help="Accept a signature without signed attributes."),
 )
@@ -202,7 +190,7 @@ FORM = click.option("--form", type=click.Choice(["smime", "der", "pem"]),
 @click.option("--hash", "hash_name", type=click.Choice(["sha256", "sha384", "sha512"]), default="sha256")
 @click.option("--pss", is_flag=True, help="RSA-PSS instead of RSA PKCS #1 v1.5.")
 @click.option("--opaque", is_flag=True, help="The content inside the signature.")
-@click.option("--at", callback=_moment, help="The signing time, ISO 8601; now otherwise.")
+@click.option("--at", callback=moment, help="The signing time, ISO 8601; now otherwise.")
 @FORM
 @OUT
 @click.pass_context
@@ -284,4 +272,5 @@ def _keeper(context: click.Context, address: str | None) -> Iterator[Any]:
 # --- for those who keep keys ---------------------------------------------------------------------------------
 
 
-certs.add_command(certs_upkeep.request)
+certs.add_command(watch)
+certs.add_command(request)

@@ -155,6 +155,15 @@ LABELS: dict[str, Row] = {
 }
 
 
+LEVELS: dict[str, Row] = {
+    "ok": Row("bon", "ok"),
+    "soon": Row("bientôt", "soon"),
+    "urgent": Row("URGENT", "URGENT"),
+    "over": Row("EXPIRÉ", "OVER"),
+    "unreadable": Row("ILLISIBLE", "UNREADABLE"),
+    "replaced": Row("remplacé", "replaced"),
+}
+
 OPENING: dict[str, Row] = {
     "opened": Row("ouvert", "opened"),
     "not-opened": Row("non ouvert", "not opened"),

@@ -567,6 +567,39 @@ def test_a_request_that_no_authority_could_serve_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("at", "code", "levels"),
+    [
+        ("2026-11-26T09:30:00Z", 0, {"ok"}),
+        ("2026-12-02T05:00:00Z", 1, {"ok", "urgent"}),
+        ("2026-12-03T09:30:00Z", 1, {"ok", "over"}),
+        ("2029-10-10T00:00:00Z", 1, {"ok", "soon", "over"}),
+    ],
+)
+def test_what_expires_when_is_told(desk: Desk, at: str, code: int, levels: set[str]) -> None:
+    """Certificates and lists of files and folders: fine, soon, urgent, over; the exit code asks for a person."""
+    done = desk("watch", desk.folder / "doctor.pem", desk.folder / "trust", "--at", at, "--json")
+    assert (done.exit_code, {each["level"] for each in _told(done)}) == (code, levels)
+
+
+def test_what_cannot_be_watched_is_told(desk: Desk, tmp_path: Path) -> None:
+    """Exit code 3 for a file that holds nothing to watch; one sentence for a file that is not there."""
+    done = desk("watch", desk.path("noise", b"\x00\x01bruit"), *AT)
+    assert done.exit_code == 3
+    assert "ILLISIBLE" in done.stdout
+    assert "absent.pem cannot be read" in _refused(desk("watch", "absent.pem"))
+    assert "no such configuration file" in _refused(desk("watch"))
+
+
+def test_ends_are_metrics_too(desk: Desk, tmp_path: Path) -> None:
+    """--metrics writes the moments for Prometheus."""
+    assert desk("watch", desk.folder / "reader.pem", *AT, "--metrics", tmp_path / "ends.prom").exit_code == 0
+    end = int((desk.reader.certificate.not_valid_after_utc).timestamp())
+    assert f'reader.pem#1"}} {end}' in (tmp_path / "ends.prom").read_text()
+    nowhere = tmp_path / "ends.prom/below.prom"
+    assert "cannot be written" in _refused(desk("watch", desk.folder / "reader.pem", "--metrics", nowhere))
+
+
 # --- with a node -------------------------------------------------------------------------------------------------
 
 
@@ -616,6 +649,14 @@ def test_a_node_offers_its_keepers_keys_and_its_anchors(node: Path, tmp_path: Pa
     assert (trusted.exit_code, _told(trusted)["answer"]) == (0, "trusted")
     root = next((load(node).trust.folder / "anchors").iterdir())
     assert _with(node, "verify", signed, "--anchors", root).exit_code == 3
+
+
+def test_a_node_watches_its_own_files(node: Path) -> None:
+    """Without files it is the node's: keys, TLS, trust, white list; all is well on its first day."""
+    done = _with(node, "watch", "--json")
+    assert done.exit_code == 0, done.output
+    assert {"tls.certificate", "trust/white-list"} <= {each["name"] for each in _told(done)}
+    assert _with(node, "watch", "--at", "2040-01-01").exit_code == 1
 
 
 def test_a_node_opens_with_its_keepers_keys(node: Path, desk: Desk, tmp_path: Path) -> None:
