@@ -119,7 +119,7 @@ class _Reader:
     def _inside(self, at: int, limit: int, depth: int, *, indefinite: bool) -> tuple[list[bytes], int]:
         parts: list[bytes] = []
         while at < limit:
-            if indefinite and self._data[at : at + 2] == _END:
+            if indefinite and self._data[at : min(at + 2, limit)] == _END:  # the end is inside what holds the value
                 return parts, at + 2
             part, at = self.value(at, limit, depth + 1)
             parts.append(part)

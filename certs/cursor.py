@@ -52,7 +52,7 @@ class Cursor:
     def tag(self) -> int:
         """The tag octet of the value ahead; -1 where the value entered has no more."""
         limit, indefinite = self._ends[-1]
-        if self._at >= limit or (indefinite and self._ended()):
+        if self._at >= limit or (indefinite and self._ended(limit)):
             return -1
         return self._data[self._at]
 
@@ -66,7 +66,7 @@ class Cursor:
         """Out of the value entered last, which has no more."""
         limit, indefinite = self._ends.pop()
         if indefinite:
-            if not self._ended():
+            if not self._ended(limit):
                 raise ValueError("an indefinite value without its end")
             self._at += 2
         elif self._at != limit:
@@ -109,8 +109,9 @@ class Cursor:
             self._pieces(_OCTET_STRING, bounds)
         self.leave()
 
-    def _ended(self) -> bool:
-        return self._data[self._at : self._at + 2] == _END
+    def _ended(self, limit: int) -> bool:
+        """The end-of-contents is ahead, and inside what holds the value."""
+        return self._data[self._at : min(self._at + 2, limit)] == _END
 
     def _opened(self, tag: int) -> tuple[int, int, bool]:
         """(start, end at the latest, indefinite) of the content ahead."""

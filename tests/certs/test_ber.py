@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certs import ber
+from certs import ber, cursor
 
 OCTETS, SEQUENCE, PIECES = 0x04, 0x30, b"\x24"
 END = b"\x00\x00"
@@ -119,3 +119,13 @@ def test_noise_is_der_or_refused(data: bytes) -> None:
     except ValueError:
         return
     assert ber.normalise(der) == der
+
+
+def test_an_end_lies_inside_what_holds_its_value() -> None:
+    """An end-of-contents that begins inside a value of stated size and ends outside ends nothing, in either reader."""
+    assert ber.normalise(b"\x30\x04\x30\x80\x00\x00") == b"\x30\x02\x30\x00"
+    for straddling in (b"\x30\x03\x30\x80\x00\x00", b"\x30\x05\x30\x03\x30\x80\x00\x00"):
+        with pytest.raises(ValueError, match=r"without its end|past its end|cut short"):
+            ber.normalise(straddling)
+        with pytest.raises(ValueError, match=r"without its end|past its end|cut short"):
+            cursor.Cursor(straddling).part()

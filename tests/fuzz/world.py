@@ -56,8 +56,13 @@ def ec_key(label: str) -> ec.EllipticCurvePrivateKey:
 
 
 def rsa_key(label: str) -> rsa.RSAPrivateKey:
-    """RSA 2048 from two primes that follow derived numbers."""
-    p, q = (_prime(int.from_bytes(stream(f"{label} {each}", 128), "big")) for each in "pq")
+    """RSA 2048."""
+    return rsa_from(label, 1024)
+
+
+def rsa_from(label: str, bits: int) -> rsa.RSAPrivateKey:
+    """From two primes of so many bits that follow derived numbers."""
+    p, q = (_prime(int.from_bytes(stream(f"{label} {each}", bits // 8), "big"), bits) for each in "pq")
     d = pow(65537, -1, (p - 1) * (q - 1))
     parts = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
     return rsa.RSAPrivateNumbers(p, q, d, *parts, rsa.RSAPublicNumbers(65537, p * q)).private_key()
@@ -66,9 +71,9 @@ def rsa_key(label: str) -> rsa.RSAPrivateKey:
 _SMALL = [each for each in range(3, 2000, 2) if all(each % other for other in range(3, int(each**0.5) + 1, 2))]
 
 
-def _prime(begin: int) -> int:
+def _prime(begin: int, bits: int) -> int:
     """The first number from here that passes Fermat to a few bases, of full size, and fits 65537."""
-    candidate = begin | (3 << 1022) | 1
+    candidate = begin | (3 << (bits - 2)) | 1
     while not _likely(candidate):
         candidate += 2
     return candidate
