@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from certs.tls import CIPHERS_1_2
+from gateway.dns_section import DnsSection
 from relay.peering import Unsure
 from relay.scan import Act
 
@@ -282,6 +283,7 @@ class Settings(BaseSettings):
     accounts: Accounts
     provider: ProviderSection | None = None
     peers: dict[str, str] = Field(default_factory=dict, description="domain = host:port, instead of an MX look-up.")
+    dns: DnsSection = DnsSection()
     dossier: DossierSection | None = None
     carrier: CarrierSection = CarrierSection()
     journal: JournalSection = JournalSection()

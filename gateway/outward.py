@@ -6,11 +6,7 @@ Promises: only the carrier's process needs what is here. Does not: decide, or ru
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from functools import partial
-
-import dns.exception
-import dns.resolver
 
 from certs import tls
 from dmp_bridge import receipts
@@ -19,7 +15,7 @@ from dmp_bridge.dmp import DossierClient
 from gateway import app, unsealing
 from gateway.config import DossierSection, Settings
 from gateway.doors import replies
-from relay import notices
+from relay import hosts, notices
 from relay.carrier import Carrier, Pace
 from relay.couriers.mailbox import MailboxCourier
 from relay.couriers.peer import PeerCourier
@@ -30,20 +26,21 @@ from relay.schedule import Policy
 from relay.store import engine
 
 
-def where(settings: Settings) -> Callable[[str], Sequence[tuple[str, int]]]:
-    """Hosts of a domain, best first: configured ones, else MX (RFC 5321 §5.1)."""
+def where(settings: Settings) -> hosts.Hosts:
+    """Hosts of a domain: those of [peers], else by MX."""
+    configured = {domain: _split(place) for domain, place in settings.peers.items()}
+    door = settings.doors.peers
+    us = hosts.Us(
+        frozenset({settings.node.hostname.lower().rstrip(".")}), hosts.own_addresses(door.host if door else "")
+    )
+    told = settings.dns
+    resolver = hosts.resolver(told.places)
+    return hosts.Hosts(resolver, configured, us, told.peers_port, told.timeout_s)
 
-    def hosts(domain: str) -> Sequence[tuple[str, int]]:
-        if named := settings.peers.get(domain):
-            host, _, port = named.rpartition(":")
-            return [(host, int(port))]
-        try:
-            answer = dns.resolver.resolve(domain, "MX", lifetime=10)
-        except dns.exception.DNSException:
-            return []
-        return [(str(mx.exchange).rstrip("."), 25) for mx in sorted(answer, key=lambda mx: int(mx.preference))]
 
-    return hosts
+def _split(place: str) -> tuple[str, int]:
+    host, _, port = place.rpartition(":")
+    return host, int(port)
 
 
 def letters_out(settings: Settings, entry: Intake) -> Carrier:

@@ -189,6 +189,30 @@ REASONS: dict[Reason, Reply] = {
         "Le serveur du destinataire est injoignable.",
         "The recipient's server cannot be reached.",
     ),
+    Reason.DNS_DOWN: Reply(
+        451,
+        "4.4.3",
+        "Le serveur de noms ne répond pas pour le domaine du destinataire ; nouvel essai prévu.",
+        "The name server gives no answer for the recipient's domain; it will be tried again.",
+    ),
+    Reason.DOMAIN_UNKNOWN: Reply(
+        550, "5.1.2", "Le domaine du destinataire n'existe pas.", "The recipient's domain does not exist."
+    ),
+    Reason.DOMAIN_NO_MAIL: Reply(  # RFC 7505 §4.1 and §6
+        556, "5.1.10", "Le domaine du destinataire ne reçoit pas de courrier.", "The recipient's domain takes no mail."
+    ),
+    Reason.DOMAIN_NO_HOST: Reply(
+        550,
+        "5.4.4",
+        "Le domaine du destinataire n'a aucun serveur de courrier joignable.",
+        "The recipient's domain has no mail host that can be reached.",
+    ),
+    Reason.DOMAIN_LOOPS: Reply(
+        550,
+        "5.4.6",
+        "Le domaine du destinataire désigne notre propre serveur, qui ne le sert pas.",
+        "The recipient's domain names our own host, which does not serve it.",
+    ),
     Reason.PEER_REFUSED_TLS: Reply(
         550,
         "5.7.10",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol, TypeAlias
@@ -29,6 +29,7 @@ from relay import smime
 from relay.couriers import session as smtp
 from relay.couriers.session import Passenger, Reasons, Session
 from relay.fields import Malformed
+from relay.hosts import Host, Where
 from relay.message import Message
 from relay.model import (
     Done,
@@ -65,8 +66,8 @@ Wire: TypeAlias = Callable[[], bytes | Later | Never]
 @dataclass(frozen=True)
 class PeerCourier:
     hostname: str
-    where: Callable[[str], Sequence[tuple[str, int]]]
-    """Hosts of a domain, best first."""
+    where: Where
+    """Hosts of a domain, best first, or why there are none."""
     context: Contexts
     """Of role certs.tls.PEER_OUT, which shows our certificate; asked for each session."""
     trust: Callable[[], TrustStore]
@@ -82,8 +83,11 @@ class PeerCourier:
     def deliver(self, job: Job) -> dict[str, Outcome]:
         wire = cache(lambda: self._wire(job))  # signed once a peer is there to take it, and once only
         domain = job.recipients[0].route.target
+        found = self.where(domain)
+        if isinstance(found, Later | Never):
+            return _all(job, found)
         trouble = Later(Reason.PEER_UNREACHABLE, "no host is known")
-        for server in self.where(domain):
+        for server in found:
             answer = self._try(job, domain, server, wire)
             if not isinstance(answer, Later):
                 return answer
@@ -136,7 +140,7 @@ class PeerCourier:
 
     # --- the session ----------------------------------------------------------------------------------------
 
-    def _try(self, job: Job, domain: str, server: tuple[str, int], wire: Wire) -> dict[str, Outcome] | Later:
+    def _try(self, job: Job, domain: str, server: Host, wire: Wire) -> dict[str, Outcome] | Later:
         """One host. Later: nothing of the letter was told, another host may be asked."""
         session = Session(self.hostname, self.command_s)
         with smtp.cut_off(session, self.total_s), meter.step("relay"):
@@ -150,7 +154,7 @@ class PeerCourier:
             finally:
                 session.leave()
 
-    def _prepare(self, session: Session, job: Job, domain: str, server: tuple[str, int]) -> Later | Never | None:
+    def _prepare(self, session: Session, job: Job, domain: str, server: Host) -> Later | Never | None:
         greeting = session.begin(*server)
         if greeting.code != 220:
             return Later(Reason.PEER_DELAYED, str(greeting))
@@ -173,7 +177,7 @@ class PeerCourier:
             return self._alarm(Reason.TLS_REQUIRED, domain, server, str(smtp.reply((code, words))))
         return self._check_peer(session, job, domain, server) or self._greet_again(session, domain, server)
 
-    def _check_peer(self, session: Session, job: Job, domain: str, server: tuple[str, int]) -> Later | Never | None:
+    def _check_peer(self, session: Session, job: Job, domain: str, server: Host) -> Later | Never | None:
         shown = tls.shown_by(session.sock if isinstance(session.sock, ssl.SSLSocket) else None)
         if shown is None:
             return self._alarm(Reason.PEER_NO_CERTIFICATE, domain, server, "")
@@ -187,13 +191,13 @@ class PeerCourier:
             self.journal.add(job.letter.tenant, [Event("peer-unsure", job.letter.id, "", facts)])
         return None
 
-    def _turned(self, met: Turned, domain: str, server: tuple[str, int]) -> Later | Never:
+    def _turned(self, met: Turned, domain: str, server: Host) -> Later | Never:
         """Untrusted is Later all the same: certificates are renewed; only a policy of refusal ends a letter."""
         later = self._alarm(met.reason, domain, server, met.detail)
         refused = met.permanent and met.reason is Reason.PEER_CANNOT_TELL
         return Never(later.reason, later.detail) if refused else later
 
-    def _greet_again(self, session: Session, domain: str, server: tuple[str, int]) -> Later | None:
+    def _greet_again(self, session: Session, domain: str, server: Host) -> Later | None:
         try:
             code, words = session.ehlo()  # RFC 3207 §4.2
         except smtp.FAILURES as failure:
@@ -203,7 +207,7 @@ class PeerCourier:
             return self._alarm(Reason.PEER_REFUSED_TLS, domain, server, alert or type(cause).__name__, _case(failure))
         return None if code == 250 else Later(Reason.PEER_DELAYED, str(smtp.reply((code, words))))
 
-    def _send(self, session: Session, job: Job, server: tuple[str, int], data: bytes) -> dict[str, Outcome] | Later:
+    def _send(self, session: Session, job: Job, server: Host, data: bytes) -> dict[str, Outcome] | Later:
         options = _mail_options(session, job.letter, data)
         if isinstance(options, Never):
             return _all(job, options)
@@ -217,13 +221,13 @@ class PeerCourier:
         outcomes = smtp.carry(session, riders, data, REASONS)
         return {rider.id: _noted(rider, outcomes[rider.id]) for rider in riders}
 
-    def _alarm(self, reason: Reason, domain: str, server: tuple[str, int], detail: str, case: str = "") -> Later:
+    def _alarm(self, reason: Reason, domain: str, server: Host, detail: str, case: str = "") -> Later:
         """`case`: of a failed handshake (certs.handshakes)."""
         facts = {"case": case} if case else {}
         _log.error("alarm-peer", reason=reason.value, domain=domain, host=server[0], detail=detail, **facts)
         return Later(reason, detail)
 
-    def _broken_off(self, domain: str, server: tuple[str, int], error: OSError) -> Later:
+    def _broken_off(self, domain: str, server: Host, error: OSError) -> Later:
         """No fault of any certificate: a line, no alarm."""
         _log.warning("tls-failed", domain=domain, host=server[0], case=_case(error))
         return Later(Reason.PEER_UNREACHABLE, type(error).__name__)

@@ -83,10 +83,10 @@ class Session(smtplib.SMTP):
     def __init__(self, hostname: str, timeout: float = COMMAND_S) -> None:
         super().__init__(local_hostname=hostname, timeout=timeout)
 
-    def begin(self, host: str, port: int) -> Reply:
-        """Connects and reads the greeting."""
+    def begin(self, host: str, port: int, address: str = "") -> Reply:
+        """Connects, to `address` where the name was looked up already, and reads the greeting."""
         self._host = host  # smtplib shows it as the server's name in the handshake
-        return reply(self.connect(host, port))
+        return reply(self.connect(address or host, port))
 
     def say(self, command: str, argument: str = "") -> Reply:
         return reply(self.docmd(command, argument))
