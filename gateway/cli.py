@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from gateway import config as configuration
+from gateway import readiness
 from gateway.account_command import account
 from gateway.certs_command import certs
 from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_settings
@@ -258,13 +258,13 @@ def config_check(settings: Settings) -> None:
     from gateway import app, watching
 
     bad = 0
-    for check in configuration.checks(settings):
+    for check in readiness.checks(settings):
         bad += not check.ok
         click.echo(f"{'ok  ' if check.ok else 'BAD '} {check.name}: {check.sentence}")
     for check in watching.warnings(settings, app.clock()):
         bad += not check.ok
         click.echo(f"{'soon' if check.ok else 'BAD '} {check.name}: {check.sentence}")
-    for sentence in configuration.NOT_CLAIMED:
+    for sentence in readiness.NOT_CLAIMED:
         click.echo(f"note {sentence}")
     if bad:
         raise Failure(f"{bad} things to mend")

@@ -16,7 +16,8 @@ from certs.expiry import LISTING, Chains, Expiring, Level, Listings, Pairs, Sour
 from certs.identities import identity
 from certs.identities import read as certificate
 from gateway import app
-from gateway.config import Check, ConfigError, Settings
+from gateway.config import ConfigError, Settings
+from gateway.readiness import Check
 
 
 def expiring(settings: Settings, at: datetime) -> tuple[Expiring, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import config
+from gateway import config, readiness
 from gateway.demo import stage
 from gateway.manual import markdown
 
@@ -31,7 +31,7 @@ def test_a_complete_file_is_read_and_every_check_is_good(good: Path) -> None:
     """A complete configuration loads, and each file that it names is found and private where it must be."""
     settings = config.load(good)
     assert settings.node.name == "lilas"
-    assert [check for check in config.checks(settings) if not check.ok] == []
+    assert [check for check in readiness.checks(settings) if not check.ok] == []
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(good: Path, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_secret_open_to_others_is_told(good: Path) -> None:
     settings = config.load(good)
     settings.tls.key.chmod(0o644)
     try:
-        bad = [check for check in config.checks(settings) if not check.ok]
+        bad = [check for check in readiness.checks(settings) if not check.ok]
         assert [check.name for check in bad] == ["tls.key private"]
         assert "chmod go-rwx" in bad[0].sentence
     finally:
