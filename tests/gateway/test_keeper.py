@@ -61,7 +61,9 @@ class Vault:
         return self.folder / "keeper.sock"
 
     def keeper(self, uids: frozenset[int] = frozenset({os.geteuid()})) -> Keeper:
-        return Keeper(self.folder, self.socket, uids, lambda event, facts: self.journal.append((event, facts)))
+        return Keeper(
+            self.folder, self.socket, uids, lambda event, facts: self.journal.append((event, facts)), lambda: MOMENT
+        )
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +200,7 @@ def test_nothing_is_released_without_the_journal(vault: Vault) -> None:
     def full(event: str, facts: dict[str, str]) -> None:
         raise OSError("disk full")
 
-    keeper = Keeper(vault.folder, vault.socket, frozenset({os.geteuid()}), full)
+    keeper = Keeper(vault.folder, vault.socket, frozenset({os.geteuid()}), full, lambda: MOMENT)
     with serving(keeper, vault.socket) as client:
         signer = client.signer_for(DOCTOR, LETTER)
         assert signer is not None

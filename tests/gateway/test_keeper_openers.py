@@ -180,7 +180,7 @@ def test_a_request_that_asks_for_too_much_is_refused(
 def test_a_signing_key_opens_nothing(folder: Path, authority: Pki) -> None:
     """Keys of the mailbox folder sign and do not open; those of the decrypt folder open and do not sign."""
     authority.smime(DOCTOR, "MARIE MARTIN", "LILAS", "1").write(folder / "mailbox", "martin")
-    keeper = Keeper(folder, folder / "s", UIDS, lambda *_: None)
+    keeper = Keeper(folder, folder / "s", UIDS, lambda *_: None, lambda: MOMENT)
     signs = keeper.answer({"ask": "mailbox", "address": DOCTOR}, 0)["ok"]["key"]
     opens = keeper.answer({"ask": "openers", "address": DOCTOR, "after": "0"}, 0)["ok"]["openers"][0]["key"]
     assert keeper.answer(ASKED | {"key": signs}, 0) == {"refused": "no such key"}
@@ -212,7 +212,7 @@ def test_many_keys_of_one_mailbox_still_fit_one_answer(folder: Path, authority: 
         encrypts(authority, key="p256", not_before=MOMENT - timedelta(days=365 * year)).write(
             folder / "decrypt", f"y{year}"
         )
-    keeper = Keeper(folder, folder / "s", UIDS, lambda *_: None)
+    keeper = Keeper(folder, folder / "s", UIDS, lambda *_: None, lambda: MOMENT)
     with serving(keeper, folder / "s") as client:
         assert len(client.openers_for((DOCTOR,), "l")) == 22 > OPENERS_MOST
 
@@ -228,7 +228,7 @@ def test_a_pkcs12_with_its_passphrase(folder: Path, authority: Pki) -> None:
     (folder / "mailbox" / "p.p12").write_bytes(bag)
     (folder / "mailbox" / "p.pass").write_text("secret\n")
     (folder / "mailbox" / "p.pass").chmod(0o600)
-    with serving(Keeper(folder, folder / "s", UIDS, lambda *_: None), folder / "s") as client:
+    with serving(Keeper(folder, folder / "s", UIDS, lambda *_: None, lambda: MOMENT), folder / "s") as client:
         signer = client.signer_for("p12@lilas.mssante.example", "l")
         assert signer is not None
         assert (signer.certificate, signer.chain) == (issued.der, issued.chain)
@@ -242,7 +242,7 @@ def test_the_answer_for_v15_draws_its_spare_first(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(
         openers, "_whatever_fits", lambda key, ciphertext, size: key.decrypt(ciphertext, padding.PKCS1v15())
     )
-    keeper = Keeper(folder, folder / "s", UIDS, lambda *_: None)
+    keeper = Keeper(folder, folder / "s", UIDS, lambda *_: None, lambda: MOMENT)
     key = keeper.answer({"ask": "openers", "address": DOCTOR, "after": "0"}, 0)["ok"]["openers"][1]["key"]
     asked = ASKED | {"key": key, "scheme": "pkcs1v15", "ciphertext": to_text(b"short")}
     assert set(keeper.answer(asked, 0)) == {"down"}
