@@ -24,7 +24,7 @@ from certs.envelope import Recipe
 from certs.keys import KeeperDown, KeeperRefused
 from certs.openers import LocalOpener, Opener
 from certs.throwaway import Issued, Pki, Shape
-from relay import coverage, opening, smime, spool
+from relay import canonical, coverage, opening, smime, spool
 from relay.couriers.mailbox import MailboxCourier
 from relay.couriers.opening import OpenedFor, OpeningCourier, Unsealer
 from relay.journal import SpoolJournal
@@ -167,7 +167,7 @@ def test_a_signature_around_a_closed_letter(
         Shown.OPENED,
         SignatureState.VALID,
     )
-    spoilt = scan(altered(wrapped, 0.6))
+    spoilt = scan(altered(wrapped, 0.2))
     failed = smime.judge(spoilt, trust, today)
     assert failed.signature is SignatureState.INVALID
     assert opening.opened(spoilt, failed, [opener], trust, today) is None
@@ -234,6 +234,48 @@ def test_the_text_shown_is_text_alone(make_mail: Mail) -> None:
     assert opening.text_of(scan(strange)) == "bonjour"
     latin = b"Content-Type: text/plain; charset=iso-8859-1\r\n\r\n\xe9t\xe9"
     assert opening.text_of(scan(latin)) == "été"
+
+
+AES_256_CBC = bytes.fromhex("060960864801650304012a0410")
+"""The algorithm as it stands before its IV."""
+
+
+def rewritten(closed: bytes, spot: int, change: bytes) -> bytes:
+    """EFAIL's gadget: a block of ciphertext, or the IV (block -1), changed so that the plaintext after it changes."""
+    data = bytearray(scan(closed).root.decode())
+    iv = data.index(AES_256_CBC) + len(AES_256_CBC)
+    content = data.index(b"\x80", iv + 16)
+    start = iv if spot < 0 else content + 4 + 16 * spot
+    for at, bit in enumerate(change):
+        data[start + at] ^= bit
+    head = closed[: closed.index(b"\r\n\r\n") + 4]
+    return head + base64.encodebytes(bytes(data)).replace(b"\n", b"\r\n")
+
+
+def test_a_rewritten_block_is_never_rendered(
+    raw: bytes, signed: bytes, reader: Issued, opens: Callable[..., Any]
+) -> None:
+    """Each block of the content flipped in turn, signed inside or not: never shown as itself, so never filed."""
+    content = canonical.content(scan(signed))
+    first = content.index(b"\r\n--pli-") // 16 + 5  # what lies before is over nothing that is shown
+    for letter, spots in ((raw, range(-1, 20)), (signed, range(first, first + 20))):
+        closed = smime.encrypt(letter, [reader.der], CBC)
+        assert opens(closed) is not None
+        shown = [found.shown for found in (opens(rewritten(closed, spot, b"\x01")) for spot in spots) if found]
+        assert set(shown) <= {Shown.TEXT_ONLY, Shown.CLOSED}
+        assert Shown.TEXT_ONLY in shown
+
+
+def test_a_known_beginning_turned_into_another_is_text_only(
+    raw: bytes, reader: Issued, opens: Callable[..., Any]
+) -> None:
+    """The IV lets an attacker write the first sixteen bytes as he likes: and nothing is drawn."""
+    known, wanted = b"Content-Type: mu", b"Content-Type: xu"
+    change = bytes(a ^ b for a, b in zip(known, wanted, strict=True))
+    closed = smime.encrypt(raw, [reader.der], CBC)
+    found = opens(rewritten(closed, -1, change))
+    assert (found.shown, found.text) == (Shown.TEXT_ONLY, "")
+    assert opens(closed).text != ""
 
 
 def test_an_encrypted_part_is_never_merged(raw: bytes, reader: Issued, opens: Callable[..., Any]) -> None:
