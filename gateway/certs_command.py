@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from gateway.certs_upkeep import JSON, moment, request, watch
+from gateway.certs_upkeep import JSON, moment, request, throwaway, watch
 from gateway.command import LANGUAGE, Failure, in_words, settings_of
 from gateway.config import Settings
 
@@ -274,3 +274,4 @@ def _keeper(context: click.Context, address: str | None) -> Iterator[Any]:
 
 certs.add_command(watch)
 certs.add_command(request)
+certs.add_command(throwaway)

@@ -1,4 +1,4 @@
-"""`pli certs watch` and `request`: what whoever keeps an establishment's keys types.
+"""`pli certs watch`, `request` and `throwaway`: what whoever keeps an establishment's keys types.
 
 Promises: what is over or about to be is exit code 1, what cannot be read 3; a new key is written once, private from its
 first byte, and nothing is replaced. Does not: renew or send anything, nor make keys itself (certs does).
@@ -69,6 +69,23 @@ def request(kind: Any, key: Path, request_file: Path, passphrase_file: str | Non
     except OSError as error:
         raise Failure(f"{error.filename} cannot be written: {error.strerror}") from None
     click.echo(f"{key}\n{request_file}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--at", callback=moment, help="The moment of its making, ISO 8601; now otherwise.")
+@click.option("--urls", default="", help="Base of the addresses of lists and OCSP that some certificates name.")
+def throwaway(folder: Path, at: datetime, urls: str) -> None:
+    """Make an infrastructure to throw away, with each way in which a certificate can be wrong: for tests only."""
+    from certs import throwaway as made
+
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise Failure(f"{folder} is not empty: name another")
+        made.write_all(folder, at.replace(microsecond=0), urls)
+    except OSError as error:
+        raise Failure(f"{error.filename} cannot be written: {error.strerror}") from None
+    click.echo(f"{folder}/README.txt")
 
 
 # --- what expires when ---------------------------------------------------------------------------------------

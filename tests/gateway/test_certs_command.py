@@ -9,6 +9,7 @@ import os
 import random
 import re
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -167,18 +168,36 @@ def test_a_stale_list_counts_only_within_a_grace(desk: Desk, tmp_path: Path) -> 
     assert desk("verify", given[0], "--evidence", tmp_path / "kept").exit_code == 0
 
 
-def test_an_ocsp_answer_is_taken_among_the_lists(desk: Desk) -> None:
-    """--crls takes answers too: a revoked certificate is untrusted by it, whatever the list says."""
-    authority = desk.pki.authority
+def _ocsp(desk: Desk, name: str, status: ocsp.OCSPCertStatus) -> Path:
+    """The authority's own answer about the doctor."""
+    authority, revoked_at = desk.pki.authority, NOW if status is ocsp.OCSPCertStatus.REVOKED else None
     builder = ocsp.OCSPResponseBuilder().add_response(
-        desk.doctor.certificate, authority.certificate, hashes.SHA256(), ocsp.OCSPCertStatus.REVOKED,
-        NOW, NOW + timedelta(days=1), NOW, None,
+        desk.doctor.certificate, authority.certificate, hashes.SHA256(), status,
+        NOW, NOW + timedelta(days=1), revoked_at, None,
     )  # fmt: skip
     builder = builder.responder_id(ocsp.OCSPResponderEncoding.NAME, authority.certificate)
-    answer = builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.DER)
-    done = desk("verify", desk.signed(), *desk.anchors, *AT, "--crls", desk.path("revoked.der", answer), "--json")
+    return desk.path(name, builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.DER))
+
+
+def test_an_ocsp_answer_is_taken_among_the_lists(desk: Desk) -> None:
+    """--crls takes answers too: a revoked certificate is untrusted by it, whatever the list says."""
+    revoked = _ocsp(desk, "revoked.der", ocsp.OCSPCertStatus.REVOKED)
+    done = desk("verify", desk.signed(), *desk.anchors, *AT, "--crls", revoked, "--json")
     assert done.exit_code == 1
     assert _told(done)["fault"] == "revoked"
+
+
+def test_an_ocsp_answer_stands_for_a_list_and_in_the_evidence(desk: Desk, tmp_path: Path) -> None:
+    """Without the authority's list its answer says good; the evidence keeps it, and without it nobody can tell."""
+    root = ("--anchors", desk.folder / "trust/anchors/root.pem", "--crls", desk.folder / "trust/crls/root.crl")
+    good = _ocsp(desk, "good.der", ocsp.OCSPCertStatus.GOOD)
+    given = (desk.signed(), *root, *AT)
+    assert desk("verify", *given).exit_code == 3
+    assert desk("evidence", *given, "--crls", good, "--out", tmp_path / "kept").exit_code == 0
+    assert [path.read_bytes() for path in (tmp_path / "kept/ocsp").iterdir()] == [good.read_bytes()]
+    again = desk("verify", desk.signed(), "--evidence", tmp_path / "kept")
+    assert again.exit_code == 0
+    assert "consulté : ocsp " in again.stdout
 
 
 def test_another_root_is_untrusted(desk: Desk) -> None:
@@ -600,6 +619,29 @@ def test_ends_are_metrics_too(desk: Desk, tmp_path: Path) -> None:
     assert "cannot be written" in _refused(desk("watch", desk.folder / "reader.pem", "--metrics", nowhere))
 
 
+def test_a_throwaway_infrastructure_is_judged_as_its_note_says(desk: Desk, tmp_path: Path) -> None:
+    """Each specimen by `verify` under its role: trusted, or untrusted with the fault that the note names."""
+    folder = tmp_path / "throwaway"
+    assert desk("throwaway", folder, "--at", NOW.isoformat()).exit_code == 0
+    rows = [line.split(None, 3) for line in (folder / "README.txt").read_text().splitlines()[4:] if line]
+    assert {path.stem for path in (folder / "certificates").glob("*.pem")} == {name for name, *_ in rows}
+    for name, profile, fault, _ in rows:
+        given = (folder / f"certificates/{name}.pem", "--anchors", folder / "trust", "--profile", profile)
+        done = desk("verify", *given, "--at", NOW.isoformat(), "--json")
+        said = [each.get("fault", "trusted") for each in _told(done)["signatures"]]
+        assert (done.exit_code, said) == (0 if fault == "trusted" else 1, [fault]), name
+    assert {fault for _, _, fault, _ in rows} == {
+        "trusted", "expired", "not-yet-valid", "revoked", "wrong-usage", "weak-algorithm", "weak-key", "unknown-issuer",
+    }  # fmt: skip
+
+
+def test_a_throwaway_infrastructure_replaces_nothing(desk: Desk, tmp_path: Path) -> None:
+    """A folder that holds anything is refused."""
+    (tmp_path / "mine").write_text("x")
+    assert "is not empty" in _refused(desk("throwaway", tmp_path))
+    assert "cannot be written" in _refused(desk("throwaway", tmp_path / "mine/below"))
+
+
 # --- with a node -------------------------------------------------------------------------------------------------
 
 
@@ -713,3 +755,35 @@ def test_spoilt_files_have_an_answer_too(desk: Desk, seed: int) -> None:
             done = desk(*command, stdin=data)
             assert done.exit_code in (0, 1, 2, 3)
             assert done.exception is None or isinstance(done.exception, SystemExit), (command, data.hex())
+
+
+# --- memory ------------------------------------------------------------------------------------------------------
+
+LARGE = 25_000_000
+
+
+def _peak(desk: Desk, *arguments: object) -> int:
+    """Bytes that a process of its own held at most; it must succeed."""
+    command = [sys.executable, "-m", "gateway", "certs", *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=desk.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, arguments
+    return usage.ru_maxrss * 1024
+
+
+def test_a_large_file_takes_twice_its_size_of_memory(desk: Desk, tmp_path: Path) -> None:
+    """25 MB signed, verified, encrypted and decrypted: beside Python, the file and its result."""
+    large, signed, sealed = tmp_path / "large.bin", tmp_path / "large.p7m", tmp_path / "large.enc"
+    large.write_bytes(random.Random(1).randbytes(LARGE))
+    key = ("--key", desk.folder / "reader.key", "--cert", desk.folder / "reader.pem")
+    alone = _peak(desk, "verify", desk.signed(), *desk.anchors, *AT)
+    asked = (
+        ("sign", large, *desk.key, *AT, "--opaque", "--out", signed),
+        ("verify", signed, *desk.anchors, *AT),
+        ("encrypt", large, "--to", desk.folder / "reader.pem", "--out", sealed),
+        ("decrypt", sealed, *key, "--out", tmp_path / "opened"),
+    )
+    taken = {arguments[0]: (_peak(desk, *arguments) - alone) / LARGE for arguments in asked}
+    assert {name: round(times, 2) for name, times in taken.items() if times > 2.2} == {}
+    assert (tmp_path / "opened").read_bytes() == large.read_bytes()
