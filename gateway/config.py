@@ -63,6 +63,9 @@ class Doors(Section):
     workers: int = Field(default=1, ge=1, le=64, description="Door processes sharing the ports.")
     max_bytes: int = Field(default=36_700_160, ge=65_536, description="ESMTP SIZE; 25 MB once in base64.")
     max_recipients: int = Field(default=100, ge=1, le=1000)
+    sessions: int = Field(default=500, ge=1, le=100_000, description="At once, in each door process.")
+    sessions_of_block: int = Field(default=100, ge=1, description="Of them from one address block (/24, /64).")
+    letters_per_minute: int = Field(default=12_000, ge=1, description="Begun from one address block, each process.")
 
 
 class Tls(Section):

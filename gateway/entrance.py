@@ -40,7 +40,14 @@ def serve(settings: Settings, stop: threading.Event, listening: Callable[[], Non
 
 
 def _door(settings: Settings, kind: Door, at: Listen, contexts: tls.Contexts, entry: Intake) -> DoorSpec:
-    limits = Limits(max_bytes=settings.doors.max_bytes, max_recipients=settings.doors.max_recipients)
+    told = settings.doors
+    limits = Limits(
+        max_bytes=told.max_bytes,
+        max_recipients=told.max_recipients,
+        sessions=told.sessions,
+        sessions_of_block=told.sessions_of_block,
+        letters=told.letters_per_minute,
+    )
     return DoorSpec(
         kind=kind,
         host=at.host,

@@ -71,6 +71,10 @@ class EndlessLine(Exception):
     """A command line far beyond every limit: what still comes of it is not read."""
 
 
+class OverBudget(Exception):
+    """More octets of command lines than this session may send."""
+
+
 DRAIN_MOST = 65_536
 """What is read and thrown away of a line that is too long, before the session ends."""
 
@@ -80,6 +84,12 @@ class Lines(asyncio.StreamReader):
 
     _drained = 0
     _last = b""
+    _heard = 0
+
+    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop, most: int) -> None:
+        """`most`: octets of command lines; raised once the other end is known."""
+        super().__init__(limit=limit, loop=loop)
+        self.most = most
 
     async def read(self, n: int = -1) -> bytes:
         data = await super().read(n)
@@ -94,6 +104,9 @@ class Lines(asyncio.StreamReader):
             if self._drained > DRAIN_MOST:
                 raise EndlessLine from None
             raise
+        self._heard += len(line)
+        if self._heard > self.most:
+            raise OverBudget
         # Of a line that is too long the library has read and thrown away all but the end, perhaps the CR too.
         whole = self._last + line if self._drained else line
         self._drained = 0

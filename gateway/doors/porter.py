@@ -1,24 +1,21 @@
 """The porter of one door: who is inside, who failed to log in, and who must leave when the service stops.
 
-Promises: no more sessions than allowed; transactions in flight get their time, then everyone is out; a letter
-that is being kept in a thread is kept to the end. Does not: speak SMTP.
+Promises: no more sessions than allowed, in all and for each address block; transactions in flight get their time,
+then everyone is out; a letter that is being kept in a thread is kept to the end. Does not: speak SMTP.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from certs.model import Clock
+from gateway.doors.budgets import Rate, block
 from gateway.doors.spec import Limits
 
 T = TypeVar("T")
-
-_ADDRESSES_MOST = 10_000
 
 
 class Guest(Protocol):
@@ -27,33 +24,12 @@ class Guest(Protocol):
     @property
     def busy(self) -> bool: ...
 
+    @property
+    def client(self) -> str: ...
+
     def say_goodbye(self) -> None: ...
 
     def throw_out(self) -> None: ...
-
-
-class LoginBudget:
-    """Failed logins by client address, in this process: after too many, nobody logs in from there."""
-
-    def __init__(self, most: int, within_s: float, clock: Clock) -> None:
-        self._most = most
-        self._within = timedelta(seconds=within_s)
-        self._clock = clock
-        self._failures: dict[str, deque[datetime]] = {}
-
-    def spent(self, client: str) -> bool:
-        return len(self._recent(client)) >= self._most
-
-    def failed(self, client: str) -> None:
-        if len(self._failures) >= _ADDRESSES_MOST:
-            self._failures = {each: times for each in self._failures if (times := self._recent(each))}
-        self._failures.setdefault(client, deque(maxlen=self._most)).append(self._clock())
-
-    def _recent(self, client: str) -> deque[datetime]:
-        times = self._failures.get(client, deque())
-        while times and times[0] < self._clock() - self._within:
-            times.popleft()
-        return times
 
 
 class Porter:
@@ -62,18 +38,25 @@ class Porter:
         self._guests: set[Guest] = set()
         self._work = ThreadPoolExecutor(limits.threads, "door")
         self._logins = ThreadPoolExecutor(limits.login_threads, "login")
-        self.budget = LoginBudget(limits.failures, limits.failures_s, clock)
+        self.budget = Rate(limits.failures, limits.failures_s, clock)
+        """Failed logins by client address: after too many, nobody logs in from there."""
+        self._letters = Rate(limits.letters, limits.letters_s, clock)
         self.closing = False
 
     def enter(self, guest: Guest) -> bool:
-        """False: no room, or the service is stopping."""
-        if self.closing or len(self._guests) >= self._limits.sessions:
+        """False: no room, for anyone or for this address block, or the service is stopping."""
+        near = sum(block(each.client) == block(guest.client) for each in self._guests)
+        if self.closing or len(self._guests) >= self._limits.sessions or near >= self._limits.sessions_of_block:
             return False
         self._guests.add(guest)
         return True
 
     def leave(self, guest: Guest) -> None:
         self._guests.discard(guest)
+
+    def may_send(self, client: str) -> bool:
+        """Counts a letter that begins; False where its address block has begun too many."""
+        return self._letters.take(block(client))
 
     def start(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Blocking work in a thread: once started it runs to its end, whatever becomes of the session."""

@@ -56,6 +56,13 @@ REASONS: dict[Reason, Reply] = {
     Reason.RECIPIENT_SYNTAX: Reply(
         553, "5.1.3", "L'adresse du destinataire est mal formée.", "The recipient's address is malformed."
     ),
+    Reason.RECIPIENT_CLOSED: Reply(
+        550,
+        "5.2.1",
+        "La boîte du destinataire est fermée ou suspendue.",
+        "The recipient's mailbox is closed or suspended.",
+        tells="Adresses proches, nearest addresses:",
+    ),
     Reason.NOT_LISTED: Reply(
         550,
         "5.7.1",
@@ -73,6 +80,30 @@ REASONS: dict[Reason, Reply] = {
         "4.5.3",
         "Trop de destinataires ; envoyez les suivants dans une autre lettre.",
         "Too many recipients; send the others in another letter.",
+    ),
+    Reason.TOO_LARGE_FOR_ROUTE: Reply(
+        552,
+        "5.2.3",
+        "La lettre est trop grande pour ce destinataire.",
+        "The letter is too large for this recipient.",
+    ),
+    Reason.OPPOSED: Reply(
+        550,
+        "5.7.1",
+        "Le patient s'oppose à cet envoi.",
+        "The patient objects to this letter being sent.",
+    ),
+    Reason.NO_CERTIFICATE: Reply(
+        550,
+        "5.7.5",
+        "Le chiffrement est exigé et aucun certificat du destinataire n'est utilisable.",
+        "Encryption is required and no certificate of the recipient can be used.",
+    ),
+    Reason.ENCRYPTION_NOT_TAKEN: Reply(
+        550,
+        "5.7.5",
+        "Le chiffrement est exigé et le destinataire n'en accepte pas.",
+        "Encryption is required and the recipient takes none.",
     ),
     Reason.DIRECTORY_DOWN: Reply(
         451,

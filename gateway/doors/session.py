@@ -93,7 +93,8 @@ class Session(SMTP, ABC):
             loop=loop,
         )
         # The library made a reader of its own, for which a bare LF ends a command.
-        lines = commands.Lines(limit=LINE_MOST, loop=loop)
+        lines = commands.Lines(limit=LINE_MOST, loop=loop, most=spec.limits.unknown_bytes)
+        self._lines = lines
         asyncio.StreamReaderProtocol.__init__(self, lines, self._cb_client_connected, loop)
         self.spec = spec
         self.porter = porter
@@ -191,6 +192,9 @@ class Session(SMTP, ABC):
     async def handle_exception(self, error: Exception) -> str:
         if isinstance(error, commands.BareLineEnd):
             self.end(Turn.LINE_END)
+        if isinstance(error, commands.OverBudget):
+            self._log("over-budget")
+            self.end(Turn.TOO_OFTEN)
         if isinstance(error, commands.EndlessLine):
             self.end(Turn.LINE_TOO_LONG)
         if isinstance(error, TLSSetupException):
@@ -277,6 +281,9 @@ class Session(SMTP, ABC):
             return await self.answer(reason)
         if self.transaction:
             return await self.answer(Turn.MAIL_ALREADY)
+        if not self.porter.may_send(self.client):
+            self._log("too-many-letters")
+            return await self.answer(Turn.LETTERS_TOO_OFTEN)
         asked = commands.mail(arg)
         if not isinstance(asked, commands.Mail):
             return await self.answer(asked)
@@ -286,6 +293,7 @@ class Session(SMTP, ABC):
         if isinstance(admitted, Refusal):
             self._log("sender-refused", sender=self._named(asked.sender), reason=admitted.reason)
             return await self.answer(admitted)
+        self._lines.most = self.spec.limits.known_bytes
         self.transaction = Transaction(asked.sender, asked, admitted)
         await self.answer(Turn.SENDER_DONE)
 

@@ -112,7 +112,7 @@ class SubmissionDoor(Taking):
     async def _failed(self, why: str) -> None:
         """The login as typed is not logged: people type their password there."""
         self.failures += 1
-        self.porter.budget.failed(self.client)
+        self.porter.budget.count(self.client)
         self._log("login-refused", failures=self.failures, why=why)
         await asyncio.sleep(self.spec.limits.login_pause_s * self.failures)
         await self.answer(Reason.AUTH_FAILED)

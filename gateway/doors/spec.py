@@ -55,6 +55,15 @@ class Limits:
     max_recipients: int = 100
     sessions: int = 500
     """Per process."""
+    sessions_of_block: int = 100
+    """Of them, from one address block (budgets.block)."""
+    letters: int = 12_000
+    """Letters that one address block may begin within letters_s."""
+    letters_s: float = 60.0
+    unknown_bytes: int = 65_536
+    """Octets of command lines before the other end has said who it is."""
+    known_bytes: int = 16_777_216
+    """And after, in one session."""
     command_s: float = 300.0
     """RFC 5321 §4.5.3.2.7."""
     chunk_s: float = 180.0

@@ -42,6 +42,7 @@ class Turn(StrEnum):
     UNKNOWN_COMMAND = "unknown-command"
     TOO_MANY_UNKNOWN = "too-many-unknown"
     TOO_OFTEN = "too-often"
+    LETTERS_TOO_OFTEN = "letters-too-often"
     NOT_HERE = "not-here"
     LINE_TOO_LONG = "line-too-long"
     LINE_END = "line-end"
@@ -103,6 +104,12 @@ TURNS: dict[Turn, Reply] = {
     Turn.UNKNOWN_COMMAND: Reply(500, "5.5.1", "Commande inconnue.", "Unknown command."),
     Turn.TOO_MANY_UNKNOWN: Reply(421, "4.7.0", "Trop de commandes inconnues.", "Too many unknown commands."),
     Turn.TOO_OFTEN: Reply(421, "4.7.0", "Commande trop répétée.", "Command repeated too often."),
+    Turn.LETTERS_TOO_OFTEN: Reply(
+        451,
+        "4.7.1",
+        "Trop de lettres de votre réseau en une minute ; réessayez bientôt.",
+        "Too many letters from your network within a minute; try again soon.",
+    ),
     Turn.NOT_HERE: Reply(502, "5.5.1", "Cette commande n'est pas servie ici.", "This command is not served here."),
     Turn.LINE_TOO_LONG: Reply(500, "5.5.6", "Ligne de commande trop longue.", "Command line too long."),
     Turn.LINE_END: Reply(
