@@ -14,14 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict, Unpack
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import AuthorityInformationAccessOID as Access
 from cryptography.x509.oid import ExtendedKeyUsageOID as Eku
 from cryptography.x509.oid import NameOID, ObjectIdentifier
+
+from certs import ber
 
 if TYPE_CHECKING:
     from certs.keys import LocalSigner
@@ -43,6 +46,8 @@ _USAGES = (
 )
 SIGNS = frozenset({"digital_signature"})
 SIGNS_FOR_GOOD = frozenset({"digital_signature", "content_commitment"})
+TAKES_KEYS = frozenset({"key_encipherment"})
+AGREES = frozenset({"key_agreement"})
 _RULES = frozenset({"key_cert_sign", "crl_sign"})
 _CURVES = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}
 
@@ -59,12 +64,17 @@ class Issued:
     def der(self) -> bytes:
         return self.certificate.public_bytes(Encoding.DER)
 
+    @property
+    def key_pem(self) -> bytes:
+        """PKCS #8, not encrypted."""
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
     def write(self, folder: Path, name: str) -> tuple[Path, Path]:
         """Writes `name`.pem (certificate, then chain) and `name`.key, mode 0600; answers their paths."""
         folder.mkdir(parents=True, exist_ok=True)
         certificates, key = folder / f"{name}.pem", folder / f"{name}.key"
-        _write_private(certificates, self.certificate.public_bytes(Encoding.PEM) + _pem(self.chain))
-        _write_private(key, self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        write_private(certificates, self.certificate.public_bytes(Encoding.PEM) + _pem(self.chain))
+        write_private(key, self.key_pem)
         return certificates, key
 
     def signer(self) -> LocalSigner:
@@ -88,12 +98,18 @@ class Shape:
     usage: frozenset[str] = SIGNS
     eku: tuple[ObjectIdentifier, ...] = ()
     names: tuple[x509.GeneralName, ...] = ()
-    key: str = "rsa"
-    """rsa, p256, p384 or p521."""
+    key: str | Key = "rsa"
+    """rsa, p256, p384 or p521; or a key that exists: RSA keys are dear."""
     bits: int = 2048
     not_before: datetime | None = None
     not_after: datetime | None = None
     digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512 = field(default_factory=hashes.SHA256)
+    signed: Literal["plain", "pss", "sha1"] = "plain"
+    """How the authority signs: its key's usual way, RSA-PSS (RFC 4055), or the SHA-1 that the library refuses."""
+    urls: str = ""
+    """Base of the addresses of CRL, OCSP responder and issuer that it names; none without."""
+    no_check: bool = False
+    """id-pkix-ocsp-nocheck (RFC 6960 §4.2.2.2.1)."""
 
 
 @dataclass(eq=False)
@@ -108,12 +124,12 @@ class Pki:
     crl_number: int = 0
 
     @staticmethod
-    def create(now: datetime, name: str = "PLI DEMO") -> Pki:
-        """Root and issuing authority, valid from an hour before `now`, in memory. Costs two RSA keys."""
+    def create(now: datetime, name: str = "PLI DEMO", kind: str = "rsa") -> Pki:
+        """Root and issuing authority, valid from an hour before `now`, in memory. Costs two keys of `kind`."""
         root_name = _authority_name(name, "TEST PLI AC RACINE IGC-SANTE ELEMENTAIRE")
         authority_name = _authority_name(name, "TEST PLI AC IGC-SANTE ELEMENTAIRE ORGANISATIONS")
-        root_key = _key("rsa", 2048)
-        key = _key("rsa", 2048)
+        root_key = _key(kind, 2048)
+        key = _key(kind, 2048)
         root = Issued(_authority(root_name, root_key, root_name, root_key, now, path_length=1), root_key)
         certificate = _authority(authority_name, key, root_name, root_key, now, path_length=0)
         authority = Issued(certificate, key, (certificate.public_bytes(Encoding.DER),))
@@ -132,13 +148,13 @@ class Pki:
         """An operator's host: it serves and it calls, so both TLS uses. `window`: not_before, not_after."""
         names = (*map(x509.DNSName, dns or (cn,)), *(x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips))
         shape = Shape(eku=(Eku.SERVER_AUTH, Eku.CLIENT_AUTH), names=names, **window)
-        return self.issue(_subject(cn, organisation, unit, department), shape)
+        return self.issue(subject(cn, organisation, unit, department), shape)
 
     def auth_client(
         self, cn: str, organisation: str, unit: str, department: str = "Paris (75)", **window: Unpack[Window]
     ) -> Issued:
         """ORG AUTH_CLI: an organisation as a TLS client."""
-        return self.issue(_subject(cn, organisation, unit, department), Shape(eku=(Eku.CLIENT_AUTH,), **window))
+        return self.issue(subject(cn, organisation, unit, department), Shape(eku=(Eku.CLIENT_AUTH,), **window))
 
     def smime(
         self, address: str, cn: str, organisation: str, unit: str, key: str = "rsa", **window: Unpack[Window]
@@ -146,7 +162,7 @@ class Pki:
         """A mailbox's signing certificate: rfc822Name is `address`. `key`: rsa, p256, p384 or p521."""
         names = (x509.RFC822Name(address),)
         shape = Shape(usage=SIGNS_FOR_GOOD, eku=(Eku.EMAIL_PROTECTION,), names=names, key=key, **window)
-        return self.issue(_subject(cn, organisation, unit), shape)
+        return self.issue(subject(cn, organisation, unit), shape)
 
     def seal(self, domain: str, organisation: str, unit: str, **window: Unpack[Window]) -> Issued:
         """ORG SIGN: the establishment's seal over a mail domain."""
@@ -159,9 +175,23 @@ class Pki:
             "alb@test.pli.invalid", "alb.test.pli.invalid", f"{self.name} ESPACE", "300000000000000", **window
         )
 
+    def encryption(
+        self, address: str, cn: str, organisation: str, unit: str, key: str | Key = "rsa", **window: Unpack[Window]
+    ) -> Issued:
+        """A mailbox's encryption certificate: keyEncipherment with RSA, keyAgreement with EC (RFC 8551 §4.4.2)."""
+        usage = TAKES_KEYS if key == "rsa" or isinstance(key, rsa.RSAPrivateKey) else AGREES
+        names = (x509.RFC822Name(address),)
+        shape = Shape(usage=usage, eku=(Eku.EMAIL_PROTECTION,), names=names, key=key, **window)
+        return self.issue(subject(cn, organisation, unit), shape)
+
+    def ocsp_responder(self, key: str | Key = "p256", **window: Unpack[Window]) -> Issued:
+        """Who answers for the issuing authority (RFC 6960 §4.2.2.2)."""
+        shape = Shape(eku=(Eku.OCSP_SIGNING,), no_check=True, key=key, **window)
+        return self.issue(subject("ocsp.test.pli.invalid", f"{self.name} OCSP", "300000000000001"), shape)
+
     def issue(self, subject: x509.Name, shape: Shape) -> Issued:
         """Any end certificate under the issuing authority."""
-        key = _key(shape.key, shape.bits)
+        key = _key(shape.key, shape.bits) if isinstance(shape.key, str) else shape.key
         begins = shape.not_before or self.now - _BACKDATE
         builder = _builder(
             subject,
@@ -176,8 +206,12 @@ class Pki:
             builder = builder.add_extension(x509.ExtendedKeyUsage(shape.eku), critical=False)
         if shape.names:
             builder = builder.add_extension(x509.SubjectAlternativeName(shape.names), critical=False)
+        if shape.no_check:
+            builder = builder.add_extension(x509.OCSPNoCheck(), critical=False)
+        if shape.urls:
+            builder = _with_urls(builder, shape.urls)
         builder = _with_issuer_key(builder, self.authority.key)
-        return Issued(builder.sign(self.authority.key, shape.digest), key, self.authority.chain)
+        return Issued(_signed(builder, self.authority, shape), key, self.authority.chain)
 
     def revoke(self, issued: Issued) -> None:
         """The next CRLs name it."""
@@ -198,10 +232,45 @@ class Pki:
 
     def write_trust(self, folder: Path, now: datetime) -> None:
         """Writes what TrustStore.load reads, with fresh CRLs; run it again after a revocation."""
-        _write_public(folder / "anchors" / "root.pem", self.root.certificate.public_bytes(Encoding.PEM))
-        _write_public(folder / "intermediates" / "authority.pem", _pem(self.authority.chain))
+        write_public(folder / "anchors" / "root.pem", self.root.certificate.public_bytes(Encoding.PEM))
+        write_public(folder / "intermediates" / "authority.pem", _pem(self.authority.chain))
         for name, der in zip(("root", "authority"), self.crls(now), strict=True):
-            _write_public(folder / "crls" / f"{name}.crl", der)
+            write_public(folder / "crls" / f"{name}.crl", der)
+
+
+def with_sha1(tbs: bytes, issuer: Issued) -> bytes:
+    """A certificate or CRL from its inner part (DER), made for SHA-256 with RSA, signed with SHA-1.
+
+    By own DER, since the library refuses to. Raises ValueError for an issuer whose key is not RSA.
+    """
+    if not isinstance(issuer.key, rsa.RSAPrivateKey):
+        raise ValueError("SHA-1 is signed with an RSA key here")
+    tbs = tbs.replace(_SHA256_RSA, _SHA1_RSA)
+    signature = issuer.key.sign(tbs, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303
+    return ber.tlv(0x30, tbs, ber.tlv(0x30, _SHA1_RSA, b"\x05\x00"), ber.tlv(0x03, b"\x00", signature))
+
+
+# RFC 8017 A.2.4: sha256WithRSAEncryption, sha1WithRSAEncryption; of one length, so that they can be exchanged in place
+_SHA256_RSA, _SHA1_RSA = (bytes.fromhex(f"06092a864886f70d0101{last}") for last in ("0b", "05"))
+
+
+def _signed(builder: x509.CertificateBuilder, authority: Issued, shape: Shape) -> x509.Certificate:
+    if shape.signed == "pss":
+        pss = padding.PSS(padding.MGF1(shape.digest), padding.PSS.DIGEST_LENGTH)
+        return builder.sign(authority.key, shape.digest, rsa_padding=pss)
+    made = builder.sign(authority.key, shape.digest)
+    if shape.signed == "sha1":
+        return x509.load_der_x509_certificate(with_sha1(made.tbs_certificate_bytes, authority))
+    return made
+
+
+def _with_urls(builder: x509.CertificateBuilder, base: str) -> x509.CertificateBuilder:
+    """RFC 5280 §4.2.1.13, §4.2.2.1."""
+    lists = x509.DistributionPoint([x509.UniformResourceIdentifier(f"{base}/authority.crl")], None, None, None)
+    said = [(Access.OCSP, f"{base}/ocsp"), (Access.CA_ISSUERS, f"{base}/authority.cer")]
+    access = [x509.AccessDescription(method, x509.UniformResourceIdentifier(url)) for method, url in said]
+    builder = builder.add_extension(x509.CRLDistributionPoints([lists]), critical=False)
+    return builder.add_extension(x509.AuthorityInformationAccess(access), critical=False)
 
 
 def _entry(issued: Issued, now: datetime) -> x509.RevokedCertificate:
@@ -220,7 +289,7 @@ def _authority_name(organisation: str, cn: str) -> x509.Name:
     )
 
 
-def _subject(cn: str, organisation: str, unit: str, department: str = "Paris (75)") -> x509.Name:
+def subject(cn: str, organisation: str, unit: str, department: str = "Paris (75)") -> x509.Name:
     """C, ST, O, OU (national structure identifier), CN: the order of IGC-Santé's end certificates."""
     return x509.Name(
         [
@@ -264,16 +333,23 @@ def _authority(
     return _with_issuer_key(builder, issuer_key).sign(issuer_key, hashes.SHA256())
 
 
+def write_all(folder: Path, now: datetime, urls: str = "") -> None:
+    """A whole infrastructure with every way in which a certificate can be wrong: certs.specimens writes it."""
+    from certs import specimens
+
+    specimens.write(folder, now, urls)
+
+
 def _pem(ders: Sequence[bytes]) -> bytes:
     return b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in ders)
 
 
-def _write_public(path: Path, data: bytes) -> None:
+def write_public(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 
 
-def _write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> None:
     """The file is private from its first byte on, also when it replaces a laxer one."""
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -15,21 +15,19 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.asn1 import encode_der
 from cryptography.hazmat.primitives import hashes, keywrap
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from certs import ber
+from certs import ber, throwaway
 from certs.chain import TrustStore
 from certs.openers import LocalOpener
 from certs.throwaway import Issued, Pki
 
 Openssl = Callable[..., subprocess.CompletedProcess[bytes]]
 Downgrade = Callable[[bytes, Issued], bytes]
-SHA256_RSA, SHA1_RSA = (bytes.fromhex(f"06092a864886f70d0101{last}") for last in ("0b", "05"))
-
 
 SUMMARY: list[str] = []
 
@@ -97,13 +95,7 @@ def openssl() -> Openssl:
 def with_sha1() -> Downgrade:
     """Signs the inner part of a certificate or CRL again, with SHA-1, which the library itself refuses."""
 
-    def downgrade(signed: bytes, issuer: Issued) -> bytes:
-        tbs = signed.replace(SHA256_RSA, SHA1_RSA)
-        assert isinstance(issuer.key, rsa.RSAPrivateKey)
-        signature = issuer.key.sign(tbs, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303
-        return ber.tlv(0x30, tbs, ber.tlv(0x30, SHA1_RSA, b"\x05\x00"), ber.tlv(0x03, b"\x00", signature))
-
-    return downgrade
+    return throwaway.with_sha1
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from relay.model import Event, Letter, Recipient
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVING = ("certs", "directory", "relay", "dmp_bridge", "gateway")
-OFF_THE_PATH = ("gateway/demo/", "dmp_bridge/host/", "certs/throwaway.py")
+OFF_THE_PATH = ("gateway/demo/", "dmp_bridge/host/", "certs/throwaway.py", "certs/specimens.py")
 
 
 def trees() -> Iterator[tuple[str, ast.Module]]:
@@ -34,7 +34,8 @@ def users(*names: str) -> set[str]:
 def _named(node: ast.AST) -> tuple[str, ...]:
     match node:
         case ast.ImportFrom(module=module, names=names):
-            return (module or "", *(f"{module}.{each.name}" for each in names), *(each.name for each in names))
+            bare = () if (module or "").split(".")[0] in SERVING else tuple(each.name for each in names)
+            return (module or "", *(f"{module}.{each.name}" for each in names), *bare)
         case ast.Import(names=names):
             return tuple(each.name for each in names)
         case ast.Attribute(value=ast.Name(id=owner), attr=attr):
