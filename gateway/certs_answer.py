@@ -75,6 +75,7 @@ class Answer:
 def judged(thing: Thing, content: bytes | None, asked: Asked) -> Answer:
     """Raises Unreadable where nothing in it can be judged."""
     if thing.kind is Kind.LETTER:
+        _require_nothing_more(content, asked)
         return _letter(thing.data, asked)
     if thing.kind is Kind.CMS:
         return _cms(thing.data, content, asked)
@@ -131,6 +132,16 @@ def scanned(data: bytes) -> Message:
         return scan(data)
     except Malformed as error:
         raise Unreadable(f"the letter cannot be read: {error}") from None
+
+
+def _require_nothing_more(content: bytes | None, asked: Asked) -> None:
+    """What would be passed over in silence is refused."""
+    own = asked.profile == profiles.SMIME and asked.policy == cms.STRICT
+    if content is not None or asked.lookup is not None or not own:
+        raise Unreadable(
+            "a letter is judged as a node would: --content, --certs, --profile and --without-attributes are for "
+            "signatures and certificates on their own"
+        )
 
 
 _STATES = {SignatureState.VALID: TRUSTED, SignatureState.CANNOT_TELL: CANNOT_TELL}

@@ -299,6 +299,15 @@ def test_a_role_is_asked_for_by_name(desk: Desk) -> None:
     assert "none of" in _refused(desk("verify", desk.folder / "doctor.pem", *desk.anchors, "--profile", "king"))
 
 
+@pytest.mark.parametrize(
+    "more", [("--profile", "seal"), ("--without-attributes",), ("--certs", "doctor.pem"), ("--content", "document.bin")]
+)
+def test_a_letter_is_judged_as_a_node_would(desk: Desk, more: tuple[str, ...]) -> None:
+    """What could only be passed over is refused."""
+    given = [str(desk.folder / each) if "." in each else each for each in more]
+    assert "a letter is judged as a node would" in _refused(desk("verify", desk.signed(), *desk.anchors, *AT, *given))
+
+
 def test_a_certificates_own_words_are_shown_on_one_line(desk: Desk) -> None:
     """A name with a line end or an escape sequence forges no line of the answer."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "EVE\n  signé par la boîte de\x1b[1m PAUL")])
