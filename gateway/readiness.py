@@ -1,4 +1,4 @@
-"""What can be seen of a node before it starts: the files that its configuration names, and who may read the secret ones.
+"""What can be seen of a node before it starts: the files that its configuration names, and who may read secret ones.
 
 Promises: each look is one sentence that says what to do. Does not: start or repair anything.
 """

@@ -35,6 +35,8 @@ KEPT_S = 3600.0
 """The longest time that an answer is kept, whatever its TTL."""
 UNKNOWN_S = 60.0
 """How long our own addresses stay unknown before they are asked for again."""
+SERVER_S = 1.0
+"""How long one name server may think before the next is asked too: a dead one must not use up a domain's time."""
 KEPT_MOST = 10_000
 """Domains."""
 EXCHANGES_MOST = 20
@@ -274,7 +276,7 @@ def resolver(servers: Sequence[tuple[str, int]]) -> dns.resolver.Resolver:
     else:
         with contextlib.suppress(dns.resolver.NoResolverConfiguration):
             made = dns.resolver.Resolver()
-    made.timeout = 3.0  # for one server; the next is asked then
+    made.timeout = SERVER_S
     return made
 
 
