@@ -11,6 +11,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "verified": ("contrôlé à l'entrée", "checked on entry"),
     "queued": ("mis en file", "queued"),
     "signed": ("signé", "signed"),
+    "sealed": ("scellé par l'établissement", "sealed by the establishment"),
+    "encrypted": ("chiffré pour le destinataire", "encrypted for the recipient"),
+    "policy-set": ("règle d'envoi changée", "policy changed"),
+    "policy-unset": ("règle d'envoi retirée", "policy taken back"),
     "peer-unsure": (
         "opérateur du destinataire accepté, révocation inconnue",
         "recipient's operator taken, its revocation is not known",

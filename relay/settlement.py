@@ -17,7 +17,10 @@ from relay.store.rows import Held, notified
 
 _DELIVERED = {
     Mode.PEER_SIGNED: "relayed",
+    Mode.PEER_SEALED: "relayed",
     Mode.PEER_PLAIN: "relayed",
+    Mode.PEER_ENCRYPTED: "relayed",
+    Mode.PEER_SEALED_ENCRYPTED: "relayed",
     Mode.MAILBOX: "delivered",
     Mode.DOSSIER: "filed",
     Mode.DOSSIER_SHOW: "shown",
