@@ -1,5 +1,5 @@
-"""The courier to other operators: SMTP with mutual TLS, to whom the white list names, signed where the route
-says.
+"""The courier to other operators: SMTP with mutual TLS, to whom the white list names, signed, sealed or
+encrypted as the route says.
 
 Promises: the certificate that the server shows in this very session decides, by chain and by the white list
 entry of the recipient's domain (spec/operator.md §2.6), before any address or byte of a letter is told; what
@@ -27,8 +27,10 @@ from directory import address
 from relay import message as mime
 from relay import smime
 from relay.couriers import session as smtp
+from relay.couriers.closing import Closing, Group
 from relay.couriers.session import Passenger, Reasons, Session
 from relay.fields import Malformed
+from relay.gate import ENCRYPTED
 from relay.hosts import Host, Where
 from relay.message import Message
 from relay.model import (
@@ -49,6 +51,14 @@ from relay.peering import Turned, Unsure, meet
 
 BY_PEER = "receipt-by-peer"
 """Note of a Done: the peer took over the promise of a delivery report (RFC 3461 §5.2.2)."""
+PEER_MODES = (
+    Mode.PEER_SIGNED,
+    Mode.PEER_SEALED,
+    Mode.PEER_PLAIN,
+    Mode.PEER_ENCRYPTED,
+    Mode.PEER_SEALED_ENCRYPTED,
+)
+SEALED = frozenset({Mode.PEER_SEALED, Mode.PEER_SEALED_ENCRYPTED})
 REASONS = Reasons(Reason.PEER_DELAYED, Reason.PEER_REFUSED, Reason.PEER_UNREACHABLE)
 _log = structlog.get_logger(__name__)
 
@@ -57,6 +67,18 @@ class Keys(Protocol):
     """What this courier asks of the keeper (certs.keys.KeeperClient)."""
 
     def signer_for(self, address: str, letter_id: str) -> Signer | None: ...
+
+    def seal_for(self, domain: str, letter_id: str = "") -> Signer | None: ...
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one host of a domain showed, and what a letter would meet there."""
+
+    host: Host
+    shown: tls.PeerShown | None
+    """None where the session did not come so far."""
+    trouble: Later | Never | None
 
 
 Wire: TypeAlias = Callable[[], bytes | Later | Never]
@@ -77,11 +99,24 @@ class PeerCourier:
     clock: Clock
     unsure: Unsure = Unsure.DEFER
     """What is done with a peer whose standing nobody can tell."""
+    closing: Closing | None = None
+    """By it letters are encrypted; without it such a route waits."""
     command_s: float = smtp.COMMAND_S
     total_s: float = smtp.TOTAL_S
 
     def deliver(self, job: Job) -> dict[str, Outcome]:
-        wire = cache(lambda: self._wire(job))  # signed once a peer is there to take it, and once only
+        if job.recipients[0].route.mode not in ENCRYPTED:
+            return self._carry(Group(job))
+        if self.closing is None:
+            return _all(job, Later(Reason.NO_CERTIFICATE, "no directory is asked here"))
+        outcomes, groups = self.closing.sort(job)
+        for group in groups:
+            outcomes |= self._carry(group)
+        return outcomes
+
+    def _carry(self, group: Group) -> dict[str, Outcome]:
+        job = group.job
+        wire = cache(lambda: self._wire(group))  # signed once a peer is there to take it, and once only
         domain = job.recipients[0].route.target
         found = self.where(domain)
         if isinstance(found, Later | Never):
@@ -94,25 +129,45 @@ class PeerCourier:
             trouble = answer
         return _all(job, trouble)
 
+    def look(self, domain: str) -> tuple[Looked, ...] | Later | Never:
+        """What a letter to the domain would meet at each of its hosts; nothing of a letter is told."""
+        found = self.where(domain)
+        if isinstance(found, Later | Never):
+            return found
+        return tuple(self._look(domain, server) for server in found)
+
+    def _look(self, domain: str, server: Host) -> Looked:
+        session = Session(self.hostname, self.command_s)
+        with smtp.cut_off(session, self.total_s):
+            try:
+                trouble = self._prepare(session, None, domain, server)
+                return Looked(server, _shown_in(session), trouble)
+            except smtp.FAILURES as failure:
+                return Looked(server, None, Later(Reason.PEER_UNREACHABLE, type(failure).__name__))
+            finally:
+                session.leave()
+
     # --- the letter -----------------------------------------------------------------------------------------
 
-    def _wire(self, job: Job) -> bytes | Later | Never:
+    def _wire(self, group: Group) -> bytes | Later | Never:
         """The bytes for the way out, with our trace on top."""
-        raw = mime.without_own_headers(job.raw())
-        if job.recipients[0].route.mode is Mode.PEER_SIGNED:
-            signed = self._signed(job.letter, raw)
-            if not isinstance(signed, bytes):
-                return signed
-            raw = signed
-        data = job.letter.trace.encode("ascii", "replace") + raw
+        job, mode = group.job, group.job.recipients[0].route.mode
+        made: bytes | Later | Never = mime.without_own_headers(job.raw())
+        if mode is not Mode.PEER_PLAIN and isinstance(made, bytes):
+            made = self._signed(job.letter, made, sealed=mode in SEALED)
+        if group.certificates and self.closing and isinstance(made, bytes):
+            made = self.closing.close(group, made)
+        if not isinstance(made, bytes):
+            return made
+        data = job.letter.trace.encode("ascii", "replace") + made
         return data if smtp.is_strict(data) else Never(Reason.BARE_LINE_END)
 
-    def _signed(self, letter: Letter, raw: bytes) -> bytes | Later | Never:
+    def _signed(self, letter: Letter, raw: bytes, *, sealed: bool) -> bytes | Later | Never:
         try:
             message = mime.scan(raw)
             if smime.already_signed(message):
                 return raw
-            return self._sign(letter, message)
+            return self._sign(letter, message, sealed)
         except Malformed as error:
             return Never(Reason.MALFORMED, error.reason)
         except KeeperRefused:
@@ -120,18 +175,22 @@ class PeerCourier:
         except KeeperDown:
             return Later(Reason.KEEPER_DOWN)
 
-    def _sign(self, letter: Letter, message: Message) -> bytes | Later:
-        """The mailbox's signature, else its establishment's seal. A notice without either goes as it is."""
+    def _sign(self, letter: Letter, message: Message, sealed: bool) -> bytes | Later:
+        """The mailbox's signature, else its establishment's seal; the seal alone where the route says so. A notice
+        without either goes as it is."""
         try:
-            author = str(message.authors[0])
+            author = message.authors[0]
         except address.BadAddress:
             return self._keyless(letter)
-        signer = self.keeper.signer_for(author, letter.id)
+        keys = self.keeper
+        signer = keys.seal_for(author.domain, letter.id) if sealed else keys.signer_for(str(author), letter.id)
         if signer is None:
             return self._keyless(letter) if letter.sender else message.raw
         signed = smime.sign(message.raw, signer, self.clock())
         fingerprint = hashlib.sha256(signer.certificate).hexdigest()
-        self.journal.add(letter.tenant, [Event("signed", letter.id, "", (("certificate", fingerprint),))])
+        facts = (("certificate", fingerprint),)
+        event = Event("sealed", letter.id, "", facts) if sealed else Event("signed", letter.id, "", facts)
+        self.journal.add(letter.tenant, [event])
         return signed
 
     def _keyless(self, letter: Letter) -> Later:
@@ -154,19 +213,19 @@ class PeerCourier:
             finally:
                 session.leave()
 
-    def _prepare(self, session: Session, job: Job, domain: str, server: Host) -> Later | Never | None:
+    def _prepare(self, session: Session, job: Job | None, domain: str, server: Host) -> Later | Never | None:
         greeting = session.begin(*server)
         if greeting.code != 220:
             return Later(Reason.PEER_DELAYED, str(greeting))
         session.ehlo()
-        if not session.has_extn("starttls"):
+        if not offers_tls(session):
             return self._alarm(Reason.TLS_REQUIRED, domain, server, "STARTTLS is not offered")
         try:
             # smtplib drops what it had read in clear (CVE-2021-38371): nothing said before the handshake
             # counts
             code, words = session.starttls(context=self.context())
         except ssl.SSLCertVerificationError as error:
-            return self._alarm(Reason.PEER_UNTRUSTED, domain, server, error.verify_message, tls.case(error))
+            return self._alarm(Reason.PEER_UNTRUSTED, domain, server, tls.case(error), tls.case(error))
         except ssl.SSLError as error:
             return self._alarm(
                 Reason.PEER_REFUSED_TLS, domain, server, error.reason or "handshake failed", tls.case(error)
@@ -177,8 +236,8 @@ class PeerCourier:
             return self._alarm(Reason.TLS_REQUIRED, domain, server, str(smtp.reply((code, words))))
         return self._check_peer(session, job, domain, server) or self._greet_again(session, domain, server)
 
-    def _check_peer(self, session: Session, job: Job, domain: str, server: Host) -> Later | Never | None:
-        shown = tls.shown_by(session.sock if isinstance(session.sock, ssl.SSLSocket) else None)
+    def _check_peer(self, session: Session, job: Job | None, domain: str, server: Host) -> Later | Never | None:
+        shown = _shown_in(session)
         if shown is None:
             return self._alarm(Reason.PEER_NO_CERTIFICATE, domain, server, "")
         met = meet(self.trust().judge(shown.der, (), profiles.TLS_PEER, self.clock()), self.unsure)
@@ -186,7 +245,7 @@ class PeerCourier:
             return self._turned(met, domain, server)
         if not self.white_list().permits(domain, met.identity.subject):
             return self._alarm(Reason.PEER_NOT_LISTED, domain, server, met.identity.subject)
-        if met.doubt:
+        if met.doubt and job:
             facts = (("certificate", met.identity.fingerprint), ("doubt", met.doubt))
             self.journal.add(job.letter.tenant, [Event("peer-unsure", job.letter.id, "", facts)])
         return None
@@ -231,6 +290,15 @@ class PeerCourier:
         """No fault of any certificate: a line, no alarm."""
         _log.warning("tls-failed", domain=domain, host=server[0], case=_case(error))
         return Later(Reason.PEER_UNREACHABLE, type(error).__name__)
+
+
+def offers_tls(session: Session) -> bool:
+    """RFC 3207 §4, and compulsory between operators: without it nothing of a letter is told."""
+    return bool(session.has_extn("starttls"))
+
+
+def _shown_in(session: Session) -> tls.PeerShown | None:
+    return tls.shown_by(session.sock if isinstance(session.sock, ssl.SSLSocket) else None)
 
 
 def _case(error: BaseException) -> str:
