@@ -54,7 +54,7 @@ REASONS: dict[str, str] = {
     "UNEXPECTED_EOF_WHILE_READING": "closed",
     # What the other side says (RFC 8446 §6.2)
     "TLSV1_ALERT_PROTOCOL_VERSION": "version",
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "no-shared-cipher",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "refused-handshake",  # no suite in common, or in TLS 1.2 no certificate
     "TLSV1_ALERT_INSUFFICIENT_SECURITY": "no-shared-cipher",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "refused-no-certificate",
     "SSLV3_ALERT_NO_CERTIFICATE": "refused-no-certificate",
