@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -218,6 +219,11 @@ def gpgsm(lab: Laboratory, *arguments: str | Path) -> list[str | Path]:
 
 
 def _ended(folder: Path) -> None:
-    if (folder / "gnupg").is_dir():
-        run(["gpgconf", "--homedir", folder / "gnupg", "--kill", "gpg-agent"])
+    home = folder / "gnupg"
+    if home.is_dir():
+        run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"])
+        for _ in range(50):  # it takes its sockets away by itself, while we take the folder away
+            if not (home / "S.gpg-agent").exists():
+                break
+            time.sleep(0.1)
     shutil.rmtree(folder)
