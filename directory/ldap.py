@@ -85,7 +85,11 @@ class LdapDirectory:
         if isinstance(answer, DirectoryDown):
             return answer
         found = self._entries(answer, address)
-        return one_of(found) if found else NotFound(self._nearest(address))
+        return one_of(found) if found else NotFound(self._nearest(address), closed=self._closed(answer))
+
+    def _closed(self, answer: _Rows) -> bool:
+        now = self._clock()
+        return any(not entries.in_force(values, now) for _, values in answer.rows)
 
     def search(self, text: str, limit: int = SEARCH_LIMIT) -> Listing | DirectoryDown:
         """Mailboxes whose names, town or specialty hold every word of `text` or its beginning."""

@@ -114,6 +114,8 @@ class Found:
 class NotFound:
     suggestions: tuple[Entry, ...] = ()
     """Nearest first; shown to authenticated senders only; red-listed entries are never among them."""
+    closed: bool = False
+    """There is such a mailbox, and it is not in force: suspended, closed, or out of its dates."""
 
 
 @dataclass(frozen=True)

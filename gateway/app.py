@@ -31,11 +31,12 @@ from gateway.tokens import Provider, Tokens
 from relay import spool
 from relay.intake import Intake
 from relay.partners import WhiteList
+from relay.policy import Book
 from relay.pseudonym import Pseudonyms
 from relay.routing import Node
 from relay.scan import Clamd, Scanning, Unable
 from relay.spooler import SpoolClient, Write
-from relay.store import engine, tables
+from relay.store import engine, policies, tables
 from relay.store.bodies import BodyStore, open_bytes, seal_bytes
 
 METADATAS = (tables.metadata, dossier_tables.metadata)
@@ -191,7 +192,18 @@ def intake(settings: Settings) -> Intake:
         may_use=accounts(settings).may_use,
         white_list_age_most=timedelta(hours=settings.trust.white_list_max_age_hours),
         scanning=scanning(settings),
+        book=book(settings),
     )
+
+
+def book(settings: Settings) -> Callable[[], Book]:
+    """Policy as it stands when asked: the factory's, the file's, then what people have set."""
+    reader, tenant, told = (
+        engine.reader_engine(settings.database_url),
+        settings.node.tenant,
+        settings.policy.all_lines(),
+    )
+    return lambda: Book((*told, *policies.read(reader, tenant)))
 
 
 def scanning(settings: Settings) -> Scanning | None:

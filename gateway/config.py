@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from certs.tls import CIPHERS_1_2
 from gateway.dns_section import DnsSection
+from gateway.policy_section import PolicySection
 from relay.peering import Unsure
 from relay.scan import Act
 
@@ -285,6 +286,7 @@ class Settings(BaseSettings):
     provider: ProviderSection | None = None
     peers: dict[str, str] = Field(default_factory=dict, description="domain = host:port, instead of an MX look-up.")
     dns: DnsSection = DnsSection()
+    policy: PolicySection = PolicySection()
     dossier: DossierSection | None = None
     carrier: CarrierSection = CarrierSection()
     journal: JournalSection = JournalSection()

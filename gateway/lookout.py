@@ -170,8 +170,8 @@ def explain(settings: Settings, text: str, language: str) -> Iterator[str]:
     entry = app.intake(settings)
     addressee, found = _addressee(entry, where)
     yield found
-    for name, answer in routing.explain(addressee, entry.white_list(), entry.node):
-        yield f"  {name}: {_answer(answer, language)}"
+    for rule, answer in routing.explain(addressee, entry.white_list(), entry.node):
+        yield f"  {rule.name}: {_answer(answer, language)}"
 
 
 def _addressee(entry: Intake, where: Address) -> tuple[Addressee, str]:

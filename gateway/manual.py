@@ -48,4 +48,6 @@ def _shown(value: Any) -> str:
 
 def _type(annotation: Any) -> str:
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    return text.replace("pathlib.", "").replace("gateway.config.", "").replace("|", "or")
+    for module in ("pathlib.", "typing.", "gateway.config.", "gateway.policy_section."):
+        text = text.replace(module, "")
+    return text.replace("|", "or")

@@ -17,8 +17,9 @@ from gateway.config import DossierSection, Settings
 from gateway.doors import replies
 from relay import hosts, notices
 from relay.carrier import Carrier, Pace
+from relay.couriers.closing import Closing
 from relay.couriers.mailbox import MailboxCourier
-from relay.couriers.peer import PeerCourier
+from relay.couriers.peer import PEER_MODES, PeerCourier
 from relay.intake import Intake
 from relay.journal import SpoolJournal
 from relay.model import Courier, Mode
@@ -80,11 +81,12 @@ def couriers(settings: Settings, entry: Intake) -> dict[Mode, Courier]:
         journal=records,
         clock=app.clock,
         unsure=settings.trust.cannot_tell,
+        closing=Closing(entry.directory, entry.trust, records, app.clock),
     )
     delivery = settings.delivery
     mailbox = MailboxCourier(delivery.lmtp_host, delivery.lmtp_port, settings.node.hostname, app.clock)
     opening = unsealing.into_mailboxes(settings, entry, mailbox)
-    found: dict[Mode, Courier] = {Mode.PEER_SIGNED: peer, Mode.PEER_PLAIN: peer, Mode.MAILBOX: opening}
+    found: dict[Mode, Courier] = {Mode.MAILBOX: opening, **dict.fromkeys(PEER_MODES, peer)}
     if settings.dossier:
         dossier = unsealing.into_dossier(settings, entry, dossier_courier(settings, settings.dossier, entry))
         found |= {Mode.DOSSIER: dossier, Mode.DOSSIER_SHOW: dossier}

@@ -2,16 +2,18 @@
 
 Promises: an address counts once, however often it was named; a recipient who cannot be served has a row too,
 failed from the start, so that its sender is told. Does not: write (relay.spool does) or decide (relay.intake,
-relay.routing).
+relay.gate).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeAlias
 
 from directory.model import Address
+from relay.gate import Served
 from relay.message import Message
 from relay.model import (
     Addressee,
@@ -30,7 +32,7 @@ from relay.model import (
     new_id,
 )
 from relay.pseudonym import Pseudonyms
-from relay.routing import Listed, Node, route
+from relay.routing import Node
 from relay.trace import received
 
 
@@ -52,10 +54,13 @@ def letter(
     )
 
 
-def recipients(envelope: Envelope, found: Findings, white_list: Listed, node: Node) -> tuple[Recipient, ...]:
+Serve: TypeAlias = Callable[[Addressee], Served]
+
+
+def recipients(envelope: Envelope, found: Findings, serve: Serve, node: Node) -> tuple[Recipient, ...]:
     """Everyone named, then what finders added; nothing is added to a letter that nobody named will get."""
     refused = {each.key: reason for each, reason in found.refusals}
-    rows = [_named(envelope, each, refused, white_list, node) for each in _once(envelope.addressees)]
+    rows = [_named(envelope, each, refused, serve, node) for each in _once(envelope.addressees)]
     if any(row.state is State.QUEUED for row in rows):
         rows += [added(envelope, extra, envelope.received_at) for extra in found.extras]
     return tuple(rows)
@@ -68,14 +73,13 @@ def _once(addressees: Sequence[Addressee]) -> tuple[Addressee, ...]:
     return tuple(first.values())
 
 
-def _named(
-    envelope: Envelope, addressee: Addressee, refused: Mapping[str, str], white_list: Listed, node: Node
-) -> Recipient:
-    chosen = refused.get(addressee.address.key) or route(addressee, white_list, node)
+def _named(envelope: Envelope, addressee: Addressee, refused: Mapping[str, str], serve: Serve, node: Node) -> Recipient:
+    served = serve(addressee)
+    chosen = refused.get(addressee.address.key) or served.chosen
     if isinstance(chosen, Route):
-        return _row(envelope, str(addressee.address), chosen, addressee.asked, envelope.received_at)
+        return _row(envelope, str(addressee.address), chosen, served.asked, envelope.received_at)
     nowhere = Route(_mode_without_route(addressee.address, node), addressee.address.domain, "refused")
-    row = _row(envelope, str(addressee.address), nowhere, addressee.asked, envelope.received_at)
+    row = _row(envelope, str(addressee.address), nowhere, served.asked, envelope.received_at)
     return replace(row, state=State.FAILED, reason=str(chosen))
 
 

@@ -23,6 +23,7 @@ from directory.lookup import Directory
 from directory.model import Address, DirectoryDown, Entry, Found
 from relay import entry, reports, smime, spool, trace
 from relay import message as mime
+from relay.gate import Gate, Opposed, nobody_opposed
 from relay.message import Malformed, Message
 from relay.model import (
     Addressee,
@@ -42,6 +43,7 @@ from relay.model import (
     Verdict,
 )
 from relay.partners import WhiteList
+from relay.policy import FACTORY_BOOK, Book, PolicyDown
 from relay.pseudonym import Pseudonyms
 from relay.routing import Node
 from relay.scan import Scanning
@@ -79,6 +81,9 @@ class Intake:
     may_use: MayUse = own_address_only
     white_list_age_most: timedelta = WHITE_LIST_AGE_MOST
     scanning: Scanning | None = None
+    book: Callable[[], Book] = lambda: FACTORY_BOOK
+    """Policy as it stands now. Raises PolicyDown."""
+    opposed: Opposed = nobody_opposed
 
     # --- before DATA ----------------------------------------------------------------------------------------
 
@@ -113,7 +118,8 @@ class Intake:
         if isinstance(answer, DirectoryDown):
             return Refusal(Reason.DIRECTORY_DOWN, permanent=False)
         told = answer.suggestions if door in (Door.SUBMISSION, Door.COMMAND) else ()
-        return _never(Reason.UNKNOWN_RECIPIENT, ", ".join(_named(near) for near in told))
+        reason = Reason.RECIPIENT_CLOSED if answer.closed else Reason.UNKNOWN_RECIPIENT
+        return _never(reason, ", ".join(_named(near) for near in told))
 
     def _may_speak(self, sender: Address, proof: DoorProof, door: Door) -> bool:
         if door is Door.PEER:
@@ -148,7 +154,11 @@ class Intake:
         found = self._find(message, envelope, verdict)
         if isinstance(found, Refusal):
             return found
-        rows = entry.recipients(envelope, found, self.white_list(), self.node)
+        try:
+            gate = self._gate(message, envelope)
+        except PolicyDown:
+            return Refusal(Reason.STORE_DOWN, permanent=False)
+        rows = entry.recipients(envelope, found, gate.serve, self.node)
         if refusal := _nobody(rows):
             return refusal
         letter = entry.letter(envelope, message, verdict, body, self.node, self.pseudonyms)
@@ -190,6 +200,9 @@ class Intake:
         automatic = mime.automatic(message, envelope.sender is None)
         findings = tuple(dict.fromkeys((*verdict.findings, *message.defects)))
         return replace(verdict, automatic=automatic, findings=findings)
+
+    def _gate(self, message: Message, envelope: Envelope) -> Gate:
+        return Gate(envelope, message, self.white_list(), self.node, self.trust(), self.book(), self.opposed)
 
     def _find(self, message: Message, envelope: Envelope, verdict: Verdict) -> Findings | Refusal:
         extras: list[Extra] = []

@@ -39,7 +39,7 @@ from relay import additions, collected, journal, settlement
 from relay.model import Event, Letter, Origin, Outcome, Reason, Recipient, State, new_id
 from relay.schedule import FACTORY, Policy
 from relay.spooler import SpoolClient, StoreRefused, Write
-from relay.store import claims
+from relay.store import claims, policies
 from relay.store.reads import Line, Step, due_notices, find, is_due, letter, queue, timeline, verify
 from relay.store.rows import Held, letter_of, letter_row, packed, recipient_of, recipient_row, unpacked
 from relay.store.tables import letters, recipients
@@ -344,6 +344,7 @@ WRITES: dict[str, Write] = {
     "relay.note": _note,
     **additions.WRITES,
     **collected.WRITES,
+    **policies.WRITES,
     "relay.noticed": _noticed,
     "relay.hold": _act("hold", "held", State.HELD, lambda row, now: {}),
     "relay.release": _act("release", "released", State.QUEUED, lambda row, now: {"due_at": now, "lapses": 0}),

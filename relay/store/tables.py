@@ -156,3 +156,18 @@ collectors = Table(
     Column("since", Moment(), nullable=False),
     Column("well_at", Moment()),
 )
+
+policies = Table(
+    "policies",
+    metadata,
+    # What people have set; what files say stands in files (relay.policy).
+    Column("tenant", String(64), primary_key=True),
+    # 'tenant', 'domain', 'mailbox'
+    Column("level", String(16), primary_key=True),
+    # A domain or mailbox of ours; empty for the tenant
+    Column("holder", String(320), primary_key=True),
+    Column("key", String(400), primary_key=True),
+    Column("value", String(64), nullable=False),
+    Column("by", String(128), nullable=False),
+    Column("at", Moment(), nullable=False),
+)

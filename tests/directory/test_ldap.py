@@ -89,8 +89,17 @@ def test_two_holders_of_one_address_are_told(directory: LdapDirectory) -> None:
 
 @pytest.mark.parametrize("name", ["ferme", "passe", "futur"])
 def test_an_entry_out_of_force_is_not_there(directory: LdapDirectory, name: str) -> None:
-    """Closed, expired and future mailboxes are not found."""
-    assert isinstance(directory.find(parse(f"{name}.vie@{NORTH}")), NotFound)
+    """Closed, expired and future mailboxes are not found, and said to be there and out of force."""
+    answer = directory.find(parse(f"{name}.vie@{NORTH}"))
+    assert isinstance(answer, NotFound)
+    assert answer.closed
+
+
+def test_an_address_of_nobody_is_not_said_to_be_closed(directory: LdapDirectory) -> None:
+    """The twin: there never was such a mailbox."""
+    answer = directory.find(parse(f"jamais.vu@{NORTH}"))
+    assert isinstance(answer, NotFound)
+    assert not answer.closed
 
 
 def test_an_entry_inside_its_dates_is_there(directory: LdapDirectory) -> None:

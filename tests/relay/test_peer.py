@@ -100,7 +100,10 @@ class Keys:
     def signer_for(self, address: str, letter_id: str) -> KeySigner | None:
         if self.down:
             raise KeeperDown("not there")
-        return self.signers.get(address)
+        return self.signers.get(address) or self.seal_for(address.rpartition("@")[2], letter_id)
+
+    def seal_for(self, domain: str, letter_id: str = "") -> KeySigner | None:
+        return self.signers.get(f"domain-signing-authority@{domain}")
 
 
 @dataclass

@@ -53,14 +53,14 @@ def test_the_first_rule_that_answers_decides(
 def test_explain_tells_every_rule_that_was_asked(white_list: WhiteList) -> None:
     """Rules that did not answer, then the one that decided."""
     asked = explain(to(f"paul@{PEER}", smime=False), white_list, NODE)
-    names = [name for name, _ in asked]
-    assert names == ["mailbox-here", "domain-not-listed", "patient-space-plain", "signature-declined"]
-    assert [answer is None for _, answer in asked] == [True, True, True, False]
+    names = [rule.name for rule, _ in asked]
+    assert names == [rule.name for rule in RULES[: names.index("signature-declined") + 1]]
+    assert [answer is None for _, answer in asked] == [True] * (len(names) - 1) + [False]
 
 
 def test_a_route_carries_the_name_of_its_rule(white_list: WhiteList) -> None:
     """What is stored is what explain shows."""
-    names = {name for name, _ in RULES}
+    names = {rule.name for rule in RULES}
     for addressee in (to("a@lilas.mssante.example"), to(f"a@{PEER}"), to(f"a@{PEER}", smime=False)):
         chosen = route(addressee, white_list, NODE)
         assert isinstance(chosen, Route)
