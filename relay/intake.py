@@ -93,7 +93,9 @@ class Intake:
             return stale
         if sender is None:
             return None
-        return None if self._may_speak(sender, proof, door) else _never(Reason.SENDER_NOT_ALLOWED)
+        if self._may_speak(sender, proof, door):
+            return None
+        return _never(Reason.PEER_NOT_LISTED if door is Door.PEER else Reason.SENDER_NOT_ALLOWED)
 
     def check_recipient(self, recipient: Address, door: Door) -> Addressee | Refusal:
         """The recipient with its directory entry, or why not; nearest entries only for our own people."""

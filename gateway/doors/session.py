@@ -87,7 +87,7 @@ class Session(SMTP, ABC):
             ident="ESMTP Pli",
             data_size_limit=spec.limits.max_bytes,
             tls_context=spec.tls(),
-            require_starttls=True,
+            require_starttls=tls_first(),
             timeout=spec.limits.command_s,
             command_call_limit={**_OFTEN, "*": 100},
             loop=loop,
@@ -328,6 +328,11 @@ class Session(SMTP, ABC):
 
     def _log(self, event: str, **facts: Any) -> None:
         log.info(event, door=self.spec.kind.value, client=self.client, **facts)
+
+
+def tls_first() -> bool:
+    """RFC 3207 §4: in clear nothing is taken, at no door."""
+    return True
 
 
 def _words(what: Turn | Reason | Refusal, detail: str = "") -> str:
