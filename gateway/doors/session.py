@@ -255,9 +255,9 @@ class Session(SMTP, ABC):
         try:
             await super().smtp_STARTTLS(arg)
         except asyncio.CancelledError:
-            # The library's loop is cancelled by the loss of the connection, and by our own timer
-            if not self.tls_words:
+            if self._tls_protocol and not self.tls:
                 self._log("tls-failed", case="timeout" if self._slow else "closed")
+                self.connection_lost(None)  # within a handshake asyncio tells nobody, and our place would stay taken
             raise
 
     async def smtp_AUTH(self, arg: str) -> None:

@@ -221,12 +221,13 @@ def open_door(trust_space: TrustSpace, accounts_of_anna: Accounts, tmp_path: Pat
         intake: Any = None,
         unsure: Unsure = Unsure.DEFER,
         accounts: Accounts | None = None,
+        contexts: tls.Contexts | None = None,
         **limits: float,
     ) -> OpenDoor:
         told = Limits(**{"login_pause_s": 0.0, **limits})
         trusted = trust or trust_space.trust()
         known = accounts or accounts_of_anna
-        door = _opened(kind, trust_space, trusted, known, intake or Recorder(), tmp_path, told, unsure)
+        door = _opened(kind, trust_space, trusted, known, intake or Recorder(), tmp_path, told, unsure, contexts)
         opened.append(door)
         return door
 
@@ -247,6 +248,7 @@ def _opened(
     folder: Path,
     limits: Limits,
     unsure: Unsure,
+    contexts: tls.Contexts | None,
 ) -> OpenDoor:
     key = X25519PrivateKey.generate()
     bodies = BodyStore(folder / "bodies", key.public_key().public_bytes_raw(), b"d" * 32)
@@ -255,7 +257,7 @@ def _opened(
         kind=kind,
         host="127.0.0.1",
         port=0,
-        tls=lambda: side,
+        tls=contexts or (lambda: side),
         hostname="mss.lilas.example",
         tenant="lilas",
         intake=intake,
