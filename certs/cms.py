@@ -48,9 +48,8 @@ def verify(
 ) -> Proof:
     """Whether `cms` (a BER or DER ContentInfo) is one trusted signature over exactly `content`, at `at`."""
     found = proofs(cms, content, store, profile, at, policy=policy, lookup=lookup)
-    if len(found) == 1:
-        return found[0]
-    return Proof(Untrusted(Fault.SEVERAL_SIGNERS, f"{len(found)} signers", check="single-signer"))
+    doubt = single_signer(found)
+    return Proof(doubt) if doubt else found[0]
 
 
 def proofs(
@@ -73,9 +72,10 @@ def proofs(
             return (Proof(message),)
         inside = None if message.inside is None else Content(message.inside)
         asked = inside if content is None else Content((content,))
-        if asked is None:
-            return (Proof(Untrusted(Fault.NO_CONTENT, "a signature without its content", check="content-there")),)
-        about = _About(message, asked, inside, store, profile, policy, at, lookup)
+        doubt = signer_there(message) or content_there(asked)
+        if doubt:
+            return (Proof(doubt),)
+        about = _About(message, asked or Content(()), inside, store, profile, policy, at, lookup)
         return tuple(about.proof(each) for each in message.signers)
 
 
@@ -89,7 +89,24 @@ def _read(cms: bytes) -> Signed | Untrusted | CannotTell:
     except ValueError:
         size = Fault.TOO_LARGE if len(cms) > ber.MAX_BYTES else Fault.UNREADABLE
         return Untrusted(size, "not CMS", check="readable")
-    return message if message.signers else Untrusted(Fault.NO_SIGNER, "nobody signed", check="signer-there")
+    return message
+
+
+def signer_there(message: Signed) -> Untrusted | None:
+    return None if message.signers else Untrusted(Fault.NO_SIGNER, "nobody signed", check="signer-there")
+
+
+def content_there(content: Content | None) -> Untrusted | None:
+    """RFC 5652 §5.2: what is inside, or what lies beside a detached signature."""
+    if content is not None:
+        return None
+    return Untrusted(Fault.NO_CONTENT, "a signature without its content", check="content-there")
+
+
+def single_signer(found: Sequence[Proof]) -> Untrusted | None:
+    if len(found) == 1:
+        return None
+    return Untrusted(Fault.SEVERAL_SIGNERS, f"{len(found)} signers", check="single-signer")
 
 
 def encapsulated(cms: bytes) -> bytes | None:

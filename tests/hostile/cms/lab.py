@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from certs import algorithms, attributes, ber, cms, envelope, profiles, revocation, signed
 from certs.chain import TrustStore
-from certs.model import Trusted
+from certs.model import Proof, Trusted
 from certs.openers import LocalOpener
 from certs.revocation import Crls
 from certs.throwaway import Issued
@@ -239,8 +239,17 @@ def again(kind: str) -> Change:
 
 
 def ask_signed(made: bytes, content: bytes | None = CONTENT, policy: cms.Policy = cms.STRICT) -> Answer:
-    proofs = cms.proofs(made, content, lab().fresh(), profiles.SMIME, NOW, policy=policy)
-    trust = proofs[0].trust
+    """About the first signer."""
+    return _said(cms.proofs(made, content, lab().fresh(), profiles.SMIME, NOW, policy=policy)[0])
+
+
+def ask_single(made: bytes) -> Answer:
+    """As one signature."""
+    return _said(cms.verify(made, CONTENT, lab().fresh(), profiles.SMIME, NOW))
+
+
+def _said(proof: Proof) -> Answer:
+    trust = proof.trust
     return ("valid", "") if isinstance(trust, Trusted) else (trust.check, trust.fault.value)
 
 
