@@ -28,7 +28,7 @@ from dmp_bridge.model import HostProfile
 from gateway.accounts import Accounts
 from gateway.config import MINIMUMS, ConfigError, DossierSection, Settings
 from gateway.tokens import Provider, Tokens
-from relay import spool
+from relay import retention, spool
 from relay.intake import Intake
 from relay.partners import WhiteList
 from relay.policy import Book
@@ -259,6 +259,16 @@ def migrate(settings: Settings) -> None:
     from relay.store import migrations  # Alembic takes a while to import: only who migrates pays
 
     migrations.upgrade(settings.database_url, METADATAS)
+
+
+def forget_bodies(settings: Settings) -> int:
+    """Erases the bodies that retention lets go; how many."""
+    reader = engine.reader_engine(settings.database_url)
+    try:
+        kept_for = timedelta(days=settings.retention.bodies_days)
+        return retention.forget(client(settings), reader, bodies(settings).erase, clock(), kept_for)
+    finally:
+        reader.dispose()
 
 
 def import_patients(settings: Settings, file: Path) -> tuple[int, tuple[str, ...]]:

@@ -226,6 +226,12 @@ class ScanSection(Section):
         return self
 
 
+class RetentionSection(Section):
+    bodies_days: float = Field(
+        default=30.0, ge=0, description="A letter's sealed bytes are erased so long after its last recipient settled."
+    )
+
+
 class JournalSection(Section):
     heads: Path | None = Field(
         default=None,
@@ -290,6 +296,7 @@ class Settings(BaseSettings):
     dossier: DossierSection | None = None
     carrier: CarrierSection = CarrierSection()
     journal: JournalSection = JournalSection()
+    retention: RetentionSection = RetentionSection()
     scan: ScanSection | None = None
     collect: dict[str, CollectSection] = Field(
         default_factory=dict, description="NAME = a mailbox at another operator that is collected from."

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def spooler(settings: Settings, stop: threading.Event) -> None:
     app.migrate(settings)
     serving = Spooler(engine.writer_engine(settings.database_url), settings.spool_socket, app.WRITES, app.clock)
     threading.Thread(target=_announce_when, args=(serving.ready, settings), daemon=True).start()
-    threading.Thread(target=_sweep, args=(settings,), daemon=True).start()
+    threading.Thread(target=_care, args=(settings, serving.ready, stop), daemon=True).start()
     try:
         serving.serve(stop)
     except SpoolerRunning as error:
@@ -81,19 +82,38 @@ ORPHAN_AGE = timedelta(hours=1)
 """No letter is so long on its way from its first byte to its row."""
 
 
-def _sweep(settings: Settings) -> None:
-    """Bodies that a crash left without a letter."""
+CARE_S = 600.0
+"""Between two looks at what may be erased."""
+
+
+def _care(settings: Settings, ready: threading.Event, stop: threading.Event) -> None:
+    """Bodies that a crash left without a letter, once; those that retention lets go, again and again."""
+    ready.wait()
+    _erase("bodies-not-swept", lambda: _sweep(settings))
+    while not stop.is_set():
+        _erase("bodies-not-erased", lambda: app.forget_bodies(settings))
+        stop.wait(CARE_S)
+
+
+def _erase(trouble: str, work: Callable[[], int]) -> None:
+    from relay.spooler import StoreDown
+
+    try:
+        work()
+    except (OSError, SQLAlchemyError, StoreDown) as error:
+        structlog.get_logger().warning(trouble, error=type(error).__name__)
+
+
+def _sweep(settings: Settings) -> int:
     from relay.store import engine, reads
 
-    log = structlog.get_logger()
     reader = engine.reader_engine(settings.database_url)
     try:
         erased = app.bodies(settings).sweep(lambda: reads.body_names(reader), app.clock() - ORPHAN_AGE)
-        log.info("bodies-swept", erased=erased)
-    except (OSError, SQLAlchemyError) as error:
-        log.warning("bodies-not-swept", error=type(error).__name__)
     finally:
         reader.dispose()
+    structlog.get_logger().info("bodies-swept", erased=erased)
+    return erased
 
 
 def keeper(settings: Settings, stop: threading.Event) -> None:

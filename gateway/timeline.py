@@ -44,6 +44,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "dossier-refused": ("dépôt refusé", "deposit refused"),
     "dossier-alarm": ("ALARME : l'hébergeur se contredit", "ALARM: the dossier host contradicts itself"),
     "key-used": ("clé employée par le gardien", "key used by the keeper"),
+    "body-erased": ("contenu effacé, au terme de sa conservation", "content erased at the end of its retention"),
     "not-collected": ("laissé dans la boîte distante", "left in the mailbox at the other operator"),
     "key-opened": ("clé de déchiffrement employée par le gardien", "decryption key used by the keeper"),
     "unsealed": ("lettre ouverte par le gardien", "letter opened by the keeper"),

@@ -35,7 +35,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, insert, select, update
 
-from relay import additions, collected, journal, settlement
+from relay import additions, collected, journal, retention, settlement
 from relay.model import Event, Letter, Origin, Outcome, Reason, Recipient, State, new_id
 from relay.schedule import FACTORY, Policy
 from relay.spooler import SpoolClient, StoreRefused, Write
@@ -311,6 +311,8 @@ def _act(action: str, word: str, to: State, changed: _Change) -> Write:
             raise StoreRefused("no such recipient")
         if to not in TRANSITIONS[action].get(State(row["state"]), ()):
             raise StoreRefused(f"{action}: not while it is {row['state']}")
+        if action == "resend":
+            retention.require_body(conn, tenant, row["letter_id"])
         conn.execute(update(recipients).where(*one).values(state=to.value, **changed(row, now)))
         journal.append(conn, tenant, [settlement.event(word, row, {"by": params.get("by", "")})], now)
 
@@ -344,6 +346,7 @@ WRITES: dict[str, Write] = {
     "relay.note": _note,
     **additions.WRITES,
     **collected.WRITES,
+    **retention.WRITES,
     **policies.WRITES,
     "relay.noticed": _noticed,
     "relay.hold": _act("hold", "held", State.HELD, lambda row, now: {}),
