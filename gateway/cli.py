@@ -22,6 +22,7 @@ from gateway.certs_command import certs
 from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_settings
 from gateway.config import Settings
 from gateway.journal_command import journal
+from gateway.policy_command import explain, policy
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -171,21 +172,6 @@ def scan(settings: Settings) -> None:
 
 
 @pli.command()
-@click.argument("address")
-@LANGUAGE
-@with_settings
-def explain(settings: Settings, address: str, lang: str) -> None:
-    """Which mode would serve an address, and which rule chose it."""
-    from gateway import lookout
-
-    try:
-        for line in lookout.explain(settings, address, lang):
-            out.print(line, markup=False)
-    except ValueError as error:
-        raise Failure(f"'{address}' is not a mail address: {error}") from None
-
-
-@pli.command()
 @click.argument("action", type=click.Choice(["hold", "release", "resend", "bounce"]))
 @click.argument("recipient_id")
 @with_settings
@@ -307,6 +293,8 @@ def verify(settings: Settings) -> None:
 pli.add_command(journal)
 pli.add_command(account)
 pli.add_command(certs)
+pli.add_command(policy)
+pli.add_command(explain)
 
 
 @pli.command()

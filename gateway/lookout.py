@@ -1,4 +1,4 @@
-"""Where is a letter, what waits, why this mode: looks into a node, without content and without a patient's identity.
+"""Where is a letter, what waits: looks into a node, without content and without a patient's identity.
 
 Promises: each look-up of a letter is journalled before it is answered; addresses of patients appear as pseudonyms.
 Does not: change anything else.
@@ -7,7 +7,6 @@ Does not: change anything else.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from directory import address
-from directory.model import Address, DirectoryDown, Entry, Found
 from dmp_bridge import filings
 from gateway import app, timeline
 from gateway.config import Settings
 from gateway.doors import replies
-from relay import routing, spool
-from relay.intake import Intake
+from relay import spool
 from relay.journal import SpoolJournal
-from relay.model import Addressee, Event, Letter, Reason, Recipient, Route, Verdict
+from relay.model import Event, Letter, Recipient, Verdict
 from relay.pseudonym import Pseudonyms
 from relay.store import engine
 
@@ -159,40 +155,3 @@ def worklist(settings: Settings) -> list[dict[str, Any]]:
          "evidence": dict(row.evidence), "at": row.added_at.isoformat(timespec="seconds")}
         for row in filings.waiting(reader, settings.node.tenant)
     ]  # fmt: skip
-
-
-# --- why this mode ----------------------------------------------------------------------------------------------------
-
-
-def explain(settings: Settings, text: str, language: str) -> Iterator[str]:
-    """Every rule asked about an address and the one that decided. Raises ValueError on a malformed address."""
-    where = address.parse(text)
-    entry = app.intake(settings)
-    addressee, found = _addressee(entry, where)
-    yield found
-    for rule, answer in routing.explain(addressee, entry.white_list(), entry.node):
-        yield f"  {rule.name}: {_answer(answer, language)}"
-
-
-def _addressee(entry: Intake, where: Address) -> tuple[Addressee, str]:
-    if where.is_patient:
-        return Addressee(where), "patient.mssante.fr"
-    answer = entry.directory.find(where)
-    if isinstance(answer, Found):
-        return Addressee(where, answer.entry), _described(answer.entry)
-    if isinstance(answer, DirectoryDown):
-        return Addressee(where), why(Reason.DIRECTORY_DOWN)
-    return Addressee(where), why(Reason.UNKNOWN_RECIPIENT)
-
-
-def _described(entry: Entry) -> str:
-    words = (entry.display_name, entry.kind.value, entry.specialty, entry.structure, entry.town)
-    return ", ".join(word for word in words if word) + f" ({entry.provenance.source} {entry.provenance.dn})"
-
-
-def _answer(answer: Route | Reason | None, language: str) -> str:
-    if answer is None:
-        return "-"
-    if isinstance(answer, Route):
-        return f"{answer.mode.value} → {answer.target}"
-    return why(answer, language)
