@@ -81,7 +81,7 @@ def judged(thing: Thing, content: bytes | None, asked: Asked) -> Answer:
         return _cms(thing.data, content, asked)
     if thing.kind is Kind.CERTIFICATE:
         return _certificate(thing, asked)
-    raise Unreadable(f"a {thing.kind.value} carries no signature to verify: `pli certs inspect` shows what it is")
+    raise Unreadable(f"nothing here is signed ({thing.kind.value}): `pli certs inspect` shows what it is")
 
 
 def word(trust: Trust) -> str:

@@ -230,19 +230,21 @@ def encrypt(file: str, recipients: Sequence[str], out: str | None, **options: An
 @FILE
 @KEYED
 @click.option("--for", "address", help="With --config: the keeper's keys of this mailbox.")
+@click.option("--inner", is_flag=True, help="Of a letter, what was encrypted alone, without the header outside.")
 @OUT
 @LANGUAGE
 @click.pass_context
-def decrypt(context: click.Context, /, file: str, out: str | None, lang: str, **options: Any) -> None:
+def decrypt(context: click.Context, /, file: str, inner: bool, out: str | None, lang: str, **options: Any) -> None:
     """Open an encrypted letter or CMS object; what protected it, or did not, goes to standard error."""
     from gateway import certs_files, certs_making, certs_pages
 
     with _mendable(), _keeper(context, options["address"]) as keeper:
         openers = (_keyed(options).opener(),) if keeper is None else certs_making.openers_of(keeper, options["address"])
-        opened = certs_making.opened(certs_files.thing(file), openers)
+        thing = certs_files.thing(file)
+        opened = certs_making.opened(thing, openers)
         for line in certs_pages.opened(opened, lang):
             click.echo(line, err=True)
-        if content := certs_making.content_of(opened):
+        if content := certs_making.content_of(opened, thing, inner):
             certs_files.written(content, out)
     sys.exit(certs_making.exit_code(opened))
 

@@ -16,7 +16,7 @@ from certs.model import CannotTell, Untrusted
 from certs.openers import Opener
 from gateway.certs_answer import CANNOT_TELL, EXIT, TRUSTED, UNTRUSTED, scanned
 from gateway.certs_files import Kind, Thing, Unreadable, pem
-from relay import smime
+from relay import opening, smime
 from relay.coverage import is_pkcs7
 from relay.fields import Malformed
 
@@ -89,8 +89,16 @@ def _decoded(part: Any) -> bytes | None:
     return data if cms.kind(data) not in ("signed-data", "certs-only") else None
 
 
-def content_of(result: Result) -> bytes:
-    return result.content if isinstance(result, Opened) else b""
+def content_of(result: Result, thing: Thing, inner: bool) -> bytes:
+    """What is written: the letter as it reads once opened; with `inner`, and of all else, what was encrypted."""
+    if not isinstance(result, Opened):
+        return b""
+    if inner or thing.kind is not Kind.LETTER or not opening.may_be_encrypted(thing.data):
+        return result.content
+    try:
+        return opening.letter_of(thing.data, result.content)
+    except Malformed:
+        return result.content
 
 
 def exit_code(result: Result) -> int:

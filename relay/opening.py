@@ -152,6 +152,11 @@ def _letter(outer: Message, inner: Message) -> bytes:
     return b"".join((*lines, b"\r\n", inner.root.body))
 
 
+def letter_of(sealed: bytes, content: bytes) -> bytes:
+    """The opened letter of a sealed one and what was decrypted from it. Raises Malformed. Judges nothing."""
+    return _letter(scan(sealed), scan(content))
+
+
 def _line(message: Message, each: Field) -> bytes:
     return message.raw[each.span[0] : each.span[1]]
 

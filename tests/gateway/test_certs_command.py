@@ -326,7 +326,7 @@ def test_a_certificates_own_words_are_shown_on_one_line(desk: Desk) -> None:
     ("arguments", "sentence"),
     [
         (("verify", "absent.eml", "ANCHORS"), "absent.eml cannot be read: No such file or directory"),
-        (("verify", "NOISE", "ANCHORS"), "carries no signature to verify"),
+        (("verify", "NOISE", "ANCHORS"), "nothing here is signed"),
         (("verify", "SIGNATURE", "ANCHORS"), "the signature is detached: say with --content FILE"),
         (("verify", "LETTER"), "whom do you trust? Name roots with --anchors FILE"),
         (("verify", "LETTER", "--anchors", "NOISE"), "holds no certificate"),
@@ -413,7 +413,12 @@ def test_what_is_encrypted_opens_with_its_key(desk: Desk, options: tuple[str, ..
     assert vouched in done.stderr
     letter = _sealed(desk, "letter.eml", *options)
     assert b"Bonjour" not in letter.read_bytes()
-    assert b"Bonjour." in desk("decrypt", letter, *key).stdout_bytes
+    opened = desk("decrypt", letter, *key).stdout_bytes
+    assert b"Bonjour." in opened
+    # the letter as it reads: its author stands where he stood, so that a signature inside can be judged
+    assert opened.split(b"\r\n", 1)[0] == letter.read_bytes().split(b"\r\n", 1)[0]
+    assert opened.startswith(b"From: ")
+    assert desk("decrypt", letter, *key, "--inner").stdout_bytes.startswith(b"Content-")
 
 
 def test_another_key_opens_nothing(desk: Desk) -> None:
