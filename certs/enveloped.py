@@ -1,11 +1,12 @@
 """The types of encrypted CMS (RFC 5652 §6, RFC 5083, RFC 5753), declared, and one pass through such a message.
 
-Promises: each class mirrors one ASN.1 type; the encrypted content is never copied, only looked at. Does not: decide
-what an algorithm is worth (contents, transport, agreement), nor use a key.
+Promises: each class mirrors one ASN.1 type; the encrypted content of a large letter is never copied, only looked at.
+Does not: decide what an algorithm is worth (contents, transport, agreement), nor use a key.
 """
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -88,6 +89,39 @@ class GcmParameters:
 
 
 @sequence
+class EncryptedContentInfo:
+    """RFC 5652 §6.1."""
+
+    content_type: ObjectIdentifier
+    algorithm: list[TLV]
+    content: Annotated[bytes, Implicit(0)]
+
+
+@sequence
+class EnvelopedData:
+    """RFC 5652 §6.1. The set is kept raw: many senders do not sort it."""
+
+    version: int
+    originator: Annotated[list[TLV] | None, Implicit(0)]
+    recipients: TLV
+    content: EncryptedContentInfo
+    unprotected: Annotated[list[TLV] | None, Implicit(1)]
+
+
+@sequence
+class AuthEnvelopedData:
+    """RFC 5083 §2.1."""
+
+    version: int
+    originator: Annotated[list[TLV] | None, Implicit(0)]
+    recipients: TLV
+    content: EncryptedContentInfo
+    attributes: Annotated[list[TLV] | None, Implicit(1)]
+    mac: bytes
+    unprotected: Annotated[list[TLV] | None, Implicit(2)]
+
+
+@sequence
 class _Boxed:
     """The library reads a list as a field only."""
 
@@ -117,16 +151,59 @@ class Envelope:
         return self.pieces.size
 
 
+SMALL = 64 * 1024
+"""Bytes below which DER is tried first, with a copy of the content. Above, a copy costs more than the one pass."""
+
+
 def read(cms: bytes) -> Envelope:
     """`cms`, BER or DER and nothing after it. Raises ValueError, TooMany, NotYet (another content type)."""
-    cursor = Cursor(cms)
-    cursor.enter(0x30)
-    kind = dotted(cursor.part())
+    if len(cms) <= SMALL:
+        try:
+            return der(cms)
+        except TooMany:
+            raise
+        except ValueError:
+            pass  # it is BER, or nothing
+    return indefinite(cms)
+
+
+def der(cms: bytes) -> Envelope:
+    """The same from DER only."""
+    info = decode_der(asn1.ContentInfo, cms)
+    authenticated = _is_authenticated(info.content_type.dotted_string)
+    data = info.content.parse(AuthEnvelopedData if authenticated else EnvelopedData)
+    content, kind = data.content, data.content.content_type.dotted_string
+    pieces = Pieces(content.content, array("Q", (0, len(content.content))))
+    recipients = _recipients(_settled(data.recipients))
+    if not authenticated:
+        return Envelope(False, recipients, kind, content.algorithm, pieces)
+    attributes = tuple(sorted(map(_settled, data.attributes or ())))
+    return Envelope(True, recipients, kind, content.algorithm, pieces, attributes, data.mac)
+
+
+def _settled(value: TLV) -> bytes:
+    """The value, which is DER to its depth. Raises ValueError: then it is read, and made DER, in one pass."""
+    found = asn1.whole(value)
+    if ber.normalise(found) != found:
+        raise ValueError("BER within DER")
+    return found
+
+
+def _is_authenticated(kind: str) -> bool:
+    """Raises NotYet by its name for what is not encrypted."""
     if kind not in (ENVELOPED, AUTH_ENVELOPED):
         raise NotYet(_OTHERS.get(kind, f"content type {kind}"))
+    return kind == AUTH_ENVELOPED
+
+
+def indefinite(cms: bytes) -> Envelope:
+    """The same from BER, in one pass."""
+    cursor = Cursor(cms)
+    cursor.enter(0x30)
+    authenticated = _is_authenticated(dotted(cursor.part()))
     cursor.enter(0xA0)
     cursor.enter(0x30)
-    envelope = _inside(cursor, authenticated=kind == AUTH_ENVELOPED)
+    envelope = _inside(cursor, authenticated=authenticated)
     for _ in range(3):
         cursor.leave()
     cursor.finish()

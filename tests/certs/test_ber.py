@@ -32,6 +32,40 @@ def test_der_comes_back_unchanged(der: bytes) -> None:
     assert ber.normalise(indefinite(der)) == der
 
 
+@given(values, st.integers(0, 2**32), st.sampled_from((0x00, 0x04, 0x24, 0x30, 0x7F, 0x80, 0x81, 0x82)))
+def test_what_is_settled_is_what_comes_back_unchanged(der: bytes, place: int, octet: int) -> None:
+    """The look that spares the making agrees with it, also where one octet is another."""
+    place %= len(der)
+    for data in (der, der[:place] + bytes([octet]) + der[place + 1 :], der[: place + 1], indefinite(der), der + der):
+        made = _made(data)
+        assert ber.settled(data) == (made == data)
+
+
+def _made(data: bytes) -> bytes | None:
+    """What normalise makes when it may not look first."""
+    try:
+        whole, end = ber._Reader(data).value(0, len(data), 0)
+    except ValueError:
+        return None
+    return whole if end == len(data) else None
+
+
+@pytest.mark.parametrize("depth", [ber.MAX_DEPTH, ber.MAX_DEPTH + 1])
+def test_the_look_has_the_same_depth(depth: int) -> None:
+    """At the last depth that is read it is settled, one deeper it is neither."""
+    deep = b"\x05\x00"
+    for _ in range(depth):
+        deep = ber.tlv(0x30, deep)
+    assert ber.settled(deep) == (_made(deep) == deep) == (depth == ber.MAX_DEPTH)
+
+
+@pytest.mark.parametrize("count", [ber.MAX_VALUES - 1, ber.MAX_VALUES])
+def test_the_look_has_the_same_number_of_values(count: int) -> None:
+    """Up to the cap, which counts the value around them too."""
+    many = ber.tlv(0x30, b"\x05\x00" * count)
+    assert ber.settled(many) == (_made(many) == many) == (count < ber.MAX_VALUES)
+
+
 def test_octets_in_pieces_are_joined() -> None:
     """An octet string in nested pieces is one; one with another type among its pieces is refused."""
     pieces = PIECES + b"\x80" + b"\x04\x02ab" + PIECES + b"\x03\x04\x01c" + b"\x04\x00" + END

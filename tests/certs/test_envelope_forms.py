@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.asn1 import encode_der
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from certs import ber, cursor, envelope
+from certs import asn1, ber, cursor, envelope, enveloped
 from certs.envelope import CANNOT_OPEN, Opened, Recipe
 from certs.model import CannotTell, Fault, Untrusted
 from certs.openers import HASHES, Padding
@@ -256,6 +257,42 @@ def _with_content(cms: bytes, field: bytes) -> bytes:
     written = b"\x80\x84" + len(inside).to_bytes(4, "big") + inside
     assert loose.count(written) == 1
     return loose.replace(written, field)
+
+
+@pytest.mark.parametrize("content", ["aes-256-gcm", "aes-256-cbc"])
+@pytest.mark.parametrize("inner", [envelope.DATA, SIGNED_DATA])
+def test_both_readers_see_one_letter(correspondents: Correspondents, content: str, inner: str) -> None:
+    """What is DER is read at once, and the same as in one pass; what is not, the quick reader refuses."""
+    people = [each.certificate for each in correspondents.values()]
+    cms = envelope.encrypt(LETTER, people, Recipe(content), inner=inner)
+    assert (
+        _seen(enveloped.der(cms)) == _seen(enveloped.indefinite(cms)) == _seen(enveloped.indefinite(_loosely(cms, 7)))
+    )
+    for refused in (_loosely(cms), cms + b"\0", cms[:-1], b"\x31" + cms[1:]):
+        with pytest.raises(ValueError, match=r".*"):
+            enveloped.der(refused)
+
+
+def test_ber_within_der_is_read_in_one_pass(correspondents: Correspondents) -> None:
+    """Only the recipients are written loosely, at the same size: the quick reader leaves it to the other."""
+    person = correspondents["rsa"]
+    cms = envelope.encrypt(LETTER, [person.certificate])
+    (info,) = enveloped.der(cms).recipients
+    loose = _loosely(info)
+    inner = list(ber.members(ber.content(ber.content(list(ber.members(ber.content(cms)))[1]))))
+    body = ber.tlv(0x30, inner[0], ber.tlv(0x31, loose), *inner[2:])
+    rewritten = ber.tlv(0x30, encode_der(x509.ObjectIdentifier(AUTH_ENVELOPED)), ber.tlv(0xA0, body))
+    with pytest.raises(ValueError, match="BER within DER"):
+        enveloped.der(rewritten)
+    assert _content(rewritten, person) == LETTER
+
+
+def _seen(read: enveloped.Envelope) -> tuple[object, ...]:
+    algorithm = [asn1.whole(each) for each in read.algorithm]
+    return algorithm, b"".join(read.pieces), *(getattr(read, each) for each in _PLAIN)
+
+
+_PLAIN = ("authenticated", "recipients", "content_type", "attributes", "mac", "size")
 
 
 # --- later ---------------------------------------------------------------------------------------------------
