@@ -32,6 +32,17 @@ def test_the_size_of_the_house_is_told() -> None:
     assert {"lines_relay", "function_lines_median", "function_lines_longest"} <= set(told["figures"])
 
 
+def test_cms_is_measured_beside_libcrypto() -> None:
+    """A small run has each step with each key beside both peers, and names both OpenSSLs. In full: ./dev bench cms"""
+    told = _last_line("cms", "--rounds", "1", "--seconds", "0.01")
+    wanted = {"sign_rsa2048_of_bare", *(f"{step}_of_libcrypto" for step in ("sign", "verify", "encrypt", "decrypt"))}
+    for key in ("rsa2048", "rsa3072", "p256"):
+        wanted |= {f"key_speed_{key}", f"verify_{key}_of_libcrypto_t2", f"decrypt_{key}_of_bare"}
+    assert wanted <= set(told["ratios"])
+    assert all(ratio > 0 for ratio in told["ratios"].values())
+    assert {"openssl_of_cryptography", "openssl_of_system", "bytes"} <= set(told["conditions"])
+
+
 @pytest.mark.journey
 def test_the_main_job_is_measured_beside_its_peer() -> None:
     """A small run has a rate, a ratio, and CPU for each step of a letter's life. In full: ./dev bench main-job"""
