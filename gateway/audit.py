@@ -30,8 +30,6 @@ from relay.intake import Intake
 from relay.model import Later, Mode, Never, Reason
 from relay.partners import WhiteList
 
-PARENT = "espacedeconfiance.mssante.fr"
-"""Under which the platform's domains stand in the production list."""
 LOOK_S = 20.0
 _BLIND = tls.Role("audit-look", serves=False, theirs=ssl.CERT_NONE)
 """To read a certificate that ends every other handshake; nothing is said in it, and nothing of ours shown."""

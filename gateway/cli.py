@@ -18,6 +18,7 @@ from rich.table import Table
 
 from gateway import readiness
 from gateway.account_command import account
+from gateway.audit_command import audit
 from gateway.certs_command import certs
 from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_settings
 from gateway.config import Settings
@@ -293,6 +294,7 @@ def verify(settings: Settings) -> None:
 pli.add_command(journal)
 pli.add_command(account)
 pli.add_command(certs)
+pli.add_command(audit)
 pli.add_command(policy)
 pli.add_command(explain)
 

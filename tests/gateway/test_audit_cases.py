@@ -1,5 +1,5 @@
 """The eight audit cases (spec/operator.md §2.6), in both directions, decided by our judgement alone: the handshake's
-own look at certificates, a wall before it, is taken away here. Each check that is switched off is missed by its case, and
+own look at certificates, a wall before it, is taken away here. A check that is switched off is missed by its case and
 by no other. tests/journeys/test_audit.py plays the same cases on a live node."""
 
 from __future__ import annotations
