@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 from aioimaplib import aioimaplib
 
+from certs.tls import case
+
 # Its debug lines hold whole letters, its info lines what servers say.
 logging.getLogger("aioimaplib").setLevel(logging.CRITICAL)
 
@@ -223,6 +225,8 @@ def _is_news(pushed: Any) -> bool:
 def _named(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"the TLS handshake: {case(error)}"
     return f"{type(error).__name__}"
 
 
