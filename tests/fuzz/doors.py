@@ -18,7 +18,7 @@ from relay import canonical, coverage, message, opening, smime
 from relay.fields import Malformed
 from relay.message import Message, Part
 from relay.model import SignatureState, Signer, Verdict
-from tests.fuzz.world import CONTENT, ENTITY, FROM, NOW, OTHER, SECRET, world
+from tests.fuzz.world import CONTENT, ENTITIES, FROM, NOW, OTHER, SECRET, world
 
 Door: TypeAlias = Callable[[bytes], None]
 
@@ -57,6 +57,7 @@ def ber_reader(data: bytes) -> None:
         holds(not is_der(data), "DER is read")
         return
     holds(ber.normalise(whole) == whole, "normalise is idempotent")
+    holds(ber.settled(data) == (whole == data), "what is settled comes back as it is")
     holds(not is_der(data) or whole == data, "DER in is DER out")
     holds(is_der(whole), "what comes out is DER but for the order in sets")
     holds(b"".join(ber.members(whole)) == whole and ber.content(whole) is not None, "one value, wholly")
@@ -144,6 +145,7 @@ def cms_reader(data: bytes) -> None:
     for policy in (cms.STRICT, LENIENT):
         _nothing_else_is_proven(data, inside, policy)
     _readers_agree(data)
+    _envelopes_agree(data)
     _encrypted(data, kind)
 
 
@@ -185,6 +187,21 @@ def _told(found: signed.Signed) -> object:
     return found.digests, found.content_type, inside, parts
 
 
+def _envelopes_agree(data: bytes) -> None:
+    """What the quick reader of envelopes reads, the other reads, and the same."""
+    try:
+        quick = enveloped.der(data)
+    except (ValueError, enveloped.NotYet):
+        return
+    holds(_sealed(quick) == _sealed(enveloped.indefinite(data)), "both readers of envelopes agree")
+
+
+def _sealed(found: enveloped.Envelope) -> object:
+    algorithm = [_normal(asn1.whole(each)) for each in found.algorithm]
+    told = (found.authenticated, found.recipients, found.content_type, found.attributes, found.mac)
+    return algorithm, b"".join(found.pieces), told
+
+
 def _normal(der: bytes) -> bytes:
     return _answer(ber.normalise, der) or der
 
@@ -211,6 +228,8 @@ def mime_tree(data: bytes) -> None:
     except Malformed:
         return
     _spans(found)
+    holds(isinstance(found.subject, str) and isinstance(found.message_id, str), "a subject is text")
+    message.automatic(found, null_sender=False)
     for part in found.parts:
         with suppress(Malformed):
             part.decode()
@@ -253,7 +272,8 @@ def _word(found: Message, verdict: Verdict) -> None:
     """VALID stands over the very entity that was signed, and in no other name."""
     if verdict.signature is not SignatureState.VALID:
         return
-    holds(_signed_entity(found) == ENTITY, "valid is what was signed")
+    holds(_signed_entity(found) in ENTITIES, "valid is what was signed")
+    holds("header.differs:From" not in verdict.findings, "the author outside is the one inside")
     if verdict.signer is Signer.MAILBOX:
         holds([str(each) for each in found.authors] == [FROM], "the author is who signed")
 
@@ -284,6 +304,7 @@ def _layer(found: Message) -> bytes | None:
 
 def _opening(found: Message, verdict: Verdict) -> None:
     answer = opening.opened(found, verdict, (world().reader, world().rsa_reader), world().store, NOW)
+    holds(answer is None or opening.may_be_encrypted(found.raw), "what opens may be encrypted, at first sight")
     if answer is None or answer.shown is opening.Shown.CLOSED:
         holds(answer is None or answer.letter == found.raw, "a closed letter stays as it came")
         return

@@ -6,14 +6,26 @@ and ECDSA are random; the keys are the same.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 
 from certs import ber, cms, envelope
 from certs.envelope import Recipe
 from relay import smime
 from tests.fuzz.surgery import loosened
-from tests.fuzz.world import CONTENT, LETTER, NOW, SECRET, World, world
+from tests.fuzz.world import CONTENT, FROM, HIDDEN, LETTER, NOW, PROTECTED, SECRET, WRAPPED, World, world
+from tests.hostile.cms import enveloped_attacks, signed_attacks
+from tests.hostile.cms.lab import Attack
 
+MOST = 8192
+"""Bytes of a seed: what is large changes slowly."""
+ANOTHER = frozenset(
+    {
+        "the signed content moved under another letter", "another messageDigest",
+        "an encrypted letter in the place of a signature", "over 64 MB",
+    }
+)  # fmt: skip
+"""Attacks that are no seeds: three are sound, over another content than the fuzzer's world knows."""
 OLD = Recipe(content="aes-256-cbc", transport="pkcs1v15")
 
 
@@ -49,6 +61,13 @@ def _cms(world: World) -> Iterator[bytes]:
             yield from (message, loosened(message))
     both = (world.reader.certificate, world.rsa_reader.certificate)
     yield envelope.encrypt(SECRET, both, Recipe(), inner="1.2.840.113549.1.7.2")
+    yield from _attacks((*signed_attacks.ATTACKS, *enveloped_attacks.ATTACKS))
+
+
+def _attacks(attacks: tuple[Attack, ...]) -> Iterator[bytes]:
+    """What is refused for one reason only is a good neighbour of what should be."""
+    made = (each.how() for each in attacks if each.name not in ANOTHER)
+    yield from (each for each in made if len(each) <= MOST)
 
 
 def _mime(world: World) -> Iterator[bytes]:
@@ -60,6 +79,20 @@ def _mime(world: World) -> Iterator[bytes]:
             closed = smime.encrypt(inner, (world.reader.certificate,), recipe)
             yield from (closed, smime.sign(closed, signer, NOW))
     yield smime.encrypt(clear, (world.rsa_reader.certificate,), OLD)
+    head = f"From: <{FROM}>\r\nTo: <paul@b.mssante.fr>\r\nSubject: [...]\r\nMIME-Version: 1.0\r\n".encode()
+    yield smime.sign(head + WRAPPED, signer, NOW)
+    for entity in (PROTECTED, HIDDEN, WRAPPED):
+        yield head + _carried(cms.sign(entity, signer, NOW, inside=True), "signed-data")
+        inner = cms.sign(entity, signer, NOW, inside=True)
+        for content in (entity, _carried(inner, "signed-data")):
+            yield head + _carried(envelope.encrypt(content, (world.reader.certificate,)), "authEnveloped-data")
+    yield clear.replace(b"pkcs7-signature", b"x-pkcs7-signature")
     yield b"Content-Type: message/rfc822\r\nX-Pli-Verdict: valid\r\n\r\n" + LETTER
     odd = b"From: a@b.fr\nContent-Type: multipart/mixed; boundary*0=x; boundary*1=y\n\n"
     yield odd + b"pre\n--xy\n\none\n--xy--\nafter\n"
+
+
+def _carried(message: bytes, kind: str) -> bytes:
+    """Content-* fields and body of a letter that is this CMS."""
+    head = f"Content-Type: application/x-pkcs7-mime; smime-type={kind}\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    return head.encode() + base64.encodebytes(message).replace(b"\n", b"\r\n")

@@ -33,18 +33,17 @@ def test_every_seed_and_some_changes_of_it_pass(name: str) -> None:
     """The doors hold for what the fuzzer begins with, and for a few hundred changes that keep BER in shape."""
     for number, seed in enumerate(seeds.of(name)):
         assert failure(DOORS[name], seed) == ""
-        for change in range(8):
+        for change in range(4):
             assert failure(DOORS[name], surgery.mutated(seed, 100 * number + change)) == ""
 
 
 def test_the_seeds_are_worth_changing() -> None:
     """Every signature among them is trusted, and signed letters are valid: what is changed was something."""
-    signatures = [each for each in seeds.of("cms") if cms.kind(each) == "signed-data"]
-    proofs = [cms.verify(each, CONTENT, world().store, profiles.SMIME, NOW) for each in signatures]
-    assert len(proofs) == 6
-    assert all(each.valid for each in proofs)
+    proofs = [cms.verify(each, CONTENT, world().store, profiles.SMIME, NOW) for each in seeds.of("cms")]
+    assert [each.valid for each in proofs[:6]] == [True] * 6
+    assert len({each.trust.check for each in proofs if not isinstance(each.trust, Trusted)}) > 15
     verdicts = [smime.judge(message.scan(each), world().store, NOW).signature for each in seeds.of("mime")]
-    assert verdicts.count(SignatureState.VALID) == 9
+    assert verdicts.count(SignatureState.VALID) == 14
 
 
 BREAKS = {

@@ -41,6 +41,15 @@ LETTER = (
 """The only letter that was ever signed or, under a signature, encrypted."""
 ENTITY = LETTER[LETTER.index(b"Content-Type") :]
 """What its signature is over: 7-bit already."""
+_FIELDS = f"From: <{FROM}>\r\nSubject: =?utf-8?q?fuz?= =?iso-8859-1?b?6Q==?=\r\nTo: <paul@b.mssante.fr>\r\n"
+PROTECTED = f'Content-Type: text/plain; hp="clear"\r\n{_FIELDS}\r\nBonjour\r\n'.encode()
+HIDDEN = (
+    f'Content-Type: text/plain; hp="cipher"\r\nHP-Outer: From: <{FROM}>\r\nHP-Outer: Subject: [...]\r\n'
+    f"HP-Outer: To: <paul@b.mssante.fr>\r\n{_FIELDS}\r\nBonjour\r\n"
+).encode()
+WRAPPED = b"Content-Type: message/rfc822\r\n\r\n" + LETTER
+ENTITIES = frozenset({ENTITY, PROTECTED, HIDDEN, WRAPPED})
+"""All that is ever signed in a letter: three with its header inside too (RFC 9788, RFC 8551 §3.1)."""
 _USAGES = (
     "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
     "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
