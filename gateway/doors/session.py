@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import logging
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -60,6 +61,10 @@ _OFTEN = dict.fromkeys(("MAIL", "RCPT", "DATA", "RSET", "NOOP"), 10_000)
 """A kept connection carries many letters; anything else is not said a hundred times."""
 
 
+_TO_COME = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+"""Says to the library that there will be TLS; the context itself is asked for when a handshake begins."""
+
+
 @dataclass
 class Transaction:
     """From MAIL to the answer after DATA."""
@@ -86,7 +91,7 @@ class Session(SMTP, ABC):
             hostname=spec.hostname,
             ident="ESMTP Pli",
             data_size_limit=spec.limits.max_bytes,
-            tls_context=spec.tls(),
+            tls_context=_TO_COME,
             require_starttls=tls_first(),
             timeout=spec.limits.command_s,
             command_call_limit={**_OFTEN, "*": 100},
@@ -251,7 +256,7 @@ class Session(SMTP, ABC):
     async def smtp_STARTTLS(self, arg: str) -> None:
         if self._tls_protocol:
             return await self.answer(Turn.TLS_ALREADY)
-        self.tls_context = self.spec.tls()
+        self.tls_context = await asyncio.to_thread(self.spec.tls)  # it may look at files, and read some
         try:
             await super().smtp_STARTTLS(arg)
         except asyncio.CancelledError:
