@@ -22,6 +22,7 @@ from gateway.audit_command import audit
 from gateway.certs_command import certs
 from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_settings
 from gateway.config import Settings
+from gateway.help_command import help_group
 from gateway.journal_command import journal
 from gateway.policy_command import explain, policy
 
@@ -294,6 +295,7 @@ def verify(settings: Settings) -> None:
 pli.add_command(journal)
 pli.add_command(account)
 pli.add_command(certs)
+pli.add_command(help_group)
 pli.add_command(audit)
 pli.add_command(policy)
 pli.add_command(explain)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from certs.chain import identity
 from directory.model import Address
 from dmp_bridge import cda, packing
 from dmp_bridge import patients as register
@@ -29,9 +32,11 @@ from gateway import config as configuration
 from gateway.demo import clients, looks, sample, stage
 from gateway.demo.cast import OPERATORS, PASSWORD, RADIOLOGIST, SURGEON, author_of
 from gateway.demo.clients import Login
-from gateway.demo.processes import new_folder
+from gateway.demo.postfix import Postfix
+from gateway.demo.processes import free_port, new_folder
 from gateway.demo.running import Company, company, our_account
 from gateway.demo.stage import Seat
+from relay.partners import Listed
 from relay.store.bodies import seal_bytes
 
 LIMIT_S = 30.0
@@ -188,11 +193,54 @@ class World:
         return clients.dossier_fetch(looks.access(self.company, self.lilas), document.unique_id)
 
 
+NORD = "hopital-nord.mssante.example"
+"""A domain of the region whose operator runs Postfix; its host runs only where a journey starts it."""
+
+
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
-    """The stage that journeys share; each leaves it as it found it."""
-    with _world() as made:
+    """The stage that journeys share; each leaves it as it found it. A third operator is listed there."""
+    with _world(_third_operator) as made:
         yield made
+
+
+def _third_operator(built: stage.Stage) -> None:
+    """Its host's certificate, its place in the white list, and its port in both nodes' [peers]."""
+    issued = built.pki.tls_server(f"mss.{NORD}", "HOPITAL NORD", "1750000044")
+    issued.write(built.folder / "nord-tls", "server")
+    seats = built.seats.values()
+    listed = [Listed(seat.who.domain, identity(_der(seat.tls[0])).subject) for seat in seats]
+    listed.append(Listed("patient.mssante.fr", listed[0].subject, "Espace patient"))
+    listed.append(Listed(NORD, identity(issued.der).subject, "Hopital Nord"))
+    stage.publish(built, listed, datetime.now(UTC))
+    port = free_port()
+    for seat in seats:
+        text = seat.config.read_text("utf-8")
+        seat.config.write_text(text.replace("[peers]\n", f'[peers]\n"{NORD}" = "127.0.0.1:{port}"\n'), "utf-8")
+
+
+def _der(pem: Path) -> bytes:
+    return x509.load_pem_x509_certificates(pem.read_bytes())[0].public_bytes(Encoding.DER)
+
+
+@pytest.fixture(scope="session")
+def make_postfix(world: World) -> Callable[..., Postfix]:
+    """make_postfix(**changes): the third operator's host, not started; it takes letters from Lilas and Parc."""
+    seats = world.company.stage.seats.values()
+    folder = world.company.stage.folder
+    pair = (folder / "nord-tls/server.pem", folder / "nord-tls/server.key")
+    port = int(configuration.load(world.lilas.config).peers[NORD].rpartition(":")[2])
+
+    def make(**changes: Any) -> Postfix:
+        host = Postfix(
+            folder / "postfix", port, free_port(), NORD, f"mss.{NORD}", pair, world.ca,
+            takes=[identity(_der(seat.tls[0])).fingerprint for seat in seats],
+            routes={seat.who.domain: seat.ports.peers for seat in seats},
+            names=[seat.who.hostname for seat in seats],
+        )  # fmt: skip
+        return replace(host, **changes)
+
+    return make
 
 
 @pytest.fixture(scope="session")
