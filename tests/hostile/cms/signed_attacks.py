@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa, utils
 
 from certs import algorithms, attributes, ber, cms, envelope, signers
 from certs.model import Fault
+from tests.fuzz.surgery import parse
 from tests.fuzz.world import CONTENT, NOW, OTHER, ec_key, rsa_from, stream
 from tests.hostile.cms.lab import (
     ECDSA,
@@ -260,6 +261,8 @@ SIGNERS = (
             lambda: rsa.RSAPublicNumbers((1 << 2000) + 1, _BIG >> 4096 | 1).public_key(), "strong-key", LARGE),
     held_by("brainpool", lambda: ec.derive_private_key(7, ec.BrainpoolP256R1()), "strong-key", LATER),
     held_by("secp256k1", lambda: ec.derive_private_key(7, ec.SECP256K1()), "strong-key", Fault.WEAK_KEY.value),
+    Attack("an RSA exponent of one, under which everybody signs", lambda: _forged(1), "readable", UNREADABLE),
+    Attack("an even RSA exponent", lambda: _forged(2), "readable", UNREADABLE),
     Attack("a key for PSS only that signs otherwise", lambda: _pss_only(), "key-permits", BAD),
     of("one bit of the signature flipped", "signature-holds", FALSE,
        value=lambda value: value[:-1] + bytes([value[-1] ^ 1])),
@@ -268,6 +271,30 @@ SIGNERS = (
     of("r and s without DER", "signature-holds", FALSE, value=lambda _: stream("rs", 64)),
     of("something after the signature", "signature-holds", FALSE, value=lambda value: value + b"\0"),
 )  # fmt: skip
+
+
+def _forged(exponent: int) -> bytes:
+    """A certificate for this exponent, and as its signature what RFC 8017 §9.2 encodes: the message to the first power
+    is the message."""
+    who = lab().rsa_author
+    swapped = lab().certified(_with_exponent(who.certificate.tbs_certificate_bytes, exponent))
+
+    def value(_: bytes) -> bytes:
+        listed = attributes.compose(hashlib.sha256(CONTENT).digest(), who.der, NOW)
+        digest = hashlib.sha256(ber.set_of(*without(V2)(list(listed)))).digest()
+        info = ber.tlv(0x30, identifier(SHA256, NULL), encode_der(digest))
+        return b"\0\1" + b"\xff" * (253 - len(info)) + b"\0" + info
+
+    return Written(who=who, certificates=(swapped,), change=without(V2), value=value).message()
+
+
+def _with_exponent(inner: bytes, exponent: int) -> bytes:
+    (top,) = parse(inner)
+    bits = next(each for each in top.walk() if each.tag == 0x03 and len(each.data) > 200)
+    (key,) = parse(bits.data[1:])
+    key.members[1].data = ber.content(encode_der(exponent))
+    bits.data = b"\0" + key.written()
+    return top.written()
 
 
 def _pss_only() -> bytes:
