@@ -58,12 +58,12 @@ def _required(*names: str, **more: Any) -> Callable[[F], F]:
 @click.option("--passphrase-file", type=click.Path(), help="A file whose only line encrypts the key.")
 def request(kind: Any, key: Path, request_file: Path, passphrase_file: str | None, **wanted: Any) -> None:
     """Make a new key and a certificate request for it (PKCS #10), in the order of IGC-Santé's names."""
-    from certs import requests
+    from certs import pkcs10
     from gateway import certs_files
 
     try:
         word = certs_files.raw(passphrase_file).rstrip(b"\r\n") if passphrase_file else None
-        requests.write(requests.Wanted(**wanted), kind, request_file, key, word)
+        pkcs10.write(pkcs10.Wanted(**wanted), kind, request_file, key, word)
     except (ValueError, certs_files.Unreadable, FileExistsError) as error:
         raise Failure(str(error)) from None
     except OSError as error:

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from certs.requests import KINDS, KeyKind, Wanted, write
+from certs.pkcs10 import KINDS, KeyKind, Wanted, write
 
 WANTED = Wanted(
     common_name="mss.lilas.example",
