@@ -66,6 +66,9 @@ PEER_IN = Role("peer-in", serves=True, theirs=ssl.CERT_OPTIONAL, resumes=False)
 PEER_OUT = Role("peer-out", serves=False, theirs=ssl.CERT_REQUIRED)
 CLIENT_IN = Role("client-in", serves=True, theirs=ssl.CERT_NONE)
 """The doors of mail clients."""
+APPLICATION_IN = Role("application-in", serves=True, theirs=ssl.CERT_OPTIONAL, resumes=False)
+"""The same, where applicative mailboxes may log in by certificate. One that does not chain to our anchors, or is not
+valid today, ends the handshake."""
 CLIENT_OUT = Role("client-out", serves=False, theirs=ssl.CERT_REQUIRED, names=True, ciphers="")
 """As a mail client of another operator: the server's name counts, since no white list binds it to a domain."""
 HOST_IN = Role("host-in", serves=True, theirs=ssl.CERT_REQUIRED, resumes=False)

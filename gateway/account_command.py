@@ -1,4 +1,4 @@
-"""`pli account`: who may log in, by which password, device or subject of the OpenID provider.
+"""`pli account`: who may log in, by which password, device, subject of the OpenID provider or client certificate.
 
 Promises: a password is asked for or read from a file, never taken from the command line; an application password is
 shown once. Does not: make the mailbox (Dovecot does, on its first letter) or its directory entry.
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.accounts import Accounts, BadAccount
 from gateway.command import Failure, with_settings
@@ -67,6 +69,28 @@ def account_bind(settings: Settings, login: str, subject: str) -> None:
     _kept(settings, lambda accounts: accounts.bind(login, subject))
 
 
+@account.command("certificate")
+@click.argument("login")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--by-address", is_flag=True, help="Bind the only address in it instead of its subject.")
+@with_settings
+def account_certificate(settings: Settings, login: str, file: Path, by_address: bool) -> None:
+    """Let the client certificate in FILE (PEM or DER), and its successors of the same name, log in as LOGIN."""
+    try:
+        der = _first_certificate(file.read_bytes())
+        bound = _kept(settings, lambda accounts: accounts.bind_certificate(login, der, by_address=by_address))
+    except ValueError:
+        raise Failure(f"{file} holds no certificate that can be read") from None
+    click.echo(bound)
+
+
+def _first_certificate(data: bytes) -> bytes:
+    """Of a PEM chain the first one, as a TLS client shows it."""
+    if not data.lstrip().startswith(b"-----BEGIN"):
+        return data
+    return x509.load_pem_x509_certificates(data)[0].public_bytes(Encoding.DER)
+
+
 @account.command("remove")
 @click.argument("login")
 @with_settings
@@ -80,8 +104,14 @@ def account_remove(settings: Settings, login: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @with_settings
 def account_list(settings: Settings, as_json: bool) -> None:
-    """Every login, its kind, and the subjects bound to it."""
+    """Every login, its kind, and the subjects and certificates bound to it."""
     for line in _kept(settings, lambda accounts: accounts.lines()):
-        kind = "application" if line.device else ("password" if line.hash.startswith("$") else "token only")
-        row = {"login": line.name, "kind": kind, "subjects": list(line.subjects)}
-        click.echo(json.dumps(row) if as_json else f"{line.name}  {kind}  {' '.join(line.subjects)}".rstrip())
+        kind = "application" if line.device else ("password" if line.hash.startswith("$") else "bound only")
+        row = {
+            "login": line.name,
+            "kind": kind,
+            "subjects": list(line.subjects),
+            "certificates": list(line.certificates),
+        }
+        words = " ".join((*line.subjects, *line.certificates))
+        click.echo(json.dumps(row) if as_json else f"{line.name}  {kind}  {words}".rstrip())

@@ -3,7 +3,8 @@
 Promises: a password is kept only as ARGON2ID (RFC 9106), with parameters that Dovecot verifies too; an unknown login
 costs as much as a wrong password; a line that cannot be read lets nobody in; a change is atomic and synced. An account
 is the address of its mailbox; ADDRESS/NAME is an application password of it, one for each device, so that a lost one is
-revoked alone; subjects of the OpenID provider are bound to it. Does not: log, nor count failures (the doors do).
+revoked alone; subjects of the OpenID provider and client certificates are bound to it. Does not: log, count failures,
+or judge a certificate (the doors do).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote, unquote
@@ -21,6 +24,7 @@ from urllib.parse import quote, unquote
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from certs.identities import identity
 from directory.address import BadAddress, parse
 from directory.model import Address
 from gateway.tokens import Refused, Tokens, Why
@@ -47,6 +51,8 @@ class Line:
     hash: str = field(repr=False)
     subjects: tuple[str, ...] = ()
     """Subjects of the OpenID provider that are this account."""
+    certificates: tuple[str, ...] = ()
+    """Client certificates that are this account: subjects (RFC 4514), or addresses that they carry."""
 
     @property
     def account(self) -> str:
@@ -62,7 +68,16 @@ class Line:
         account's own mailbox."""
         extra = [f"user={self.account}"] if self.device else []
         extra += [f"subject={quote(each, safe='')}" for each in self.subjects]
+        extra += [f"certificate={quote(each, safe='')}" for each in self.certificates]
         return f"{self.name}:{SCHEME}{self.hash}::::::{' '.join(extra)}"
+
+
+@dataclass(frozen=True)
+class Entered:
+    """Whom a token lets in, and how long it counts."""
+
+    account: str
+    until: datetime
 
 
 class Accounts:
@@ -86,7 +101,7 @@ class Accounts:
         self._lock = threading.Lock()
         self._seen: tuple[int, int, int] | None = None
         self._lines: dict[str, Line] = {}
-        self._nobody = _hasher.hash(os.urandom(16))
+        self._nobody = _nobody()
 
     # --- who it is
 
@@ -104,10 +119,14 @@ class Accounts:
         return known.account if right and known else None
 
     def token(self, user: str, token: str) -> str | Refused:
-        """The account for which this token's subject may log in as `user`; why not, otherwise.
+        """The account for which this token's subject may log in as `user`; why not, otherwise. Raises TokensDown."""
+        found = self.bearer(user, token)
+        return found.account if isinstance(found, Entered) else found
+
+    def bearer(self, user: str, token: str) -> Entered | Refused:
+        """The same, with the token's end.
 
         `user`: an account of the subject's, or one that is delegated to it; empty where the subject has but one.
-        Raises TokensDown.
         """
         if self._tokens is None:
             return Refused(Why.ISSUER)
@@ -117,7 +136,18 @@ class Accounts:
         own = {line.account for line in self._read().values() if subject.sub in line.subjects}
         wanted = user.lower() or (next(iter(own)) if len(own) == 1 else "")
         delegated = any(wanted in self._delegations.get(each, ()) for each in own)
-        return wanted if wanted in own or (wanted and delegated) else Refused(Why.SUBJECT)
+        allowed = wanted in own or (wanted and delegated)
+        return Entered(wanted, subject.until) if allowed else Refused(Why.SUBJECT)
+
+    def certificate(self, der: bytes, user: str = "") -> str | None:
+        """The account to which this client certificate is bound, by its subject or by an address in it.
+
+        `user`: which of them, or empty where there is but one. Says nothing about trust: who asks has judged it.
+        """
+        names = _names(der)
+        bound = {line.account for line in self._read().values() if names & set(line.certificates)}
+        wanted = user.lower() or (next(iter(bound)) if len(bound) == 1 else "")
+        return wanted if wanted in bound else None
 
     def may_use(self, account: str, address: Address) -> bool:
         """May this account send as this address? Its own, or one that the configuration delegates to it."""
@@ -147,9 +177,22 @@ class Accounts:
         """The provider's subject is this account from now on; an account that is new has no password then."""
         if not subject.strip() or len(subject) > 255:
             raise BadAccount("a subject is not empty and has at most 255 characters")
-        name = _checked(login)
-        held = self._read().get(name) or Line(name, NOBODY)
+        held = self._held(login)
         self._write(replace(held, subjects=tuple(sorted({*held.subjects, subject}))))
+
+    def bind_certificate(self, login: str, der: bytes, *, by_address: bool = False) -> str:
+        """Certificates with this one's subject, thus its successors too, are this account from now on; answers the name
+        that is bound. `by_address`: those with its only address instead. Raises BadAccount, ValueError.
+        """
+        named = identity(der)
+        if by_address and len(named.addresses) != 1:
+            raise BadAccount(f"the certificate carries {len(named.addresses)} addresses; one is needed to bind by it")
+        bound = named.addresses[0].lower() if by_address else named.subject
+        if not bound:
+            raise BadAccount("the certificate has no subject")
+        held = self._held(login)
+        self._write(replace(held, certificates=tuple(sorted({*held.certificates, bound}))))
+        return bound
 
     def remove(self, login: str) -> bool:
         """An account with all its application passwords, or ADDRESS/NAME alone. False: it was not there."""
@@ -159,9 +202,13 @@ class Accounts:
             _replace(self._file, [each for each in _texts(self._file) if _name(each) not in gone])
         return bool(gone)
 
+    def _held(self, login: str) -> Line:
+        """What is kept of an account; nothing of one that is new."""
+        name = _checked(login)
+        return self._read().get(name) or Line(name, NOBODY)
+
     def _put(self, name: str, hash: str) -> None:
-        held = self._read().get(name)
-        self._write(Line(name, hash, held.subjects if held else ()))
+        self._write(replace(self._read().get(name) or Line(name, hash), hash=hash))
 
     def _write(self, line: Line) -> None:
         with self._lock:
@@ -178,6 +225,12 @@ class Accounts:
             if seen != self._seen:
                 self._lines, self._seen = {each.name: each for each in _parsed(_texts(self._file))}, seen
             return self._lines
+
+
+@cache
+def _nobody() -> str:
+    """What an unknown login is compared with: no password matches, at the same cost."""
+    return _hasher.hash(os.urandom(16))
 
 
 def _checked(login: str) -> str:
@@ -207,8 +260,21 @@ def _parsed(texts: Iterable[str]) -> Iterator[Line]:
         secret, *more = rest.split(":", 6)
         if name and not name.startswith("#") and secret.startswith(SCHEME):
             extra = more[5].split() if len(more) > 5 else []
-            subjects = tuple(unquote(each.removeprefix("subject=")) for each in extra if each.startswith("subject="))
-            yield Line(name.lower(), secret.removeprefix(SCHEME), subjects)
+            subjects, certificates = _values(extra, "subject="), _values(extra, "certificate=")
+            yield Line(name.lower(), secret.removeprefix(SCHEME), subjects, certificates)
+
+
+def _values(extra: Iterable[str], key: str) -> tuple[str, ...]:
+    return tuple(unquote(each.removeprefix(key)) for each in extra if each.startswith(key))
+
+
+def _names(der: bytes) -> set[str]:
+    """Subject and addresses; none of a certificate that cannot be read."""
+    try:
+        named = identity(der)
+    except ValueError:
+        return set()
+    return {named.subject, *(each.lower() for each in named.addresses)} - {""}
 
 
 def _matches(kept: str, password: str) -> bool:

@@ -61,6 +61,9 @@ class Paths(Section):
 class Doors(Section):
     peers: Listen | None = Field(default=None, description="SMTP between operators (25).")
     submission: Listen | None = Field(default=None, description="SMTP of mail clients (587).")
+    client_certificates: bool = Field(
+        default=False, description="Submission asks for a client certificate too: AUTH EXTERNAL of applications."
+    )
     workers: int = Field(default=1, ge=1, le=64, description="Door processes sharing the ports.")
     max_bytes: int = Field(default=36_700_160, ge=65_536, description="ESMTP SIZE; 25 MB once in base64.")
     max_recipients: int = Field(default=100, ge=1, le=1000)

@@ -30,9 +30,8 @@ def serve(settings: Settings, stop: threading.Event, listening: Callable[[], Non
             _door(settings, Door.PEER, at, tls.renewed(app.tls_role(settings, tls.PEER_IN), shown, entry.trust), entry)
         )
     if at := settings.doors.submission:
-        specs.append(
-            _door(settings, Door.SUBMISSION, at, tls.renewed(app.tls_role(settings, tls.CLIENT_IN), shown), entry)
-        )
+        role = app.tls_role(settings, tls.APPLICATION_IN if settings.doors.client_certificates else tls.CLIENT_IN)
+        specs.append(_door(settings, Door.SUBMISSION, at, tls.renewed(role, shown, entry.trust), entry))
     try:
         asyncio.run(_serve(specs, stop, listening))
     except PortUnusable as error:

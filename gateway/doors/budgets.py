@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from certs.model import Clock
 
-_BLOCKS_MOST = 10_000
+_NAMES_MOST = 10_000
 
 
 def block(client: str) -> str:
@@ -42,9 +42,17 @@ class Rate:
         return len(self._recent(name)) >= self._most
 
     def count(self, name: str) -> None:
-        if len(self._times) >= _BLOCKS_MOST:
-            self._times = {each: times for each in self._times if (times := self._recent(each))}
-        self._times.setdefault(name, deque(maxlen=self._most)).append(self._clock())
+        """Beyond room for all, whoever was counted least lately is forgotten."""
+        times = self._times.pop(name, None) or deque(maxlen=self._most)
+        times.append(self._clock())
+        self._times[name] = times
+        if len(self._times) > _NAMES_MOST:
+            del self._times[next(iter(self._times))]
+
+    def give_back(self, name: str) -> None:
+        """The last one counted was none."""
+        if times := self._times.get(name):
+            times.pop()
 
     def take(self, name: str) -> bool:
         """Counts one where there is room; False where there is none."""
@@ -58,3 +66,30 @@ class Rate:
         while times and times[0] < self._clock() - self._within:
             times.popleft()
         return times
+
+
+class Guesses:
+    """Passwords tried for one login, from wherever: one account is not guessed from a thousand addresses.
+
+    Over its budget a login is put off, not locked: attempts that are put off count not, and where it went in lately it
+    goes in again, so that who guesses keeps nobody out of his usual place. A login that exists not is treated alike.
+    """
+
+    def __init__(self, most: int, within_s: float, known_s: float, clock: Clock) -> None:
+        self._tried = Rate(most, within_s, clock)
+        self._entered = Rate(1, known_s, clock)
+
+    def begin(self, login: str, client: str) -> bool:
+        """Counts a try; False: put off."""
+        if self._tried.spent(login) and not self._entered.spent(_place(login, client)):
+            return False
+        self._tried.count(login)
+        return True
+
+    def succeeded(self, login: str, client: str) -> None:
+        self._tried.give_back(login)
+        self._entered.count(_place(login, client))
+
+
+def _place(login: str, client: str) -> str:
+    return f"{block(client)} {login}"

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from certs.model import Clock
-from gateway.doors.budgets import Rate, block
+from gateway.doors.budgets import Guesses, Rate, block
 from gateway.doors.spec import Limits
 
 T = TypeVar("T")
@@ -40,6 +40,7 @@ class Porter:
         self._logins = ThreadPoolExecutor(limits.login_threads, "login")
         self.budget = Rate(limits.failures, limits.failures_s, clock)
         """Failed logins by client address: after too many, nobody logs in from there."""
+        self.guesses = Guesses(limits.guesses, limits.failures_s, limits.known_s, clock)
         self._letters = Rate(limits.letters, limits.letters_s, clock)
         self.closing = False
 

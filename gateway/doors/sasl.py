@@ -1,4 +1,4 @@
-"""What clients say in AUTH, read strictly: PLAIN (RFC 4616), XOAUTH2 and OAUTHBEARER (RFC 7628).
+"""What clients say in AUTH, read strictly: PLAIN (RFC 4616), XOAUTH2, OAUTHBEARER (RFC 7628), EXTERNAL (RFC 4422).
 
 Promises: a response has one reading or none. Does not: ask whether it is right (accounts does), nor speak.
 """
@@ -59,6 +59,15 @@ def oauthbearer(blob: bytes) -> Bearer | None:
     if said is None or fields is None or "auth" not in fields or set(fields) - {"auth", "host", "port"}:
         return None
     return _bearer((said[1] or "").replace("=2C", ",").replace("=3D", "="), fields["auth"])
+
+
+def external(blob: bytes) -> str | None:
+    """RFC 4422 appendix A: as whom to act, or nothing for the account that the certificate is."""
+    try:
+        user = blob.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return None if any(ord(char) < 32 for char in user) else user
 
 
 REFUSED = b64encode(json.dumps({"status": "invalid_token"}).encode()).decode("ascii")

@@ -13,11 +13,12 @@ import socket
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from aiosmtpd.smtp import MISSING
 
 from certs import meter
-from certs.profiles import TLS_PEER
+from certs.profiles import TLS_CLIENT, TLS_PEER
 from certs.tls import shown_by
 from gateway.doors import sasl
 from gateway.doors.porter import Porter
@@ -56,24 +57,37 @@ class PeerDoor(Taking):
         )
 
 
+@dataclass(frozen=True)
+class Certified:
+    """An account that a certificate opens."""
+
+    account: str
+    fingerprint: str
+    doubt: str = ""
+
+
 class SubmissionDoor(Taking):
-    """Our people's mail clients: SMTP AUTH after TLS (RFC 4954, RFC 6409)."""
+    """Our people's mail clients and applications: SMTP AUTH after TLS (RFC 4954, RFC 6409)."""
 
     account = ""
+    doubt = ""
     failures = 0
 
     def offers(self) -> tuple[str, ...]:
         return () if self.account else (f"AUTH {' '.join(self._mechanisms())}",)
 
     def _mechanisms(self) -> tuple[str, ...]:
+        """EXTERNAL only to whoever has shown a certificate (RFC 4422 appendix A)."""
         assert self.spec.accounts is not None
-        return ("PLAIN", "LOGIN", *(("XOAUTH2", "OAUTHBEARER") if self.spec.accounts.takes_tokens else ()))
+        tokens = ("XOAUTH2", "OAUTHBEARER") if self.spec.accounts.takes_tokens else ()
+        external = ("EXTERNAL",) if self.spec.trust and shown_by(self.tls) else ()
+        return ("PLAIN", "LOGIN", *tokens, *external)
 
     def barred(self) -> Reason | None:
         return None if self.account else Reason.AUTH_REQUIRED
 
     def prove(self) -> DoorProof | Refusal:
-        return DoorProof(account=self.account, tls=self.tls_words, client=self.client, helo=self.helo)
+        return DoorProof(account=self.account, tls=self.tls_words, client=self.client, helo=self.helo, doubt=self.doubt)
 
     async def smtp_AUTH(self, arg: str) -> None:
         if await self.check_helo_needed("EHLO"):
@@ -93,20 +107,26 @@ class SubmissionDoor(Taking):
                 await self._login(initial)
             case "XOAUTH2":
                 await self._bearer(initial, sasl.xoauth2)
+            case "EXTERNAL":
+                await self._external(initial)
             case _:
                 await self._bearer(initial, sasl.oauthbearer)
 
     async def _check(self, said: sasl.Credentials) -> None:
-        accounts = self.spec.accounts
+        accounts, guesses, name = self.spec.accounts, self.porter.guesses, said.login.lower()
         assert accounts is not None
+        if not guesses.begin(name, self.client):
+            self._log("login-put-off")
+            return await self.answer(Turn.AUTH_PUT_OFF)
         account = await self.porter.start_login(lambda: accounts.verify(said.login, said.password))
         if account is None:
             return await self._failed("password")
+        guesses.succeeded(name, self.client)
         await self._entered(account)
 
-    async def _entered(self, account: str) -> None:
+    async def _entered(self, account: str, **how: str) -> None:
         self.account = account
-        self._log("login", account=account)
+        self._log("login", account=account, **how)
         await self.answer(Turn.AUTH_DONE)
 
     async def _failed(self, why: str) -> None:
@@ -152,6 +172,37 @@ class SubmissionDoor(Taking):
             return await self._entered(found)
         if await self._decoded("", sasl.REFUSED, ready=True) is not None:
             await self._failed(f"token-{found.why.value}")
+
+    async def _external(self, initial: str) -> None:
+        blob = await self._decoded(initial, "")
+        if blob is None:
+            return
+        user = sasl.external(blob)
+        if user is None:
+            return await self.answer(Turn.AUTH_SYNTAX)
+        found = await self.porter.start_login(lambda: self._certified(user))
+        if isinstance(found, Certified):
+            self.doubt = found.doubt
+            return await self._entered(found.account, certificate=found.fingerprint)
+        if found.permanent:
+            return await self._failed(f"certificate-{found.detail}")
+        self._log("login-delayed", why=f"certificate-{found.detail}")
+        await self.answer(Turn.AUTH_UNSURE)
+
+    def _certified(self, user: str) -> Certified | Turned:
+        """Whose account the certificate of this session is: judged now, revocation too, then looked up."""
+        assert self.spec.accounts is not None
+        assert self.spec.trust is not None
+        shown = shown_by(self.tls)
+        if shown is None:
+            return Turned(Reason.AUTH_FAILED, "none", permanent=True)
+        met = meet(self.spec.trust().judge(shown.der, (), TLS_CLIENT, self.spec.clock()), self.spec.unsure)
+        if isinstance(met, Turned):
+            return met
+        account = self.spec.accounts.certificate(shown.der, user)
+        if account is None:
+            return Turned(Reason.AUTH_FAILED, "unbound", permanent=True)
+        return Certified(account, shown.fingerprint, met.doubt)
 
     async def _decoded(self, initial: str, challenge: str, ready: bool = False) -> bytes | None:
         """The initial response, or the answer to a challenge; None: the other end was told what is wrong.

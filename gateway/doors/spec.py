@@ -75,6 +75,10 @@ class Limits:
     failures: int = 20
     """Failed logins per client address within failures_s; then nobody logs in from there."""
     failures_s: float = 600.0
+    guesses: int = 50
+    """Passwords tried for one login within failures_s, from everywhere; then it is put off, but where it is known."""
+    known_s: float = 604_800.0
+    """How long an address block where a login went in is known for it."""
     login_pause_s: float = 1.0
     """Times the number of failures so far."""
     threads: int = 16
@@ -85,7 +89,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class DoorSpec:
-    """One listening door. `trust` is asked again for each transaction; `accounts` is for Door.SUBMISSION."""
+    """One listening door. `trust` is asked again for each transaction of a peer, and for each login by certificate;
+    `accounts` is for Door.SUBMISSION."""
 
     kind: Door
     host: str
@@ -100,7 +105,7 @@ class DoorSpec:
     clock: Clock
     trust: Callable[[], TrustStore] | None = None
     unsure: Unsure = Unsure.DEFER
-    """What is done with a peer whose standing nobody can tell."""
+    """What is done with a peer, or a client's certificate, whose standing nobody can tell."""
     accounts: Accounts | None = None
     limits: Limits = field(default_factory=Limits)
 

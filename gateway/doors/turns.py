@@ -26,6 +26,8 @@ class Turn(StrEnum):
     AUTH_ABORTED = "auth-aborted"
     AUTH_SYNTAX = "auth-syntax"
     AUTH_LATER = "auth-later"
+    AUTH_UNSURE = "auth-unsure"
+    AUTH_PUT_OFF = "auth-put-off"
     AUTH_TOO_OFTEN = "auth-too-often"
     AUTH_GOODBYE = "auth-goodbye"
     SENDER_DONE = "sender-done"
@@ -73,6 +75,18 @@ TURNS: dict[Turn, Reply] = {
         "4.7.0",
         "Le fournisseur d'identité ne répond pas ; réessayez plus tard.",
         "The identity provider does not answer; try again later.",
+    ),
+    Turn.AUTH_UNSURE: Reply(
+        454,
+        "4.7.0",
+        "L'état de votre certificat ne peut pas être vérifié maintenant ; réessayez plus tard.",
+        "The standing of your certificate cannot be told now; try again later.",
+    ),
+    Turn.AUTH_PUT_OFF: Reply(
+        454,
+        "4.7.0",
+        "Trop d'identifications refusées pour ce compte ; réessayez dans quelques minutes.",
+        "Too many failed logins for this account; try again in a few minutes.",
     ),
     Turn.AUTH_TOO_OFTEN: Reply(
         454,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.doors.budgets import Rate, block
+from gateway.doors.budgets import Guesses, Rate, block
 
 Open = Callable[..., Any]
 LETTER = b"From: anna@lilas.example\r\n\r\nBonjour.\r\n.\r\n"
@@ -93,3 +93,66 @@ def test_who_is_known_says_more(open_door: Open) -> None:
     client.envelope()
     for _ in range(50):
         assert client.say("NOOP " + "x" * 100).startswith("250")
+
+
+# --- one account, guessed from everywhere --------------------------------------------------------------------------
+
+HERE, THERE, FAR = "192.0.2.1", "198.51.100.1", "203.0.113.1"
+
+
+def guesses(now: list[datetime]) -> Guesses:
+    return Guesses(3, 600, 86_400, lambda: now[0])
+
+
+def test_a_login_is_tried_so_often_from_everywhere() -> None:
+    """Each address has its own first failure, together they are too many; another login is not touched."""
+    tried = guesses([datetime(2026, 11, 25, tzinfo=UTC)])
+    assert [tried.begin("anna", client) for client in (HERE, THERE, FAR, "2001:db8::1")] == [True, True, True, False]
+    assert tried.begin("bert", HERE)
+
+
+def test_nobody_is_locked_out() -> None:
+    """Where it went in lately it goes in during the attack; elsewhere once the time is over, since attempts that were
+    put off count not."""
+    now = [datetime(2026, 11, 25, tzinfo=UTC)]
+    tried = guesses(now)
+    assert tried.begin("anna", HERE)
+    tried.succeeded("anna", HERE)
+    assert [tried.begin("anna", FAR) for _ in range(5)] == [True, True, True, False, False]
+    assert tried.begin("anna", "192.0.2.77")
+    assert not tried.begin("anna", THERE)
+    now[0] += timedelta(seconds=300)
+    assert not tried.begin("anna", FAR)
+    now[0] += timedelta(seconds=301)
+    assert tried.begin("anna", THERE)
+
+
+def test_who_logs_in_often_is_not_put_off() -> None:
+    """The twin: what succeeded was no guess."""
+    tried = guesses([datetime(2026, 11, 25, tzinfo=UTC)])
+    for _ in range(10):
+        assert tried.begin("anna", THERE)
+        tried.succeeded("anna", THERE)
+    assert [tried.begin("anna", FAR) for _ in range(3)] == [True, True, True]
+
+
+def test_names_are_forgotten_when_there_are_too_many() -> None:
+    """Whoever was counted least lately goes first; memory is bounded within the time too."""
+    rate = Rate(2, 60, lambda: datetime(2026, 11, 25, tzinfo=UTC))
+    for n in range(12_000):
+        rate.count("kept" if n % 100 == 0 else str(n))
+    assert len(rate._times) <= 10_000
+    assert rate.spent("kept")
+
+
+def test_at_the_door(open_door: Open, accounts_of_anna: Any) -> None:
+    """454 with its sentence, for a login that exists and for one that does not; a device's password goes on."""
+    device = accounts_of_anna.add_device("anna@lilas.example", "poste")
+    door = open_door(guesses=2, failures=100, logins=100)
+    client = door.secure()
+    for login in ("anna@lilas.example", "ANNA@lilas.example", "nobody@lilas.example", "nobody@lilas.example"):
+        assert client.log_in(login, "faux").startswith("535-5.7.8")
+    for login in ("anna@lilas.example", "nobody@lilas.example"):
+        assert client.log_in(login, "correct horse").startswith("454-4.7.0 Trop d'identifications")
+    assert client.log_in("anna@lilas.example/poste", device).startswith("235")
+    assert accounts_of_anna.remove("anna@lilas.example/poste")

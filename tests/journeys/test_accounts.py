@@ -30,10 +30,22 @@ def test_a_device_has_its_own_password(world: Any) -> None:
     assert (login, password) == (f"{LOGIN}/poste-1", password)
     assert logs_in(world, login, password)
     listed = [json.loads(row) for row in world.pli(world.lilas, "account", "list", "--json").stdout.splitlines()]
-    assert {"login": login, "kind": "application", "subjects": []} in listed
+    assert {"login": login, "kind": "application", "subjects": [], "certificates": []} in listed
     assert world.pli(world.lilas, "account", "remove", login).returncode == 0
     assert not logs_in(world, login, password)
     assert logs_in(world, LOGIN, PASSWORD)
+
+
+def test_a_certificate_is_bound_by_its_subject(world: Any) -> None:
+    """From the first certificate of a PEM chain; the list shows the name that is bound."""
+    bound = world.pli(world.lilas, "account", "certificate", "labo@lilas.example", str(world.ca))
+    assert bound.returncode == 0, bound.stderr
+    name = bound.stdout.strip()
+    listed = [json.loads(row) for row in world.pli(world.lilas, "account", "list", "--json").stdout.splitlines()]
+    row = {"login": "labo@lilas.example", "kind": "bound only", "subjects": [], "certificates": [name]}
+    assert name.startswith("CN=")
+    assert row in listed
+    assert world.pli(world.lilas, "account", "remove", "labo@lilas.example").returncode == 0
 
 
 def test_mistakes_are_sentences(world: Any) -> None:
@@ -43,6 +55,8 @@ def test_mistakes_are_sentences(world: Any) -> None:
         (("application", "nobody@lilas.example", "x"), "is no account here"),
         (("application", LOGIN, "Poste 1"), "lower-case"),
         (("bind", "pas une adresse", "1"), "address of its mailbox"),
+        (("certificate", LOGIN, str(world.ca.parent / "absent.pem")), "does not exist"),
+        (("certificate", LOGIN, str(world.lilas.config)), "no certificate that can be read"),
     ):
         said = world.pli(world.lilas, "account", *arguments)
         assert (said.returncode, why in said.stderr) == (2, True), said.stderr
