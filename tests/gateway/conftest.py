@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import socket
 import ssl
 import threading
@@ -17,17 +18,29 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from sqlalchemy import Engine
 
 from certs import tls
 from certs.chain import TrustStore
 from certs.keys import unwrap_key
 from certs.throwaway import Issued, Pki
-from directory.model import Address
+from directory.address import parse
+from directory.ldap import LdapDirectory
+from directory.model import Address, Entry, Kind
+from directory.region import SUFFIX, ldif
+from directory.slapd import Passwords
 from gateway.accounts import Accounts
+from gateway.demo.servers import Slapd, free_port, new_folder
 from gateway.doors.smtp import DoorSpec, Limits, serve
+from relay import spool
+from relay.intake import Intake
 from relay.model import Addressee, BodyRef, Door, DoorProof, Envelope, Receipt, Refusal
+from relay.partners import Listed, WhiteList
 from relay.peering import Unsure
 from relay.pseudonym import Pseudonyms
+from relay.routing import Node
+from relay.spooler import SpoolClient, Spooler
+from relay.store import engine, migrations, tables
 from relay.store.bodies import BodyStore
 
 ANNA = "anna@lilas.example"
@@ -296,3 +309,84 @@ def serving(spec: DoorSpec) -> tuple[int, Callable[[], None], Callable[[], None]
         loop.close()
 
     return ports[0], stop, join
+
+
+# --- what stands behind a door ------------------------------------------------------------------------------
+
+
+@dataclass
+class Lilas:
+    """The intake of one node, and its spooler, which can be ended and started again."""
+
+    intake: Intake
+    engine: Engine
+    spooler: Callable[[], Spooler]
+    stop: threading.Event
+    thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self.stop.clear()
+        spooler = self.spooler()
+        self.thread = threading.Thread(target=spooler.serve, args=(self.stop,))
+        self.thread.start()
+        assert spooler.ready.wait(10)
+
+    def end(self) -> None:
+        self.stop.set()
+        if self.thread:
+            self.thread.join(10)
+
+    def kept(self) -> list[tuple[str, int]]:
+        """How many recipients by mode."""
+        return sorted((str(line.mode), line.count) for line in spool.queue(self.engine, "lilas"))
+
+
+@pytest.fixture(scope="session")
+def slapd() -> Iterator[Slapd]:
+    """The directory, with three people."""
+    folder = new_folder()
+    server = Slapd(folder / "s", free_port(), SUFFIX, Passwords(relay="r", people="p", feeder="f"))
+    server.load(ldif([_person(address) for address in (ANNA, "zoe.lambert@lilas.example", BERT)]))
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _person(address: str) -> Entry:
+    given, _, family = address.partition("@")[0].partition(".")
+    return Entry(parse(address), Kind.PER, f"Dr {given} {family}", family or given, given, "Dr")
+
+
+@pytest.fixture
+def node(slapd: Slapd, trust_space: TrustSpace, tmp_path: Path) -> Iterator[Lilas]:
+    """What stands behind a door: the real intake, store, spooler and directory."""
+    url = f"sqlite:///{tmp_path / 'pli.sqlite'}"
+    migrations.upgrade(url, [tables.metadata])
+    trust = trust_space.trust()
+    peer = "CN=mss.parc.example,OU=1750000002,O=CLINIQUE DU PARC,ST=Paris (75),C=FR"
+    listed = [Listed("lilas.example", "CN=mss.lilas.example"), Listed("parc.example", peer)]
+    white_list = WhiteList.of(listed, today())
+    intake = Intake(
+        node=Node("lilas", frozenset({"lilas.example"}), "mss.lilas.example"),
+        client=SpoolClient(tmp_path / "s.sock", timeout=5.0),
+        directory=LdapDirectory(slapd.uri, SUFFIX, slapd.relay_dn, "r", clock=today),
+        white_list=lambda: white_list,
+        trust=lambda: trust,
+        finders=(),
+        pseudonyms=Pseudonyms(b"k" * 32),
+        clock=today,
+    )
+    writer = engine.writer_engine(url)
+    made = Lilas(
+        intake,
+        engine.reader_engine(url),
+        lambda: Spooler(writer, tmp_path / "s.sock", spool.WRITES, today),
+        threading.Event(),
+    )
+    made.start()
+    yield made
+    made.end()
+    intake.client.close()
+    made.engine.dispose()
+    writer.dispose()

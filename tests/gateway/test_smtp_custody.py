@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
-from sqlalchemy import Engine
-
-from directory.address import parse
 from directory.ldap import LdapDirectory
-from directory.model import Entry, Kind
-from directory.region import SUFFIX, ldif
-from directory.slapd import Passwords
-from gateway.demo.servers import Slapd, free_port, new_folder
+from directory.region import SUFFIX
+from gateway.demo.servers import free_port
 from relay import spool
-from relay.intake import Intake
 from relay.model import Door
 from relay.partners import Listed, WhiteList
-from relay.pseudonym import Pseudonyms
-from relay.routing import Node
-from relay.spooler import SpoolClient, Spooler
-from relay.store import engine, migrations, tables
 
 Open = Callable[..., Any]
 
@@ -43,83 +29,7 @@ def today() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass
-class Lilas:
-    """The intake of one node, and its spooler, which can be ended and started again."""
-
-    intake: Intake
-    engine: Engine
-    spooler: Callable[[], Spooler]
-    stop: threading.Event
-    thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        self.stop.clear()
-        spooler = self.spooler()
-        self.thread = threading.Thread(target=spooler.serve, args=(self.stop,))
-        self.thread.start()
-        assert spooler.ready.wait(10)
-
-    def end(self) -> None:
-        self.stop.set()
-        if self.thread:
-            self.thread.join(10)
-
-    def kept(self) -> list[tuple[str, int]]:
-        """How many recipients by mode."""
-        return sorted((str(line.mode), line.count) for line in spool.queue(self.engine, "lilas"))
-
-
-@pytest.fixture(scope="module")
-def slapd() -> Iterator[Slapd]:
-    folder = new_folder()
-    server = Slapd(folder / "s", free_port(), SUFFIX, Passwords(relay="r", people="p", feeder="f"))
-    server.load(ldif([_person(address) for address in (ANNA, ZOE, BERT)]))
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _person(address: str) -> Entry:
-    given, _, family = address.partition("@")[0].partition(".")
-    return Entry(parse(address), Kind.PER, f"Dr {given} {family}", family or given, given, "Dr")
-
-
-@pytest.fixture
-def node(slapd: Slapd, trust_space: Any, tmp_path: Path) -> Iterator[Lilas]:
-    url = f"sqlite:///{tmp_path / 'pli.sqlite'}"
-    migrations.upgrade(url, [tables.metadata])
-    trust = trust_space.trust()
-    peer = "CN=mss.parc.example,OU=1750000002,O=CLINIQUE DU PARC,ST=Paris (75),C=FR"
-    listed = [Listed("lilas.example", "CN=mss.lilas.example"), Listed("parc.example", peer)]
-    white_list = WhiteList.of(listed, today())
-    intake = Intake(
-        node=Node("lilas", frozenset({"lilas.example"}), "mss.lilas.example"),
-        client=SpoolClient(tmp_path / "s.sock", timeout=5.0),
-        directory=LdapDirectory(slapd.uri, SUFFIX, slapd.relay_dn, "r", clock=today),
-        white_list=lambda: white_list,
-        trust=lambda: trust,
-        finders=(),
-        pseudonyms=Pseudonyms(b"k" * 32),
-        clock=today,
-    )
-    writer = engine.writer_engine(url)
-    made = Lilas(
-        intake,
-        engine.reader_engine(url),
-        lambda: Spooler(writer, tmp_path / "s.sock", spool.WRITES, today),
-        threading.Event(),
-    )
-    made.start()
-    yield made
-    made.end()
-    intake.client.close()
-    made.engine.dispose()
-    writer.dispose()
-
-
-def test_a_250_means_a_body_and_a_row(open_door: Open, node: Lilas) -> None:
+def test_a_250_means_a_body_and_a_row(open_door: Open, node: Any) -> None:
     """A letter of one of ours, resolved in the real directory, is in the store when its 250 is read."""
     door = open_door(intake=node.intake)
     client = door.logged_in()
@@ -135,7 +45,7 @@ def test_a_250_means_a_body_and_a_row(open_door: Open, node: Lilas) -> None:
     assert sorted(each.address for each in recipients) == [BERT, ZOE]
 
 
-def test_an_unknown_recipient_is_refused_at_rcpt(open_door: Open, node: Lilas) -> None:
+def test_an_unknown_recipient_is_refused_at_rcpt(open_door: Open, node: Any) -> None:
     """Nearest addresses are for our own people only; a stranger learns nothing."""
     known = open_door(intake=node.intake).logged_in()
     known.say(f"MAIL FROM:<{ANNA}>")
@@ -150,7 +60,7 @@ def test_an_unknown_recipient_is_refused_at_rcpt(open_door: Open, node: Lilas) -
     assert ZOE not in told
 
 
-def test_a_listed_peer_is_served(open_door: Open, node: Lilas) -> None:
+def test_a_listed_peer_is_served(open_door: Open, node: Any) -> None:
     """The certificate of its session is the one listed for its domain, and From is of that domain."""
     door = open_door(Door.PEER, intake=node.intake)
     client = door.secure(door.space.peer)
@@ -159,7 +69,7 @@ def test_a_listed_peer_is_served(open_door: Open, node: Lilas) -> None:
     assert node.kept() == [("mailbox", 1)]
 
 
-def test_a_peer_speaks_for_nobody_else(open_door: Open, node: Lilas) -> None:
+def test_a_peer_speaks_for_nobody_else(open_door: Open, node: Any) -> None:
     """Twins: another's domain at MAIL, ours in From, a relay to a third party; nothing is kept."""
     door = open_door(Door.PEER, intake=node.intake)
     client = door.secure(door.space.peer)
@@ -170,13 +80,13 @@ def test_a_peer_speaks_for_nobody_else(open_door: Open, node: Lilas) -> None:
     assert (node.kept(), door.stored()) == ([], [])
 
 
-def test_an_account_speaks_for_nobody_else(open_door: Open, node: Lilas) -> None:
+def test_an_account_speaks_for_nobody_else(open_door: Open, node: Any) -> None:
     """Twin: a login may not use a colleague's address."""
     client = open_door(intake=node.intake).logged_in()
     assert client.say(f"MAIL FROM:<{ZOE}>").startswith("550-5.7.1 Vous n'avez pas le droit")
 
 
-def test_without_its_store_a_door_takes_nothing(open_door: Open, node: Lilas) -> None:
+def test_without_its_store_a_door_takes_nothing(open_door: Open, node: Any) -> None:
     """The spooler is gone: 451, the sender keeps the letter; it is back: the same session is served."""
     client = open_door(intake=node.intake).logged_in()
     node.end()
@@ -188,7 +98,7 @@ def test_without_its_store_a_door_takes_nothing(open_door: Open, node: Lilas) ->
     assert node.kept() == [("peer-signed", 1)]
 
 
-def test_without_its_directory_a_door_waits(open_door: Open, node: Lilas) -> None:
+def test_without_its_directory_a_door_waits(open_door: Open, node: Any) -> None:
     """The directory is down: temporary refusal at RCPT."""
     nowhere = LdapDirectory(f"ldap://127.0.0.1:{free_port()}", SUFFIX, "cn=x", "r", clock=today)
     client = open_door(intake=replace(node.intake, directory=nowhere)).logged_in()
@@ -196,7 +106,7 @@ def test_without_its_directory_a_door_waits(open_door: Open, node: Lilas) -> Non
     assert client.say(f"RCPT TO:<{BERT}>").startswith("451-4.4.3 L'annuaire")
 
 
-def test_a_stale_white_list_stops_peers(open_door: Open, node: Lilas) -> None:
+def test_a_stale_white_list_stops_peers(open_door: Open, node: Any) -> None:
     """No list, no trust: peers are asked to come back."""
     old = WhiteList.of([Listed("parc.example", "CN=mss.parc.example")], today() - timedelta(hours=73))
     door = open_door(Door.PEER, intake=replace(node.intake, white_list=lambda: old))
