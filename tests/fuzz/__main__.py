@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +67,7 @@ class Found:
 
 def main(arguments: list[str]) -> int:
     asked = _arguments(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     corpus: Path = asked.corpus
     corpus.mkdir(parents=True, exist_ok=True)
     for seed in seeds.of(asked.name):
@@ -102,8 +104,12 @@ def _lines(asked: argparse.Namespace, corpus: Path, found: Found) -> Iterator[tu
         ]  # fmt: skip
         command = [sys.executable, "-m", "tests.fuzz.engine", asked.name, str(asked.kept), *options]
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, errors="replace") as child:
-            for line in child.stderr or ():
-                yield line, before
+            try:
+                for line in child.stderr or ():
+                    yield line, before
+            finally:
+                if sys.exc_info()[0]:  # we are told to stop
+                    child.terminate()
         if child.returncode == 0:
             return
         found.ended += 1
