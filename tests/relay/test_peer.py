@@ -356,17 +356,31 @@ def test_a_peer_without_starttls_gets_nothing(world: World, scripted: Callable[.
     assert not any(words.startswith("MAIL") for words in peer.said)
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_peer_that_refuses_our_certificate_in_the_handshake_is_later_and_an_alarm(
-    world: World, today: datetime, tmp_path: Path, make_mail: Mail
+    world: World, today: datetime, tmp_path: Path, make_mail: Mail, version: ssl.TLSVersion
 ) -> None:
-    """TLS 1.3 shows it at the first read; certificates are renewed, letters wait."""
+    """TLS 1.2 shows it in the handshake, 1.3 at the first read after it; certificates are renewed, letters wait."""
     Pki.create(today, "ELSEWHERE").write_trust(tmp_path / "trust", today)
     context = tls.peer_side(*world.theirs, TrustStore.load(tmp_path / "trust"))
     context.verify_mode = ssl.CERT_REQUIRED
-    outcome, alarmed = attempt(world, Scripted(context), make_mail())
+    context.minimum_version = context.maximum_version = version
+    peer = Scripted(context)
+    outcome, alarmed = attempt(world, peer, make_mail())
     assert isinstance(outcome, Later)
     assert outcome.reason == Reason.PEER_REFUSED_TLS
     assert alarmed == [Reason.PEER_REFUSED_TLS]
+    assert not any(words.startswith("MAIL") for words in peer.said)
+
+
+@pytest.mark.parametrize("why", [Later(Reason.DNS_DOWN, "x"), Never(Reason.DOMAIN_NO_MAIL), Never(Reason.DOMAIN_LOOPS)])
+def test_a_domain_without_hosts_is_answered_for_every_recipient(
+    world: World, make_mail: Mail, why: Later | Never
+) -> None:
+    """What the look-up says is the outcome, and nobody is called."""
+    nowhere = replace(courier(world, 1), where=lambda domain: why)
+    assert nowhere.deliver(job(world, make_mail(), Mode.PEER_SIGNED, "paul", "anne")) == {"paul": why, "anne": why}
+    assert nowhere.look(DOMAIN) == why
 
 
 @pytest.mark.parametrize("words", ["550 5.7.1 your certificate is not listed", "530 5.7.0 show a certificate"])
