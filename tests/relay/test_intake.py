@@ -44,6 +44,7 @@ from relay.model import (
     new_id,
 )
 from relay.partners import Listed, WhiteList
+from relay.policy import Book, Level, Line, PolicyDown
 from relay.pseudonym import Pseudonyms
 from relay.routing import Node
 from relay.spooler import SpoolClient, Spooler
@@ -255,6 +256,33 @@ def test_a_stale_white_list_delays_whatever_it_should_decide(house: House, today
 
 
 # --- after DATA ---------------------------------------------------------------------------------------------
+
+
+def test_a_policy_that_cannot_be_read_delays_the_letter(house: House, today: datetime, make_mail: Mail) -> None:
+    """Nothing is decided by the factory's values instead; readable again, the letter enters."""
+
+    def down() -> Book:
+        raise PolicyDown("gone")
+
+    def tell(intake: Intake) -> object:
+        raw = make_mail()
+        return intake.accept(submission(today, PAUL), raw, BodyRef("b", len(raw), "d"))
+
+    assert tell(replace(house.intake, book=down)) == Refusal(Reason.STORE_DOWN, permanent=False)
+    assert isinstance(tell(house.intake), Receipt)
+
+
+def test_policy_refuses_one_recipient_and_not_the_other(house: House, today: datetime, make_mail: Mail) -> None:
+    """250 with a row that failed by name; refused as a whole only where nobody is left."""
+    always = Line(Level.TENANT, "", "towards.parc.mssante.example.encrypt", "always")
+    strict = replace(house.intake, book=lambda: Book([always]))
+    raw = make_mail()
+    kept = strict.accept(submission(today, PAUL, ANNE), raw, BodyRef("b", len(raw), "d"))
+    assert isinstance(kept, Receipt)
+    assert kept.refused == ((parse(PAUL), Reason.NO_CERTIFICATE),)
+    assert house.recipients(kept.letter_id)[ANNE] == ("mailbox", "queued", "")
+    alone = strict.accept(submission(today, PAUL), raw, BodyRef("b", len(raw), "d"))
+    assert alone == Refusal(Reason.NO_CERTIFICATE, permanent=True)
 
 
 def test_a_letter_enters_custody_with_a_route_per_recipient(house: House, today: datetime, make_mail: Mail) -> None:
