@@ -175,6 +175,8 @@ def der(cms: bytes) -> Envelope:
     content, kind = data.content, data.content.content_type.dotted_string
     pieces = Pieces(content.content, array("Q", (0, len(content.content))))
     recipients = _recipients(_settled(data.recipients))
+    for each in (*content.algorithm, *(data.originator or ()), *(data.unprotected or ())):
+        _settled(each)
     if not authenticated:
         return Envelope(False, recipients, kind, content.algorithm, pieces)
     attributes = tuple(sorted(map(_settled, data.attributes or ())))
