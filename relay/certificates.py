@@ -58,12 +58,12 @@ def usable(entry: Entry | None, store: TrustStore, at: datetime) -> Usable:
 
 def _judged(der: bytes, owner: Address, store: TrustStore, at: datetime) -> Judged:
     fingerprint = hashlib.sha256(der).hexdigest()
+    if addressees.refusal(der, MIN_RSA_BITS):  # most entries hold a certificate for signing: no chain is built for it
+        return Judged(fingerprint, Fault.WRONG_USAGE.value)
     trust = store.judge(der, (), profiles.ENCRYPTION, at)
     if not isinstance(trust, Trusted):
         return Judged(fingerprint, trust.fault.value, unsure=isinstance(trust, CannotTell))
-    if not names_owner(trust.identity, owner):
-        return Judged(fingerprint, Fault.WRONG_NAME.value)
-    return Judged(fingerprint, Fault.WRONG_USAGE.value if addressees.refusal(der, MIN_RSA_BITS) else "")
+    return Judged(fingerprint, "" if names_owner(trust.identity, owner) else Fault.WRONG_NAME.value)
 
 
 def names_owner(identity: Identity, owner: Address) -> bool:

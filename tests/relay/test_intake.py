@@ -53,6 +53,7 @@ from relay.store import engine, migrations, tables
 OURS, PEER = "lilas.mssante.example", "parc.mssante.example"
 MARIE, ANNE = f"marie.martin@{OURS}", f"anne.petit@{OURS}"
 PAUL = f"paul.durand@{PEER}"
+CLOSED = f"jeanne.partie@{OURS}"
 PATIENT = "279035121518989@patient.mssante.fr"
 OUR_DN, PEER_DN = "CN=mss.lilas.example,O=LILAS,C=FR", "CN=mss.parc.example,O=PARC,C=FR"
 ACCOUNT = DoorProof(account=MARIE, tls="TLSv1.3", client="192.0.2.7", helo="poste")
@@ -86,7 +87,10 @@ class House:
 def slapd() -> Iterator[Slapd]:
     folder = new_folder()
     server = Slapd(folder / "s", free_port(), SUFFIX, Passwords(relay="r", people="p", feeder="f"))
-    server.load(ldif([person(MARIE), person(ANNE), person(PAUL), person(f"rouge@{OURS}", red_list=True)]))
+    people = [person(MARIE), person(ANNE), person(PAUL), person(f"rouge@{OURS}", red_list=True), person(CLOSED)]
+    head, _, last = ldif(people).rpartition("dn: mail=")
+    assert CLOSED in last
+    server.load(f"{head}dn: mail={last.replace('lifecycleState: active', 'lifecycleState: suspended')}")
     server.start()
     yield server
     server.stop()
@@ -213,6 +217,17 @@ def test_nearest_entries_are_told_to_our_own_people_only(house: House) -> None:
     red = house.intake.check_recipient(parse(f"roug@{OURS}"), Door.SUBMISSION)
     assert isinstance(red, Refusal)
     assert "rouge" not in red.detail
+
+
+@pytest.mark.parametrize("door", [Door.SUBMISSION, Door.PEER])
+def test_a_closed_mailbox_is_refused_by_a_name_of_its_own(house: House, door: Door) -> None:
+    """Known and not in force is not unknown: the sender learns that the address was right."""
+    closed = house.intake.check_recipient(parse(CLOSED), door)
+    unknown = house.intake.check_recipient(parse(f"jamais.vue@{OURS}"), door)
+    assert isinstance(closed, Refusal)
+    assert isinstance(unknown, Refusal)
+    assert (closed.reason, unknown.reason) == (Reason.RECIPIENT_CLOSED, Reason.UNKNOWN_RECIPIENT)
+    assert closed.permanent
 
 
 def test_a_directory_that_is_down_delays(house: House, today: datetime) -> None:
