@@ -11,7 +11,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from certs.keys import unwrap_key
 from certs.throwaway import Issued, Pki
 from directory.address import parse
 from directory.ldap import LdapDirectory
-from directory.model import Address, Entry, Kind
+from directory.model import Address, Capabilities, Entry, Kind
 from directory.region import SUFFIX, ldif
 from directory.slapd import Passwords
 from gateway.accounts import Accounts
@@ -343,10 +343,17 @@ class Lilas:
 
 @pytest.fixture(scope="session")
 def slapd() -> Iterator[Slapd]:
-    """The directory, with three people."""
+    """The directory: three people, one whose mailbox is closed, one who declines S/MIME, one who takes 50 bytes."""
     folder = new_folder()
     server = Slapd(folder / "s", free_port(), SUFFIX, Passwords(relay="r", people="p", feeder="f"))
-    server.load(ldif([_person(address) for address in (ANNA, "zoe.lambert@lilas.example", BERT)]))
+    people = [_person(address) for address in (ANNA, "zoe.lambert@lilas.example", BERT)]
+    people += [
+        _person("carl.clos@parc.example"),
+        replace(_person("dora.dit@parc.example"), capabilities=Capabilities(smime=False)),
+        replace(_person("emil.etroit@parc.example"), capabilities=Capabilities(max_bytes=50)),
+    ]
+    head, carl, tail = ldif(people).partition("mail: carl.clos@parc.example\n")
+    server.load(head + carl + tail.replace("lifecycleState: active", "lifecycleState: suspended", 1))
     server.start()
     yield server
     server.stop()
@@ -390,3 +397,47 @@ def node(slapd: Slapd, trust_space: TrustSpace, tmp_path: Path) -> Iterator[Lila
     intake.client.close()
     made.engine.dispose()
     writer.dispose()
+
+
+_SETTINGS = """
+[node]
+name = "lilas"
+hostname = "mss.lilas.example"
+tenant = "lilas"
+domains = ["lilas.example", "Imagerie.example"]
+[paths]
+data = "{folder}/data"
+run = "{folder}/run"
+[tls]
+certificate = "{folder}/tls.pem"
+key = "{folder}/tls.key"
+[trust]
+folder = "{folder}/trust"
+white_list = "{folder}/list.xml"
+[directory]
+uri = "ldap://127.0.0.1:1"
+base = "dc=x"
+bind_dn = "cn=x"
+password_file = "{folder}/directory"
+[delivery]
+lmtp_port = 24
+[keeper]
+folder = "{folder}/keeper"
+body_public_key = "{folder}/body.pub"
+digest_key = "{folder}/digest"
+pseudonym_key = "{folder}/pseudonym"
+[accounts]
+file = "{folder}/passwd"
+"""
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Callable[[str], Path]:
+    """configure(more) writes a configuration that can be read, with `more` TOML; its files are not there."""
+
+    def write(more: str) -> Path:
+        file = tmp_path / "pli.toml"
+        file.write_text(_SETTINGS.format(folder=tmp_path) + more, encoding="utf-8")
+        return file
+
+    return write
