@@ -13,7 +13,7 @@ from dmp_bridge import receipts
 from dmp_bridge.courier import DossierCourier
 from dmp_bridge.dmp import DossierClient
 from gateway import app, unsealing
-from gateway.config import DossierSection, Settings
+from gateway.config import ConfigError, DossierSection, Settings
 from gateway.doors import replies
 from relay import hosts, notices
 from relay.carrier import Carrier, Pace
@@ -29,7 +29,7 @@ from relay.store import engine
 
 def where(settings: Settings) -> hosts.Hosts:
     """Hosts of a domain: those of [peers], else by MX."""
-    configured = {domain: _split(place) for domain, place in settings.peers.items()}
+    configured = {domain.lower(): _split(place) for domain, place in settings.peers.items()}
     door = settings.doors.peers
     us = hosts.Us(
         frozenset({settings.node.hostname.lower().rstrip(".")}), hosts.own_addresses(door.host if door else "")
@@ -41,7 +41,9 @@ def where(settings: Settings) -> hosts.Hosts:
 
 def _split(place: str) -> tuple[str, int]:
     host, _, port = place.rpartition(":")
-    return host, int(port)
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigError(f"peers: '{place}' is no host:port")
+    return host.strip("[]"), int(port)
 
 
 def letters_out(settings: Settings, entry: Intake) -> Carrier:

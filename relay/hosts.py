@@ -33,6 +33,8 @@ from relay.model import Later, Never, Reason
 
 KEPT_S = 3600.0
 """The longest time that an answer is kept, whatever its TTL."""
+OWN_S = 2.0
+"""For the addresses of one of our own names: they are no condition."""
 UNKNOWN_S = 60.0
 """How long our own addresses stay unknown before they are asked for again."""
 SERVER_S = 1.0
@@ -152,7 +154,7 @@ class Hosts:
         with self._lock:
             kept = self._kept.get(key)
         if kept is None or self.now() >= kept.until:
-            budget = _Budget(self.now() + self.total_s, [KEPT_S])
+            budget = _Budget(self.now() + min(OWN_S, self.total_s), [KEPT_S])
             try:
                 exchange = self._with_addresses(Exchange(0, name, ()), budget)
             except (_Trouble, dns.exception.DNSException, UnicodeError):
