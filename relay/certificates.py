@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from certs import addressees, profiles
+from certs import addressees, identities, profiles
 from certs.chain import TrustStore
 from certs.envelope import MIN_RSA_BITS
 from certs.model import CannotTell, Fault, Identity, Trusted
@@ -58,12 +58,21 @@ def usable(entry: Entry | None, store: TrustStore, at: datetime) -> Usable:
 
 def _judged(der: bytes, owner: Address, store: TrustStore, at: datetime) -> Judged:
     fingerprint = hashlib.sha256(der).hexdigest()
-    if addressees.refusal(der, MIN_RSA_BITS):  # most entries hold a certificate for signing: no chain is built for it
-        return Judged(fingerprint, Fault.WRONG_USAGE.value)
+    if fault := _misfit(der):  # most entries hold a certificate for signing: no chain is built for it
+        return Judged(fingerprint, fault.value)
     trust = store.judge(der, (), profiles.ENCRYPTION, at)
     if not isinstance(trust, Trusted):
         return Judged(fingerprint, trust.fault.value, unsure=isinstance(trust, CannotTell))
-    return Judged(fingerprint, "" if names_owner(trust.identity, owner) else Fault.WRONG_NAME.value)
+    if not names_owner(trust.identity, owner):
+        return Judged(fingerprint, Fault.WRONG_NAME.value)
+    return Judged(fingerprint, Fault.WEAK_KEY.value if addressees.refusal(der, MIN_RSA_BITS) else "")
+
+
+def _misfit(der: bytes) -> Fault | None:
+    try:
+        return Fault.WRONG_USAGE if addressees.usage_refusal(identities.read(der)) else None
+    except ValueError:
+        return Fault.UNREADABLE
 
 
 def names_owner(identity: Identity, owner: Address) -> bool:

@@ -71,6 +71,14 @@ def test_each_certificate_that_will_not_do_is_set_aside_by_name(pki: Pki, trust:
     assert not usable(entry(*cases.values()), trust, today).unsure
 
 
+def test_bytes_that_are_no_certificate_are_set_aside(reader: Issued, trust: TrustStore, today: datetime) -> None:
+    """A directory's value is a stranger's: named, and the good one beside it counts."""
+    spoilt = Entry(PAUL, Kind.PER, "X", certificates=(b"\x30\x03abc", reader.der[:-9], reader.der))
+    found = usable(spoilt, trust, today)
+    assert faults(found) == ["unreadable", "unreadable", ""]
+    assert found.certificates == (reader.der,)
+
+
 @pytest.mark.parametrize("name", [" paul.durand@parc.mssante.example", "paul.durand@parc.mssante.example\x00"])
 def test_an_address_is_compared_whole(pki: Pki, trust: TrustStore, today: datetime, name: str) -> None:
     """CVE-2026-2748: white space or a NUL in a certificate's address makes it another's, or nobody's."""
