@@ -6,9 +6,10 @@ Does not: open anything (openers), nor decide whether a certificate may be used 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
-from cryptography.hazmat.asn1 import TLV, Explicit, encode_der, sequence
+from cryptography.hazmat.asn1 import TLV, Explicit, decode_der, encode_der, sequence
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from certs import algorithms, asn1, ber, enveloped
@@ -56,8 +57,23 @@ def read(algorithm: list[TLV]) -> Padding:
         return Padding("pkcs1v15")
     if oid != _OAEP:
         raise NotYet(name(algorithm))
-    # RFC 4055 §4.1: a parameter that is left out has its default; no parameters at all are read as all defaults.
-    stated = enveloped.parameters(algorithm, OaepParameters) if len(algorithm) > 1 else _DEFAULTS
+    if len(algorithm) == 1:
+        return _padding(_DEFAULTS)
+    stated = enveloped.parameters_of(algorithm)
+    return _known(stated) if len(stated) <= _USUAL else _padding(decode_der(OaepParameters, stated))
+
+
+_USUAL = 128
+"""Bytes of parameters without a label of their own: the same few again and again."""
+
+
+@lru_cache(maxsize=64)
+def _known(parameters: bytes) -> Padding:
+    return _padding(decode_der(OaepParameters, parameters))
+
+
+def _padding(stated: OaepParameters) -> Padding:
+    """RFC 4055 §4.1: a parameter that is left out has its default; no parameters at all are read as all defaults."""
     hash_name = _hash(stated.hash) if stated.hash else "sha1"
     mgf_hash = _mask(stated.mask) if stated.mask else "sha1"
     return Padding("oaep", hash_name, mgf_hash, _label(stated.label) if stated.label else b"")
