@@ -71,7 +71,7 @@ def _judged(der: bytes, owner: Address, store: TrustStore, at: datetime) -> Judg
 def _misfit(der: bytes) -> Fault | None:
     try:
         return Fault.WRONG_USAGE if addressees.usage_refusal(identities.read(der)) else None
-    except ValueError:
+    except identities.UNREADABLE:
         return Fault.UNREADABLE
 
 
