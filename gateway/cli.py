@@ -20,6 +20,7 @@ from gateway import readiness
 from gateway.account_command import account
 from gateway.audit_command import audit
 from gateway.certs_command import certs
+from gateway.clients_command import autoconfig, dns
 from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_settings
 from gateway.config import Settings
 from gateway.help_command import help_group
@@ -295,6 +296,8 @@ def verify(settings: Settings) -> None:
 pli.add_command(journal)
 pli.add_command(account)
 pli.add_command(certs)
+pli.add_command(dns)
+pli.add_command(autoconfig)
 pli.add_command(help_group)
 pli.add_command(audit)
 pli.add_command(policy)

@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from certs.tls import CIPHERS_1_2
+from gateway.clients_section import ClientsSection
 from gateway.dns_section import DnsSection
 from gateway.policy_section import PolicySection
 from relay.peering import Unsure
@@ -64,12 +65,27 @@ class Doors(Section):
     client_certificates: bool = Field(
         default=False, description="Submission asks for a client certificate too: AUTH EXTERNAL of applications."
     )
+    introspection: Listen | None = Field(
+        default=None, description="Dovecot asks here whom a token lets in (RFC 7662); on loopback only."
+    )
+    autoconfig: bool = Field(
+        default=False, description="Serve configuration files of mail clients at doors.introspection too."
+    )
     workers: int = Field(default=1, ge=1, le=64, description="Door processes sharing the ports.")
     max_bytes: int = Field(default=36_700_160, ge=65_536, description="ESMTP SIZE; 25 MB once in base64.")
     max_recipients: int = Field(default=100, ge=1, le=1000)
     sessions: int = Field(default=500, ge=1, le=100_000, description="At once, in each door process.")
     sessions_of_block: int = Field(default=100, ge=1, description="Of them from one address block (/24, /64).")
     letters_per_minute: int = Field(default=12_000, ge=1, description="Begun from one address block, each process.")
+
+    @model_validator(mode="after")
+    def on_loopback(self) -> Doors:
+        at = self.introspection
+        if at and at.host not in ("127.0.0.1", "::1"):
+            raise ValueError(f"introspection opens on 127.0.0.1 or ::1 only, not on {at.host}")
+        if self.autoconfig and at is None:
+            raise ValueError("autoconfig is served at introspection: name its port")
+        return self
 
 
 class Tls(Section):
@@ -295,6 +311,7 @@ class Settings(BaseSettings):
     provider: ProviderSection | None = None
     peers: dict[str, str] = Field(default_factory=dict, description="domain = host:port, instead of an MX look-up.")
     dns: DnsSection = DnsSection()
+    clients: ClientsSection = ClientsSection()
     policy: PolicySection = PolicySection()
     dossier: DossierSection | None = None
     carrier: CarrierSection = CarrierSection()

@@ -7,8 +7,10 @@ decide, or speak a protocol (gateway.doors does).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from certs import tls
 from gateway import app
@@ -33,7 +35,7 @@ def serve(settings: Settings, stop: threading.Event, listening: Callable[[], Non
         role = app.tls_role(settings, tls.APPLICATION_IN if settings.doors.client_certificates else tls.CLIENT_IN)
         specs.append(_door(settings, Door.SUBMISSION, at, tls.renewed(role, shown, entry.trust), entry))
     try:
-        asyncio.run(_serve(specs, stop, listening))
+        asyncio.run(_serve(specs, _web(settings), stop, listening))
     except PortUnusable as error:
         raise ConfigError(str(error)) from None
 
@@ -65,8 +67,31 @@ def _door(settings: Settings, kind: Door, at: Listen, contexts: tls.Contexts, en
     )
 
 
-async def _serve(specs: Sequence[DoorSpec], stop: threading.Event, listening: Callable[[], None]) -> None:
+Web: TypeAlias = contextlib.AbstractAsyncContextManager[object]
+
+
+def _web(settings: Settings) -> Web:
+    """The HTTP door, or nothing where none is wanted."""
+    at = settings.doors.introspection
+    if at is None:
+        return contextlib.nullcontext()
+
+    from gateway import autoconfiguration  # with its web server only where one is wanted
+    from gateway.doors import autoconfig, introspection, web
+    from gateway.doors.budgets import Rate
+
+    rate = Rate(introspection.ASKED_MOST, introspection.ASKED_WITHIN_S, app.clock)
+    routes = [introspection.route(app.accounts(settings), rate)]
+    if settings.doors.autoconfig:
+        domains = [each.lower() for each in settings.node.domains]
+        files = {each: autoconfiguration.files(autoconfiguration.service(settings, each)) for each in domains}
+        routes += autoconfig.routes(files)
+    return web.opened(at.host, at.port, routes)
+
+
+async def _serve(specs: Sequence[DoorSpec], web: Web, stop: threading.Event, listening: Callable[[], None]) -> None:
     ended = asyncio.Event()
     watching = asyncio.create_task(asyncio.to_thread(stop.wait))
     watching.add_done_callback(lambda _: ended.set())
-    await smtp.serve(specs, ended, lambda _: listening())
+    async with web:
+        await smtp.serve(specs, ended, lambda _: listening())

@@ -73,7 +73,7 @@ class Child:
 def ensure_free(settings: Settings) -> None:
     """Before any door opens: raises ConfigError where another program, or another Pli, has a port."""
     try:
-        for at in (settings.doors.peers, settings.doors.submission):
+        for at in (settings.doors.peers, settings.doors.submission, settings.doors.introspection):
             if at:
                 ports.ensure_free(at.host, at.port)
     except ports.PortUnusable as error:
