@@ -105,7 +105,8 @@ def test_a_letter_from_elsewhere_arrives(joined: Callable[..., tuple[Any, Elsewh
 
 
 def test_a_mailbox_that_cannot_be_reached_is_said(joined: Callable[..., tuple[Any, Elsewhere]]) -> None:
-    """The collector says that it fails and why, and goes on by itself when the other side is back."""
+    """The collector says that it fails and why, gone or another password there, and goes on by itself when the other
+    side is back as it was."""
     world, elsewhere = joined()
     world.until(lambda: [row for row in collectors(world) if row["state"] == "watching"], "the collector well")
     elsewhere.server.stop()
@@ -114,6 +115,12 @@ def test_a_mailbox_that_cannot_be_reached_is_said(joined: Callable[..., tuple[An
     )
     assert row["reason"] == "collector.lost"
     assert row["well_at"]
+    accounts = Accounts(elsewhere.server.accounts)
+    accounts.add(USER, "un autre")
+    elsewhere.server.start()
+    world.until(lambda: [row for row in collectors(world) if row["reason"] == "collector.denied"], "a refused login")
+    elsewhere.server.stop()
+    accounts.add(USER, PASSWORD)
     elsewhere.server.start()
     mail = world.plain(str(SURGEON.address), USER)
     elsewhere.deliver(mail)
