@@ -151,7 +151,10 @@ class DoorLook:
 
     name: str
     ok: bool
-    detail: str
+    detail: str = ""
+    """A fact: a date, a subject."""
+    why: str = ""
+    """Where it is not ok: the name of a sentence, or of a fault of the certificate."""
 
 
 @dataclass(frozen=True)
@@ -245,38 +248,41 @@ def _door(settings: Settings, entry: Intake, courier: PeerCourier, at: datetime)
     """Whether a peer would believe us, at our door and on the way out, where we show the same certificate."""
     white_list = entry.white_list()
     age = at - white_list.generated_at
-    yield DoorLook("white-list-age", age <= entry.white_list_age_most, f"{white_list.generated_at:%Y-%m-%dT%H:%M:%SZ}")
+    yield DoorLook("white-list-age", age <= entry.white_list_age_most, f"{white_list.generated_at:%Y-%m-%d %H:%M} UTC")
     own = _own_certificate(settings)
     yield from _reached(settings, courier, own)
     seen = _seen(entry.trust(), own, at) if own else None
     if seen is None:
-        yield DoorLook("certificate", False, str(settings.tls.certificate))
+        yield DoorLook("certificate", False, str(settings.tls.certificate), "unreadable")
         return
-    yield DoorLook("certificate", seen.judged == "trusted", f"{seen.judged}: {seen.subject}")
-    yield DoorLook("expires", seen.until > at, f"{seen.until:%Y-%m-%dT%H:%M:%SZ}, {(seen.until - at).days} d")
+    trusted = seen.judged == "trusted"
+    yield DoorLook("certificate", trusted, seen.subject, "" if trusted else seen.judged)
+    yield DoorLook("expires", seen.until > at, f"{seen.until:%Y-%m-%d %H:%M} UTC ({(seen.until - at).days} d)")
     yield from _listed(settings, white_list, seen)
 
 
 def _listed(settings: Settings, white_list: WhiteList, seen: Seen) -> Iterator[DoorLook]:
     for domain in settings.node.domains:
         permitted = white_list.permits(domain, seen.subject)
-        known = "another certificate is listed" if white_list.lists(domain) else "the domain is not in the list"
-        yield DoorLook(f"listed {domain}", permitted, "" if permitted else known)
+        why = "another-listed" if white_list.lists(domain) else "domain-not-listed"
+        yield DoorLook(f"listed {domain}", permitted, "", "" if permitted else why)
 
 
 def _reached(settings: Settings, courier: PeerCourier, own: bytes | None) -> Iterator[DoorLook]:
     """Called as a peer would call, with our own certificate to show."""
     door = settings.doors.peers
     if door is None:
-        yield DoorLook("door", False, "doors.peers is not configured")
+        yield DoorLook("door", False, "doors.peers", "not-configured")
         return
     host = Host(settings.node.hostname, door.port, _reachable(door.host))
     shown = _secured(settings.node.hostname, host, courier.context())
-    words = f"{door.host}:{door.port}"
-    yield DoorLook("door", shown is not None, f"{words} {shown.words}" if shown else f"{words} gives no session in TLS")
-    if shown:
-        same = shown.der == own
-        yield DoorLook("shows-its-certificate", same, shown.subject if same else "another one: restart the node")
+    place = f"{door.host}:{door.port}"
+    if shown is None:
+        yield DoorLook("door", False, place, "no-session")
+        return
+    yield DoorLook("door", True, f"{place} {shown.words}")
+    same = shown.der == own
+    yield DoorLook("shows-its-certificate", same, shown.subject, "" if same else "another-shown")
 
 
 def _reachable(host: str) -> str:

@@ -1,7 +1,7 @@
 """What `pli audit` shows: a page for people, in French or English, and the same as JSON for programs and for the seal.
 
-Promises: each domain's line says what a letter would meet and whether that is what is expected. Does not: look at
-anything (audit does).
+Promises: each domain's line says what a letter would meet and whether that is what is expected; what a stranger
+wrote is shown without control characters. Does not: look at anything (audit does).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from gateway.audit import Audit, DomainLook, DoorLook, HostLook, Seen, Step
 from gateway.certs_words import FAULTS, said
@@ -59,10 +60,18 @@ _DOOR: dict[str, tuple[str, str]] = {
     "expires": ("il expire", "it expires"),
     "listed": ("la liste blanche nous donne", "the white list gives us"),
 }
-_HEADS = {
-    "fr": ("", "domaine", "ce qu'y rencontre une lettre", "attendu"),
-    "en": ("", "domain", "what a letter meets there", "expected"),
+_WHY: dict[str, tuple[str, str]] = {
+    "another-listed": ("elle en donne un autre", "it gives another one"),
+    "domain-not-listed": ("le domaine n'y est pas", "the domain is not in it"),
+    "not-configured": ("n'est pas configurée", "is not configured"),
+    "no-session": ("aucune session TLS", "no session in TLS"),
+    "another-shown": ("un autre est montré, redémarrez le nœud", "another one is shown: restart the node"),
 }
+_HEADS = {
+    "fr": ("", "domaine, puis ses serveurs", "ce qu'y rencontre une lettre, puis le certificat présenté"),
+    "en": ("", "domain, then its hosts", "what a letter meets there, then the certificate presented"),
+}
+_EXPECTED = {"fr": "attendu : ", "en": "expected: "}
 _END = {
     ("fr", True): "Tout est comme attendu.",
     ("fr", False): "Tout n'est pas comme attendu.",
@@ -74,17 +83,35 @@ _END = {
 def page(audit: Audit, language: str) -> Iterator[Table | str]:
     """Two tables, then the answer."""
     yield f"{audit.node}, {audit.at:%Y-%m-%d %H:%M:%S} UTC"
-    table = Table(*_HEADS[language], box=box.SIMPLE, pad_edge=False)
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for head in _HEADS[language]:
+        table.add_column(head, overflow="fold")
     for each in audit.domains:
-        met = "\n".join([_met(each.reason, each.detail, language), *_facts(each, language)])
-        table.add_row(_mark(each.ok), each.domain, met, _met(each.case.reason, each.case.detail, language))
+        for row in _rows(each, language):
+            table.add_row(*map(_plain, row))
     if audit.domains:
         yield table
     ours = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
     for look in audit.door:
-        ours.add_row(_mark(look.ok), _asked(look, language), look.detail)
+        ours.add_row(*map(_plain, (_mark(look.ok), _asked(look, language), _told(look, language))))
     yield ours
     yield _END[language, audit.ok]
+
+
+def _rows(look: DomainLook, language: str) -> Iterator[tuple[str, str, str]]:
+    step = f" [{_word(_STEPS[look.step], language)}]" if look.step else ""
+    yield _mark(look.ok), look.domain, _met(look.reason, look.detail, language) + step
+    if not look.ok:
+        yield "", "", _EXPECTED[language] + _met(look.case.reason, look.case.detail, language)
+    for host in look.hosts:
+        seen = host.certificate
+        presented = f"{seen.subject} → {seen.until:%Y-%m-%d}" if seen else ""
+        yield "", f"  {host.name} [{host.address or host.name}]:{host.port} {host.tls}".rstrip(), presented
+
+
+def _plain(text: str) -> Text:
+    """A stranger's certificate says nothing to the terminal, and nothing to the table's own markup."""
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 def _mark(ok: bool) -> str:
@@ -102,18 +129,14 @@ def _met(reason: str, detail: str, language: str) -> str:
     return _word(_MEETS.get(reason, (reason, reason)), language) + because
 
 
-def _facts(look: DomainLook, language: str) -> Iterator[str]:
-    if look.step:
-        yield f"→ {_word(_STEPS[look.step], language)}"
-    for host in look.hosts:
-        yield f"{host.name} [{host.address or host.name}]:{host.port} {host.tls}".strip()
-        if seen := host.certificate:
-            yield f"{seen.subject} → {seen.until:%Y-%m-%d}"
-
-
 def _asked(look: DoorLook, language: str) -> str:
     name, _, rest = look.name.partition(" ")
     return f"{_word(_DOOR[name], language)} {rest}".strip()
+
+
+def _told(look: DoorLook, language: str) -> str:
+    why = _word(_WHY[look.why], language) if look.why in _WHY else said(FAULTS, look.why, language)
+    return f"{why} : {look.detail}" if why and look.detail else why or look.detail
 
 
 # --- the same for programs --------------------------------------------------------------------------------------------
@@ -127,7 +150,7 @@ def as_json(audit: Audit) -> dict[str, Any]:
         "at": _moment(audit.at),
         "ok": audit.ok,
         "domains": [_domain(each) for each in audit.domains],
-        "door": [{"name": look.name, "ok": look.ok, "detail": look.detail} for look in audit.door],
+        "door": [{"name": look.name, "ok": look.ok, "detail": look.detail, "why": look.why} for look in audit.door],
     }
 
 
