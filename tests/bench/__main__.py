@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 
-from tests.bench import cms, house, main_job
+from tests.bench import cms, custody, house, main_job
 
-BENCHES = {"cms": cms.bench, "main-job": main_job.bench, "house": house.bench}
+BENCHES = {"cms": cms.bench, "main-job": main_job.bench, "custody": custody.bench, "house": house.bench}
 
 
 def main(arguments: list[str]) -> int:
