@@ -15,12 +15,17 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Unpack
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from certs import throwaway
 from certs.chain import identity
-from certs.throwaway import Issued, Pki
+from certs.throwaway import Issued, Pki, Shape, Window
 from gateway.audit import CASES
 from gateway.demo.nameserver import Record
 from relay.partners import Listed
@@ -164,7 +169,7 @@ def platform(pki: Pki, foreign: Pki, parent: str, port: int, folder: Path) -> Au
 
 def _shown(pki: Pki, foreign: Pki, parent: str) -> dict[str, Issued]:
     """What each host presents; its own certificate where there is nothing wrong with it."""
-    over = {"not_before": pki.now - 50 * MINUTE, "not_after": pki.now - 10 * MINUTE}
+    over: Window = {"not_before": pki.now - 50 * MINUTE, "not_after": pki.now - 10 * MINUTE}
     revoked = _own(pki, "cert-revoque-audit", parent)
     pki.revoke(revoked)
     return {
@@ -172,7 +177,7 @@ def _shown(pki: Pki, foreign: Pki, parent: str) -> dict[str, Issued]:
         "cert-expire-audit": _own(pki, "cert-expire-audit", parent, **over),
         "cert-revoque-audit": revoked,
         "cert-non-igc-audit": _own(foreign, "cert-non-igc-audit", parent),
-        "cert-no-match-audit": pki.tls_server("mss.autre-operateur.example", "AUTRE OPERATEUR", "1750000099"),
+        "cert-no-match-audit": _host(pki, "mss.autre-operateur.example", "AUTRE OPERATEUR", "1750000099"),
         # Everything of the listed name but its CN
         "cert-cn-diff-dn-audit": _own(pki, "autre.cert-cn-diff-dn-audit", parent),
     }
@@ -187,8 +192,15 @@ def _listed(pki: Pki, parent: str) -> Iterable[Listed]:
     ]
 
 
-def _own(pki: Pki, name: str, parent: str, **window: datetime) -> Issued:
-    return pki.tls_server(f"mx.{name}.{parent}", "OUTIL D'AUDIT", "130000000000000", **window)  # type: ignore[arg-type]
+def _own(pki: Pki, name: str, parent: str, **window: Unpack[Window]) -> Issued:
+    return _host(pki, f"mx.{name}.{parent}", "OUTIL D'AUDIT", "130000000000000", **window)
+
+
+def _host(pki: Pki, cn: str, organisation: str, unit: str, **window: Unpack[Window]) -> Issued:
+    """As Pki.tls_server, with a key that is made at once."""
+    uses = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+    shape = Shape(eku=uses, names=(x509.DNSName(cn),), key="p256", **window)
+    return pki.issue(throwaway.subject(cn, organisation, unit), shape)
 
 
 def subject(issued: Issued) -> str:
@@ -196,6 +208,4 @@ def subject(issued: Issued) -> str:
 
 
 def _anchor(pki: Pki) -> str:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
     return "".join(each.certificate.public_bytes(Encoding.PEM).decode() for each in (pki.root, pki.authority))
