@@ -70,6 +70,7 @@ def _parts_in_words() -> Iterator[None]:
     from sqlalchemy.exc import OperationalError
 
     from certs.keys import KeeperDown
+    from relay.policy import PolicyDown
     from relay.spooler import StoreDown
 
     try:
@@ -81,9 +82,13 @@ def _parts_in_words() -> Iterator[None]:
             "the node's keeper does not answer: start it with `pli serve`, and type this under the node's account"
         ) from None
     except OperationalError as error:
-        raise Failure(
-            f"the node's database cannot be read ({error.orig}): `pli serve` or `pli migrate` makes it"
-        ) from None
+        raise Failure(_unmade(error.orig)) from None
+    except PolicyDown as error:
+        raise Failure(_unmade(error)) from None
+
+
+def _unmade(why: object) -> str:
+    return f"the node's database cannot be read ({why}): `pli serve` or `pli migrate` makes it"
 
 
 def _log_apart(settings: Settings) -> None:
