@@ -9,7 +9,7 @@ import ssl
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -228,12 +228,18 @@ service anvil {{
   }}
 }}
 auth_mechanisms = plain login xoauth2 oauthbearer
+auth_username_chars = abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@/
 passdb {{
   driver = oauth2
   mechanisms = xoauth2 oauthbearer
   args = {folder}/oauth2.conf
 }}
 """
+
+
+NO_TOKENS = 0
+DEVICES_ONLY = "%{if;%Lu;*;*/*;%Lu;-}"
+"""Dovecot's side of accounts.application_passwords_only: a login without a device is nobody's."""
 
 
 class OurDovecot(Dovecot):
@@ -246,25 +252,26 @@ class OurDovecot(Dovecot):
         place(folder, "oauth2.conf", _OAUTH2.format(port=self.asks).encode(), who)
         passwords = "passdb {\n  driver = passwd-file\n"
         text = conf.read_text().replace(passwords, f"{passwords}  mechanisms = plain login\n", 1)
+        if self.asks == NO_TOKENS:
+            text = text.replace("username_format=%Lu", f"username_format={DEVICES_ONLY}", 1)
         return place(folder, "dovecot.conf", (text + _MORE.format(folder=folder)).encode(), who)
+
+
+@contextmanager
+def running(accounts: Accounts, space: Any, asks: int) -> Iterator[OurDovecot]:
+    folder, (certificate, key) = new_folder("pli-introspection-") / "dovecot", space.host
+    made = OurDovecot(folder, free_port(), free_port(), accounts._file, certificate, key, imaps_port=free_port())
+    object.__setattr__(made, "asks", asks)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture(scope="module")
 def dovecot(accounts: Accounts, trust_space: Any) -> Iterator[OurDovecot]:
-    with ExitStack() as stack:
-        port = stack.enter_context(served(door(accounts)))
-        made = OurDovecot(
-            new_folder("pli-introspection-") / "dovecot",
-            free_port(),
-            free_port(),
-            accounts._file,
-            trust_space.host[0],
-            trust_space.host[1],
-            imaps_port=free_port(),
-        )
-        object.__setattr__(made, "asks", port)
-        made.start()
-        stack.callback(made.stop)
+    with served(door(accounts)) as port, running(accounts, trust_space, port) as made:
         yield made
 
 
@@ -290,6 +297,15 @@ def logged_in(dovecot: OurDovecot, trust_space: Any, way: str, user: str, token:
             return str(error)
         status, _ = client.select("INBOX")
         return status
+
+
+def by_password(dovecot: OurDovecot, trust_space: Any, login: str, password: str) -> str:
+    context = ssl.create_default_context(cadata=trust_space.trust().anchors_pem())
+    with imaplib.IMAP4_SSL(HERE, dovecot.imaps_port, ssl_context=context) as client:
+        try:
+            return client.login(login, password)[0]
+        except imaplib.IMAP4.error as error:
+            return str(error)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -323,9 +339,7 @@ def test_while_the_provider_is_down_passwords_go_on(dovecot: OurDovecot, trust_s
     provider.down = True
     try:
         assert "UNAVAILABLE" in logged_in(dovecot, trust_space, "XOAUTH2", ANNA, provider.token(SUBJECT, now()))
-        context = ssl.create_default_context(cadata=trust_space.trust().anchors_pem())
-        with imaplib.IMAP4_SSL(HERE, dovecot.imaps_port, ssl_context=context) as client:
-            assert client.login(BERT, "un mot de passe")[0] == "OK"
+        assert by_password(dovecot, trust_space, BERT, "un mot de passe") == "OK"
     finally:
         provider.down = False
     assert logged_in(dovecot, trust_space, "XOAUTH2", ANNA, provider.token(SUBJECT, now())) == "OK"
@@ -335,3 +349,26 @@ def test_a_password_in_a_token_s_place_opens_nothing(dovecot: OurDovecot, trust_
     """A password is no token, there and here."""
     word = b64encode(b"un mot de passe").decode()
     assert "AUTHENTICATIONFAILED" in logged_in(dovecot, trust_space, "XOAUTH2", BERT, word)
+
+
+def test_application_passwords_open_their_account_and_only_they_where_told(
+    accounts: Accounts, dovecot: OurDovecot, trust_space: Any
+) -> None:
+    """IMAP as the submission door: with accounts.application_passwords_only an account's own password opens nothing."""
+    device = accounts.add_device(BERT, "poste")
+    with running(accounts, trust_space, NO_TOKENS) as strict:
+        assert by_password(strict, trust_space, f"{BERT}/poste", device) == "OK"
+        assert by_password(strict, trust_space, f"{BERT}/poste", "un mot de passe") != "OK"
+        assert by_password(strict, trust_space, BERT, "un mot de passe") != "OK"
+    assert by_password(dovecot, trust_space, BERT, "un mot de passe") == "OK"
+    assert accounts.remove(f"{BERT}/poste")
+
+
+def test_the_page_shows_what_was_proved_here() -> None:
+    """docs/operations.md gives the lines with which these tests ran."""
+    page = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    shown = {line.strip() for line in page.splitlines()}
+    more = [line.strip() for line in _MORE.splitlines() if line.startswith(("auth_mechanisms", "auth_username"))]
+    wanted = [*_OAUTH2.format(port=8090).splitlines(), *more, "mechanisms = xoauth2 oauthbearer"]
+    assert [line for line in wanted if line not in shown] == []
+    assert f"username_format={DEVICES_ONLY} " in page
