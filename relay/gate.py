@@ -8,7 +8,7 @@ relay.intake. Does not: deliver, or look anything up in a directory.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -69,7 +69,7 @@ class Gate:
         return self.message.authors[0]
 
     def _terms(self, addressee: Addressee, wanted: Wanted) -> Terms:
-        return terms(
+        found = terms(
             addressee,
             wanted,
             self.trust,
@@ -77,19 +77,22 @@ class Gate:
             encrypted=coverage.encrypted(self.message) is not None,
             notice=self.envelope.door is Door.NOTICE,
         )
+        # A letter that fits only without is one for which it is not possible
+        possible = not found.encrypting("when-possible") or self._fits(addressee, wanted, Mode.PEER_ENCRYPTED)
+        return found if possible else replace(found, usable=certificates.NONE)
 
     def _refusal(self, addressee: Addressee, chosen: Route, wanted: Wanted) -> Reason | None:
         if self.envelope.door is Door.NOTICE:
             return None
         if self.opposed(self.message, addressee):
             return Reason.OPPOSED
-        limit = limit_of(addressee, wanted)
-        return Reason.TOO_LARGE_FOR_ROUTE if limit and self._size(chosen) > limit else None
-
-    def _size(self, chosen: Route) -> int:
-        signed = smime.already_signed(self.message)
         mode = Mode.PEER_PLAIN if chosen.rule == "encrypted-by-author" else chosen.mode
-        return size_on_the_way(len(self.message.raw), mode, signed=signed)
+        return None if self._fits(addressee, wanted, mode) else Reason.TOO_LARGE_FOR_ROUTE
+
+    def _fits(self, addressee: Addressee, wanted: Wanted, mode: Mode) -> bool:
+        limit = limit_of(addressee, wanted)
+        signed = smime.already_signed(self.message)
+        return not limit or size_on_the_way(len(self.message.raw), mode, signed=signed) <= limit
 
     def _asked(self, asked: Asked, wanted: Wanted) -> Asked:
         """`receipt = always`: a report is asked for as if the sender had (RFC 3461 §4.1), unless he asked for none."""

@@ -105,13 +105,14 @@ def test_a_limit_of_ones_own_and_what_a_mailbox_says_of_itself(ask: Ask, make_ma
 
 
 def test_the_size_is_that_on_the_way(ask: Ask, reader: Issued, make_mail: Mail) -> None:
-    """Encrypting makes it longer by a third: what fits signed is refused encrypted, and the estimate never is short."""
+    """Encrypting makes it longer by a third: what fits signed goes signed where encryption is only wished, and is
+    refused where it is required; the estimate never is short."""
     raw = make_mail("x" * 200_000)
     towards = tenant("towards.parc.mssante.example.max_bytes", str(len(raw) + 20_000))
-    assert modes(ask(paul(), raw, towards), ask(paul(reader.der), raw, towards)) == [
-        Mode.PEER_SIGNED,
-        Reason.TOO_LARGE_FOR_ROUTE,
-    ]
+    always = tenant("towards.parc.mssante.example.encrypt", "always")
+    asked = [ask(paul(reader.der), raw, *lines) for lines in ((), (towards,), (towards, always), (always,))]
+    refused = Reason.TOO_LARGE_FOR_ROUTE
+    assert modes(*asked) == [Mode.PEER_ENCRYPTED, Mode.PEER_SIGNED, refused, Mode.PEER_ENCRYPTED]
     assert len(smime.encrypt(raw, [reader.der])) <= size_on_the_way(len(raw), Mode.PEER_ENCRYPTED, signed=False)
 
 
