@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any
 
 from certs import asn1, attributes, ber, cms, envelope, enveloped, profiles, signed
 from certs.cursor import MAX_PART, Cursor
@@ -18,19 +18,11 @@ from relay import canonical, coverage, message, opening, smime
 from relay.fields import Malformed
 from relay.message import Message, Part
 from relay.model import SignatureState, Signer, Verdict
+from tests.fuzz import lines
+from tests.fuzz.promises import Broken, Door, holds
 from tests.fuzz.world import CONTENT, ENTITIES, FROM, NOW, OTHER, SECRET, world
 
-Door: TypeAlias = Callable[[bytes], None]
-
-
-class Broken(AssertionError):
-    """A promise that does not hold; its text is the promise."""
-
-
-def holds(condition: object, promise: str) -> None:
-    if not condition:
-        raise Broken(promise)
-
+__all__ = ["DOORS", "Broken", "Door", "holds"]
 
 # --- the BER reader -------------------------------------------------------------------------------------------
 
@@ -315,4 +307,7 @@ def _opening(found: Message, verdict: Verdict) -> None:
     holds(printable, "text only is text")
 
 
-DOORS: dict[str, Door] = {"ber": ber_reader, "cms": cms_reader, "mime": mime_tree}
+DOORS: dict[str, Door] = {
+    "ber": ber_reader, "cms": cms_reader, "mime": mime_tree,
+    "commands": lines.command_lines, "addresses": lines.addresses,
+}  # fmt: skip

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["certs", "relay", "directory"], enable_loader_override=False):
+with atheris.instrument_imports(include=["certs", "relay", "directory", "gateway.doors"], enable_loader_override=False):
     from tests.fuzz import keeping, surgery
     from tests.fuzz.doors import DOORS
 
-LARGEST = {"ber": 4096, "cms": 8192, "mime": 16384}
+LARGEST = {"ber": 4096, "cms": 8192, "mime": 16384, "commands": 2048, "addresses": 2048}
+BINARY = ("ber", "cms")
 TOO_LONG_S = 120
 """For one input. By the clock of the wall, and the fuzzer runs when nobody else wants to."""
 
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> None:
         return bytes(atheris.Mutate(data, most))
 
     DOORS[name](b"")  # the keys of the world are derived once, and not within the time of an input
-    mutator = {} if name == "mime" else {"custom_mutator": mutate}
+    mutator = {"custom_mutator": mutate} if name in BINARY else {}
     atheris.Setup(
         [sys.argv[0], f"-max_len={LARGEST[name]}", f"-timeout={TOO_LONG_S}", "-rss_limit_mb=2048", *rest],
         one,

@@ -30,7 +30,8 @@ OLD = Recipe(content="aes-256-cbc", transport="pkcs1v15")
 
 
 def of(door: str) -> tuple[bytes, ...]:
-    return tuple({"ber": _ber, "cms": _cms, "mime": _mime}[door](world()))
+    made = {"ber": _ber, "cms": _cms, "mime": _mime, "commands": _commands, "addresses": _addresses}
+    return tuple(made[door](world()))
 
 
 def _ber(world: World) -> Iterator[bytes]:
@@ -96,3 +97,27 @@ def _carried(message: bytes, kind: str) -> bytes:
     """Content-* fields and body of a letter that is this CMS."""
     head = f"Content-Type: application/x-pkcs7-mime; smime-type={kind}\r\nContent-Transfer-Encoding: base64\r\n\r\n"
     return head.encode() + base64.encodebytes(message).replace(b"\n", b"\r\n")
+
+
+def _commands(_: World) -> Iterator[bytes]:
+    yield b"FROM:<anna@lilas.example> SIZE=99 BODY=8BITMIME RET=HDRS ENVID=QQ+2B314 AUTH=<>"
+    yield b"FROM:<> RET=FULL"
+    yield b"TO:<Bert@parc.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;bert+2B@parc.example"
+    yield b"TO:<bert@parc.example> NOTIFY=NEVER"
+    yield from (b"86 LAST", b"0", b"mss.lilas.example", b"[192.0.2.1]", b"[IPv6:2001:db8::1]")
+    yield b"\0anna@lilas.example\0" + "pâté de mots".encode()
+    yield b"anna\0anna\0x"
+    yield b"user=anna@lilas.example\1auth=Bearer a.b-c_d~e+/==\1\1"
+    yield b"n,a=anna=2Cx=3D,\1host=x\1port=587\1auth=Bearer t.o.k\1\1"
+    yield b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n"
+    yield b"NOOP " + b"x" * 70 + b"\r\nRSET\r\nNOOP\nMAIL FROM:<a@b.example>\r\n"
+
+
+def _addresses(_: World) -> Iterator[bytes]:
+    yield b"Anna.Martin@lilas.example"
+    yield "zoé@lilas.example, b@hôpital.example".encode()
+    yield "Zoé Lenôtre <zoe.lenotre@xn--hpital-0ta.example>".encode()
+    yield b'"Dr. \\"Paul\\" Bernard, chirurgien" <Paul@parc.example>, Marie MARTIN <marie@lilas.example> , c@d.example'
+    yield b"=?utf-8?q?Zo=C3=A9?= <zoe@lilas.example>"
+    yield b"equipe: a@b.example, c@d.example;"
+    yield b"Paul (chirurgien) <p@b.example>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import pytest
 
 from certs import ber, cms, enveloped, profiles
 from certs.model import Proof, Trusted
+from directory import address
+from directory.model import Address
+from gateway.doors import commands, sasl
 from relay import message, opening, smime
 from relay.model import SignatureState
 from tests.fuzz import keeping, seeds, surgery
@@ -53,6 +57,11 @@ BREAKS = {
     "an index error gets out": ("cms", enveloped, "read", lambda data: data[len(data)]),
     "text only is forgotten": ("mime", opening, "may_be_rendered", lambda *_: True),
     "a line end is lost": ("mime", message, "_before_line_end", lambda raw, at: at + 40),
+    "a sender is not an address": ("commands", commands, "parse", lambda text: Address(text, "x")),
+    "a login is read in another way": ("commands", sasl, "_text", lambda blob: blob.decode("latin-1")),
+    "a command line is what ends in LF": ("commands", commands.Lines, "readuntil", asyncio.StreamReader.readuntil),
+    "a local part is made small": ("addresses", address, "_local", lambda text: text.lower()),
+    "a name keeps its quotes": ("addresses", address, "_unquoted", lambda word: word),
 }
 
 

@@ -102,7 +102,7 @@ def says(*lines: str) -> Provoke:
 def before_tls(*lines: str) -> Provoke:
     def provoke(scene: Scene) -> str:
         client = scene.open_door().client()
-        return [*map(client.say, lines)][-1]
+        return str([*map(client.say, lines)][-1])
 
     return provoke
 
@@ -110,7 +110,7 @@ def before_tls(*lines: str) -> Provoke:
 def before_login(*lines: str) -> Provoke:
     def provoke(scene: Scene) -> str:
         client = scene.open_door().secure()
-        return [*map(client.say, lines)][-1]
+        return str([*map(client.say, lines)][-1])
 
     return provoke
 
@@ -272,7 +272,7 @@ def chunk(data: bytes, *lines: str) -> Provoke:
         client = scene.client()
         client.envelope()
         client.send(f"BDAT {len(data)}\r\n".encode() + data)
-        return [client.hear(), *map(client.say, lines)][-1]
+        return str([client.hear(), *map(client.say, lines)][-1])
 
     return provoke
 
