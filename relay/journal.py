@@ -14,15 +14,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, insert, select
+from sqlalchemy import Connection, Engine, Row, select
 
 from relay.model import Event
-from relay.spooler import SpoolClient
+from relay.spooler import MEMO, SpoolClient
+from relay.store import statements
+from relay.store.statements import places
 from relay.store.tables import journal
 
 CHAIN = "spool"
 """The chain of the one writer; with several writers each has its own."""
 _START = "0" * 64
+_MEMO = "journal.head"
+_FACTS = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+_PLAIN = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,16 @@ def unpack(packed: Sequence[Mapping[str, Any]]) -> list[Event]:
 
 def append(conn: Connection, tenant: str, events: Sequence[Event], now: datetime, chain: str = CHAIN) -> None:
     """Adds the events at the end of the chain. Only the chain's writer calls it, inside its transaction."""
-    head = _head(conn, chain)
+    if not events:
+        return
+    head = _remembered(conn, chain) or _head(conn, chain)
     rows = []
     for event in events:
         row = _row(head, chain, tenant, event, now)
         head = Head(row["number"], row["hash"])
         rows.append(row)
-    if rows:
-        conn.execute(insert(journal), rows)
+    conn.execute(statements.new_rows(), rows)
+    _remember(conn, chain, head)
 
 
 def heads(engine: Engine) -> dict[str, Head]:
@@ -102,10 +109,23 @@ def _faults(rows: Any, wanted: dict[tuple[str, int], str]) -> Iterator[str]:
 
 
 def _head(conn: Connection, chain: str) -> Head:
-    last = select(func.max(journal.c.number)).where(journal.c.chain == chain).scalar_subquery()
-    query = select(journal.c.number, journal.c.hash).where(journal.c.chain == chain, journal.c.number == last)
-    row = conn.execute(query).one_or_none()
+    row = conn.execute(statements.chain_head(), places(chain=chain)).one_or_none()
     return Head(row.number, row.hash) if row else Head(0, _START)
+
+
+def _remembered(conn: Connection, chain: str) -> Head | None:
+    """The chain's head if an earlier append of this very transaction left it; only the spooler has such a memory."""
+    head: Head | None = conn.info.get(MEMO, {}).get((_MEMO, chain))
+    return head
+
+
+def _remember(conn: Connection, chain: str, head: Head) -> None:
+    """Not inside a savepoint that the spooler did not make: it would not know that the row was taken back."""
+    memo = conn.info.get(MEMO, {})
+    if conn.in_nested_transaction():
+        memo.pop((_MEMO, chain), None)
+    else:
+        memo[_MEMO, chain] = head
 
 
 def _row(head: Head, chain: str, tenant: str, event: Event, now: datetime) -> dict[str, Any]:
@@ -117,7 +137,7 @@ def _row(head: Head, chain: str, tenant: str, event: Event, now: datetime) -> di
         "event": event.name,
         "letter_id": event.letter_id,
         "recipient_id": event.recipient_id,
-        "facts": json.dumps(dict(event.facts), ensure_ascii=False, sort_keys=True),
+        "facts": _FACTS(dict(event.facts)),
         "previous": head.hash,
     }
     return row | {"hash": _hash(row)}
@@ -132,8 +152,7 @@ def _content(row: Row[Any]) -> dict[str, Any]:
 def _hash(content: Mapping[str, Any]) -> str:
     """SHA-256 over the row's values, each with its name, in one unambiguous form."""
     plain = {**content, "at": content["at"].isoformat(timespec="microseconds")}
-    data = json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(data.encode()).hexdigest()
+    return hashlib.sha256(_PLAIN(plain).encode()).hexdigest()
 
 
 class SpoolJournal:

@@ -16,7 +16,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select
 
 from relay.model import Letter, Recipient, State
+from relay.store import statements
 from relay.store.rows import letter_of, recipient_of
+from relay.store.statements import places
 from relay.store.tables import journal, letters, recipients
 
 
@@ -99,11 +101,9 @@ def find(
 
 def is_due(engine: Engine, now: datetime) -> bool:
     """Is there anything to claim: a recipient whose time has come, or one whose worker's lease is over?"""
-    r = recipients
-    due = select(r.c.id).where(r.c.state == State.QUEUED.value, r.c.due_at <= now)
-    over = select(r.c.id).where(r.c.state == State.RUNNING.value, r.c.lease_until < now)
+    told = places(due_at=now, lease_until=now)
     with engine.connect() as conn:
-        return any(conn.scalar(each.limit(1)) is not None for each in (due, over))
+        return any(conn.scalar(each, told) is not None for each in (statements.due(), statements.lease_over()))
 
 
 def queue(engine: Engine, tenant: str) -> list[Line]:
@@ -135,9 +135,8 @@ def _line(row: Any) -> Line:
 
 def due_notices(engine: Engine, limit: int = 100) -> list[tuple[Letter, tuple[Recipient, ...]]]:
     """Settled recipients whose sender is to be told, by letter; of up to `limit` recipients of this node."""
-    due = select(recipients).where(recipients.c.notice == "due").order_by(recipients.c.letter_id).limit(limit)
     with engine.connect() as conn:
-        rows = conn.execute(due).mappings().all()
+        rows = conn.execute(statements.notices_due(), places(most=limit)).mappings().all()
         return [
             (_letter(conn, *key), tuple(recipient_of(row) for row in group))
             for key, group in groupby(rows, key=lambda row: (row["tenant"], row["letter_id"]))
@@ -145,8 +144,7 @@ def due_notices(engine: Engine, limit: int = 100) -> list[tuple[Letter, tuple[Re
 
 
 def _letter(conn: Any, tenant: str, letter_id: str) -> Letter:
-    query = select(letters).where(letters.c.tenant == tenant, letters.c.id == letter_id)
-    return letter_of(conn.execute(query).mappings().one())
+    return letter_of(conn.execute(statements.letter(), places(tenant=tenant, id=letter_id)).mappings().one())
 
 
 def body_names(engine: Engine) -> Iterator[str]:

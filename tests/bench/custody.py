@@ -160,7 +160,7 @@ class _Discard:
 
     records: journal.SpoolJournal
 
-    def deliver(self, job: Job) -> Mapping[str, Outcome]:
+    def deliver(self, job: Job) -> dict[str, Outcome]:
         for name in RELEASES:
             facts = (("key", "f" * 64), ("address", job.letter.sender))
             self.records.add(job.letter.tenant, [Event(name, job.letter.id, facts=facts)])
