@@ -356,6 +356,8 @@ def test_application_passwords_open_their_account_and_only_they_where_told(
 ) -> None:
     """IMAP as the submission door: with accounts.application_passwords_only an account's own password opens nothing."""
     device = accounts.add_device(BERT, "poste")
+    accounts.bind(BERT, "899700000009")
+    accounts.bind_certificate(BERT, trust_space.peer_issued.der)  # what stands beside a password disturbs nobody
     with running(accounts, trust_space, NO_TOKENS) as strict:
         assert by_password(strict, trust_space, f"{BERT}/poste", device) == "OK"
         assert by_password(strict, trust_space, f"{BERT}/poste", "un mot de passe") != "OK"
