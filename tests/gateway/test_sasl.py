@@ -226,3 +226,5 @@ def test_noise_never_raises(noise: bytes) -> None:
     """Whatever a client says."""
     for read in (sasl.plain, sasl.xoauth2, sasl.oauthbearer):
         assert read(noise) is None or noise.isascii() or read(noise)
+    user = sasl.external(noise)
+    assert user is None or (user.encode() == noise and "\0" not in user)
