@@ -305,10 +305,15 @@ def _savepoint(store: Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        store.info[MEMO].clear()
+        _forget(store)
         store.exec_driver_sql("ROLLBACK TO SAVEPOINT request")
         raise
     store.exec_driver_sql("RELEASE SAVEPOINT request")
+
+
+def _forget(store: Connection) -> None:
+    """What was taken back must not be remembered."""
+    store.info[MEMO].clear()
 
 
 def _down(error: DBAPIError) -> bytes:
