@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import plistlib
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -241,6 +242,7 @@ def names() -> Iterator[NameServer]:
     made.start()
     yield made
     made.stop()
+    shutil.rmtree(made.folder.parent, ignore_errors=True)
 
 
 def test_what_is_published_is_looked_at(configure: Configure, names: NameServer) -> None:

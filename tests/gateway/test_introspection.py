@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import imaplib
+import shutil
 import socket
 import ssl
 import threading
@@ -267,6 +268,7 @@ def running(accounts: Accounts, space: Any, asks: int) -> Iterator[OurDovecot]:
         yield made
     finally:
         made.stop()
+        shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
