@@ -221,6 +221,7 @@ def test_killed_under_load_the_chain_is_whole(store_url: str, tmp_path: Path, pr
             try:
                 journal.SpoolJournal(client).add("lilas", [Event(f"w-{who}-{n}", "L1")])
             except spooler.StoreDown:
+                stop.wait(0.05)
                 continue
             with lock:
                 answered.append(f"w-{who}-{n}")
