@@ -239,3 +239,10 @@ def generator() -> list[str]:
     software = programs("postconf")
     set_to = software.environment(software.root / "usr/lib/postfix")
     return ["env", *(f"{name}={value}" for name, value in set_to.items()), str(software.path("smtp-source"))]
+
+
+def resolving(hosts: Path) -> dict[str, str]:
+    """For the environment of a client, so that it finds the names of this file (hosts(5)) where it says."""
+    root = programs("postconf").root
+    library = next(root.glob("usr/lib/*-linux-gnu*/libnss_wrapper.so"))
+    return {"LD_PRELOAD": str(library), "NSS_WRAPPER_HOSTS": str(hosts)}

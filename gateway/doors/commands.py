@@ -84,6 +84,8 @@ class Lines(asyncio.StreamReader):
 
     _drained = 0
     _last = b""
+    _spoilt = False
+    """The line that is too long has a CR of its own."""
     _heard = 0
 
     def __init__(self, limit: int, loop: asyncio.AbstractEventLoop, most: int) -> None:
@@ -93,7 +95,9 @@ class Lines(asyncio.StreamReader):
 
     async def read(self, n: int = -1) -> bytes:
         data = await super().read(n)
-        self._last = data[-1:]
+        if self._drained:  # between two pieces of one line: no LF is among them
+            self._spoilt = self._spoilt or b"\r" in (self._last + data)[:-1]
+        self._last = data[-1:] if self._drained else b""
         return data
 
     async def readuntil(self, separator: Any = b"\n") -> bytes:
@@ -109,8 +113,8 @@ class Lines(asyncio.StreamReader):
             raise OverBudget
         # Of a line that is too long the library has read and thrown away all but the end, perhaps the CR too.
         whole = self._last + line if self._drained else line
-        self._drained = 0
-        if not whole.endswith(b"\r\n") or b"\r" in whole[:-2]:
+        spoilt, self._drained, self._last, self._spoilt = self._spoilt, 0, b"", False
+        if spoilt or not whole.endswith(b"\r\n") or b"\r" in whole[:-2]:
             raise BareLineEnd
         return line
 
