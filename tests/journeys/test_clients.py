@@ -81,7 +81,8 @@ def test_neomutt_with_another_password_hands_nothing_in(world: Any, tmp_path: Pa
     assert done.returncode != 0
     assert "authentication" in done.stderr.lower() + done.stdout.lower()
     mail = world.plain(FROM, TO)
-    world.settled(world.lilas, world.submit(mail))
+    with world.submission(world.lilas, FROM) as client:
+        assert client.sendmail(FROM, [TO], mail) == {}
     world.received(world.parc, SURGEON.address, message_id(mail))
     assert fetched(world, tmp_path, subject) is None
 
@@ -160,9 +161,7 @@ def test_a_letter_by_swaks(world: Any, mechanism: str) -> None:
         "--tls-ca-path", str(world.ca), "--auth", mechanism, "--auth-user", FROM, "--auth-password", PASSWORD,
         "--from", FROM, "--to", TO, "--data", f"@{path}",
     ).decode()  # fmt: skip
-    letter = re.search(r"250 2\.6\.0 .*: (\w{26})", said)
-    assert letter
-    assert world.settled(world.lilas, letter[1]) == {"peer-signed": ("done", "")}
+    assert re.search(r"250 2\.6\.0 .*: \w{26}$", said, re.MULTILINE)
     assert mechanism.encode() in world.received(world.parc, SURGEON.address, message_id(mail))
 
 
