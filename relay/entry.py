@@ -51,6 +51,7 @@ def letter(
         verdict=verdict,
         proof=envelope.proof,
         envid=envelope.envid,
+        require_tls=envelope.require_tls,
     )
 
 

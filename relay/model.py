@@ -86,6 +86,7 @@ class Reason(StrEnum):
     PEER_REFUSED = "peer.refused"
     PEER_DELAYED = "peer.delayed"
     PEER_NO_8BIT = "peer.no-8bitmime"
+    PEER_NO_REQUIRETLS = "peer.no-requiretls"
     NO_ROUTE = "route.none"
     MAILBOX_REFUSED = "mailbox.refused"
     MAILBOX_DELAYED = "mailbox.delayed"
@@ -190,6 +191,8 @@ class Envelope:
     received_at: datetime
     envid: str = ""
     return_full: bool = False
+    require_tls: bool = False
+    """RFC 8689: asked of each further hop too."""
     origin: Origin | None = None
     """Of a collected letter."""
 
@@ -332,6 +335,7 @@ class Letter:
     verdict: Verdict
     proof: DoorProof
     envid: str = ""
+    require_tls: bool = False
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,7 @@ class Notices:
             addressees=(to,),
             proof=DoorProof(),
             received_at=self.clock(),
+            require_tls=letter.require_tls,  # RFC 8689 §5
         )
         body = self.bodies.put(notice)
         answer = self.intake.accept(envelope, notice, body)

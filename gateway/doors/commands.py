@@ -30,6 +30,7 @@ _MAIL_PARAMETERS = {
     "RET": re.compile(r"FULL|HDRS", re.IGNORECASE),
     "ENVID": re.compile(rf"(?=.{{1,100}}$){_XTEXT}+"),
     "AUTH": re.compile(rf"{_XTEXT}+"),  # RFC 4954 §5: read, and not believed
+    "REQUIRETLS": re.compile(r""),  # RFC 8689 §2: without a value; nobody gets here without TLS
 }
 _RCPT_PARAMETERS = {
     "NOTIFY": re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}", re.IGNORECASE),
@@ -47,6 +48,7 @@ class Mail:
     envid: str = ""
     """xtext, as written."""
     return_full: bool = False
+    require_tls: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def mail(arg: str | None) -> Mail | Wrong:
         sender = parse(match[2]) if match[2] else None
     except BadAddress:
         return Reason.SENDER_SYNTAX
-    return Mail(sender, int(given.get("SIZE", 0)), given.get("ENVID", ""), given.get("RET", "").upper() == "FULL")
+    full = given.get("RET", "").upper() == "FULL"
+    return Mail(sender, int(given.get("SIZE", 0)), given.get("ENVID", ""), full, "REQUIRETLS" in given)
 
 
 def rcpt(arg: str | None) -> Rcpt | Wrong:
@@ -172,5 +175,5 @@ def _parameters(text: str, known: Mapping[str, re.Pattern[str]]) -> dict[str, st
             return Turn.PARAMETER_UNKNOWN
         if not known[name].fullmatch(match[2] or ""):
             return Turn.PARAMETER_SYNTAX
-        given[name] = match[2]
+        given[name] = match[2] or ""
     return given

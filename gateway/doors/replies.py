@@ -7,43 +7,11 @@ get the accents. Does not: decide between refusing and accepting, nor hold the t
 
 from __future__ import annotations
 
-import unicodedata
-from dataclasses import dataclass
-
-from dmp_bridge.model import FilingReason
+from gateway.doors.filing_replies import FILINGS
+from gateway.doors.reply import TEXT_MOST, Reply, ascii_only
 from relay.model import Reason, Refusal
 
-
-@dataclass(frozen=True)
-class Reply:
-    code: int
-    enhanced: str
-    """RFC 3463; empty where none is allowed (greeting, EHLO, 3xx)."""
-    french: str
-    english: str = ""
-    tells: str = ""
-    """Set where a refusal's detail is for the other end too: the words before it."""
-
-    def wire(self, detail: str = "") -> str:
-        """The reply's lines, ASCII, without the last CRLF: French first, then English."""
-        sentences = [text for text in (self.french, self.english, detail) if text]
-        texts = [f"{self.enhanced} {ascii_only(text)[:TEXT_MOST]}".strip() for text in sentences]
-        lines = [f"{self.code}-{text}" for text in texts[:-1]]
-        return "\r\n".join([*lines, f"{self.code} {texts[-1]}"])
-
-
-TEXT_MOST = 480
-"""Characters of one line's text: 512 less code, enhanced code and CRLF."""
-
-# What NFKD leaves standing outside ASCII.
-_PLAIN = str.maketrans({"œ": "oe", "Œ": "OE", "æ": "ae", "’": "'", "«": '"', "»": '"', "—": "-", "–": "-"})
-
-
-def ascii_only(text: str) -> str:
-    """Readable without accents; a control character, hence a line end, becomes a space."""
-    plain = unicodedata.normalize("NFKD", text.translate(_PLAIN)).encode("ascii", "ignore").decode("ascii")
-    return " ".join("".join(c if c.isprintable() else " " for c in plain).split())
-
+__all__ = ["FILINGS", "REASONS", "TEXT_MOST", "Reply", "ascii_only", "of", "refusal", "sentence"]
 
 REASONS: dict[Reason, Reply] = {
     Reason.UNKNOWN_RECIPIENT: Reply(
@@ -268,6 +236,12 @@ REASONS: dict[Reason, Reply] = {
         "Le serveur du destinataire ne prend que du 7 bits, et une lettre signée ne se modifie pas.",
         "The recipient's server takes no 8-bit letter and the signed letter may not be changed.",
     ),
+    Reason.PEER_NO_REQUIRETLS: Reply(
+        550,
+        "5.7.30",
+        "Le serveur du destinataire ne garantit pas TLS jusqu'au bout (REQUIRETLS).",
+        "The recipient's server does not promise TLS to the end (REQUIRETLS).",
+    ),
     Reason.NO_ROUTE: Reply(550, "5.4.4", "Aucun chemin vers ce destinataire.", "No route to this recipient."),
     Reason.MAILBOX_REFUSED: Reply(
         550, "5.2.0", "La boîte aux lettres a refusé la lettre.", "The mailbox refused the letter."
@@ -304,69 +278,6 @@ REASONS: dict[Reason, Reply] = {
     ),
 }
 
-
-FILINGS: dict[FilingReason, Reply] = {
-    FilingReason.NOT_A_DOCUMENT: Reply(
-        554, "5.6.1", "La pièce n'est pas un document de santé.", "The attachment is not a health document."
-    ),
-    FilingReason.ARCHIVE_REFUSED: Reply(
-        554, "5.6.0", "L'archive IHE_XDM est refusée.", "The IHE_XDM archive is refused."
-    ),
-    FilingReason.DOCUMENT_REFUSED: Reply(554, "5.6.0", "Le document CDA est refusé.", "The CDA document is refused."),
-    FilingReason.TYPE_UNKNOWN: Reply(
-        554, "5.6.1", "Le type du document est inconnu.", "The document's type is unknown."
-    ),
-    FilingReason.PATIENT_UNKNOWN: Reply(
-        550, "5.7.0", "Le patient n'est pas connu de notre registre.", "The patient is not in our register."
-    ),
-    FilingReason.INS_ABSENT: Reply(550, "5.7.0", "Le document ne porte pas d'INS.", "The document carries no INS."),
-    FilingReason.INS_DIFFERS: Reply(
-        550,
-        "5.7.0",
-        "L'INS du document n'est pas celui de notre registre.",
-        "The document's INS differs from our register's.",
-    ),
-    FilingReason.INS_INCOMPLETE: Reply(
-        550,
-        "5.7.0",
-        "Les traits stricts de l'identité sont incomplets.",
-        "The strict traits of the identity are incomplete.",
-    ),
-    FilingReason.INS_NOT_QUALIFIED: Reply(
-        550, "5.7.0", "L'INS du patient n'est pas qualifiée.", "The patient's INS is not qualified."
-    ),
-    FilingReason.PATIENT_NOT_UNIQUE: Reply(
-        550, "5.7.0", "Plusieurs patients correspondent.", "Several patients match."
-    ),
-    FilingReason.NOT_OURS: Reply(
-        550,
-        "5.7.1",
-        "L'auteur du document n'est pas des nôtres.",
-        "The document's author is not one of ours.",
-    ),
-    FilingReason.MASKED: Reply(550, "5.7.1", "Le document est masqué.", "The document is masked."),
-    FilingReason.OLD_VERSION: Reply(
-        554,
-        "5.6.0",
-        "Ce n'est pas la dernière version du document.",
-        "This is not the document's latest version.",
-    ),
-    FilingReason.RULE_CANNOT_TELL: Reply(
-        451, "4.7.0", "Une règle ne peut pas encore conclure.", "A rule cannot conclude yet."
-    ),
-    FilingReason.HOST_DOWN: Reply(
-        451, "4.4.1", "L'hébergeur du dossier ne répond pas.", "The dossier host does not answer."
-    ),
-    FilingReason.HOST_REFUSED: Reply(
-        550, "5.0.0", "L'hébergeur du dossier a refusé le document.", "The dossier host refused the document."
-    ),
-    FilingReason.HOST_WRONG: Reply(
-        451, "4.5.0", "L'hébergeur du dossier se contredit.", "The dossier host contradicts itself."
-    ),
-    FilingReason.NOT_IN_DOSSIER: Reply(
-        550, "5.0.0", "Le document n'est pas au dossier.", "The document is not in the dossier."
-    ),
-}
 
 _BY_NAME: dict[str, Reply] = {
     **{reason.value: reply for reason, reply in REASONS.items()},

@@ -233,7 +233,7 @@ class Session(SMTP, ABC):
         self._set_rset_state()  # type: ignore[no-untyped-call]
         self.session.extended_smtp = True
         self.session.host_name = name
-        offers = self.offers() if self.tls else ("STARTTLS",)
+        offers = ("REQUIRETLS", *self.offers()) if self.tls else ("STARTTLS",)
         size = f"SIZE {self.spec.limits.max_bytes}"
         words = (
             self.hostname,

@@ -124,6 +124,7 @@ class Taking(Session, ABC):
             received_at=now,
             envid=letter.asked.envid,
             return_full=letter.asked.return_full,
+            require_tls=letter.asked.require_tls,
         )
         return lambda raw, body: self.spec.intake.accept(envelope, raw, body)
 

@@ -319,6 +319,11 @@ def _mail_options(session: Session, letter: Letter, data: bytes) -> list[str] | 
         if not session.has_extn("8bitmime"):
             return Never(Reason.PEER_NO_8BIT)
         options.append("BODY=8BITMIME")
+    if letter.require_tls:
+        # RFC 8689 §4.2.1: TLS and the peer's identity we ask of everyone; here each further hop must promise them too
+        if not session.has_extn("requiretls"):
+            return Never(Reason.PEER_NO_REQUIRETLS)
+        options.append("REQUIRETLS")
     if session.has_extn("dsn"):
         options += ["RET=HDRS", *([f"ENVID={letter.envid}"] if letter.envid else [])]  # RFC 3461 §4.3
     return options

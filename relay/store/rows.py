@@ -63,6 +63,7 @@ def letter_row(letter: Letter) -> dict[str, Any]:
         "verdict": json.dumps(asdict(letter.verdict), ensure_ascii=False),
         "proof": json.dumps(asdict(letter.proof), ensure_ascii=False),
         "envid": letter.envid,
+        "require_tls": letter.require_tls,
     }
 
 
@@ -79,6 +80,7 @@ def letter_of(row: Held) -> Letter:
         verdict=_verdict(json.loads(row["verdict"])),
         proof=DoorProof(**json.loads(row["proof"])),
         envid=row["envid"],
+        require_tls=bool(row["require_tls"]),
     )
 
 

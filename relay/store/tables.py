@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 from sqlalchemy.types import TypeDecorator
@@ -63,6 +65,7 @@ letters = Table(
     Column("verdict", Text, nullable=False),
     Column("proof", Text, nullable=False),
     Column("envid", String(200), nullable=False),
+    Column("require_tls", Boolean, nullable=False, server_default=false()),
     Index("letters_by_message_id", "tenant", "message_id"),
     Index("letters_by_sender", "tenant", "sender"),
 )

@@ -390,6 +390,9 @@ GIVEN: dict[Reason | Turn | FilingReason, Provoke | Elsewhere] = {
     ),
     Reason.PEER_DELAYED: Elsewhere(COURIER, "tests/relay/test_peer.py::test_a_reply_decides_by_its_class"),
     Reason.PEER_NO_8BIT: Elsewhere(COURIER, "tests/relay/test_peer.py::test_eight_bit_needs_a_peer_that_takes_it"),
+    Reason.PEER_NO_REQUIRETLS: Elsewhere(
+        COURIER, "tests/relay/test_peer.py::test_tls_is_asked_of_each_further_hop_only_where_it_is_promised"
+    ),
     Reason.NO_ROUTE: Elsewhere(COURIER, "tests/relay/test_carrier.py::test_mode_without_courier_waits"),
     Reason.MAILBOX_REFUSED: Elsewhere(COURIER, "tests/relay/test_mailbox.py::test_each_recipient_has_its_own_reply"),
     Reason.MAILBOX_DELAYED: Elsewhere(COURIER, "tests/relay/test_mailbox.py::test_no_server_is_later"),

@@ -38,7 +38,7 @@ def test_what_is_offered_before_and_after_tls(open_door: Open) -> None:
     after = client.say("EHLO client.example").split("\n")
     words = ["PIPELINING", "SIZE 36700160", "8BITMIME", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES"]
     assert [line[4:] for line in before] == ["mss.lilas.example", *words, "STARTTLS", "HELP"]
-    assert [line[4:] for line in after] == ["mss.lilas.example", *words, "AUTH PLAIN LOGIN", "HELP"]
+    assert [line[4:] for line in after] == ["mss.lilas.example", *words, "REQUIRETLS", "AUTH PLAIN LOGIN", "HELP"]
 
 
 @pytest.mark.parametrize("command", ["MAIL FROM:<a@b.example>", plain(ANNA, PASSWORD), "DATA", "RSET", "VRFY x"])
@@ -220,12 +220,12 @@ def test_what_a_sender_asks_reaches_the_intake(open_door: Open) -> None:
     """RFC 3461: ENVID and RET, NOTIFY and ORCPT; a recipient who is named twice counts once."""
     door = open_door()
     client = door.logged_in()
-    client.say("MAIL FROM:<anna@lilas.example> RET=hdrs ENVID=a+2Bb SIZE=99 BODY=8BITMIME AUTH=<>")
+    client.say("MAIL FROM:<anna@lilas.example> RET=hdrs ENVID=a+2Bb SIZE=99 BODY=8BITMIME AUTH=<> REQUIRETLS")
     client.say("RCPT TO:<BERT@parc.example>")
     client.say("RCPT TO:<bert@parc.example> NOTIFY=success,FAILURE ORCPT=rfc822;bert@parc.example")
     client.data(LETTER + b".\r\n")
     kept = door.intake.letters[0][0]
-    assert (kept.envid, kept.return_full) == ("a+2Bb", False)
+    assert (kept.envid, kept.return_full, kept.require_tls) == ("a+2Bb", False, True)
     (addressee,) = kept.addressees
     assert addressee.asked == Asked(frozenset({"SUCCESS", "FAILURE"}), "rfc822;bert@parc.example")
 
@@ -240,6 +240,7 @@ def test_what_a_sender_asks_reaches_the_intake(open_door: Open) -> None:
         ("MAIL FROM:<anna@lilas.example> SIZE=1 SIZE=1", "501-5.5.4 "),
         ("MAIL FROM:<anna@lilas.example> BODY=BINARYMIME", "501-5.5.4 "),
         ("MAIL FROM:<anna@lilas.example> SMTPUTF8", "555-5.5.4 "),
+        ("MAIL FROM:<anna@lilas.example> REQUIRETLS=1", "501-5.5.4 "),
         ("MAIL FROM:<anna@lilas.example> ENVID=a=b", "501-5.5.4 "),
         ("MAIL FROM:<anna@lilas.example> ENVID=" + "a" * 101, "501-5.5.4 "),
         ("MAIL FROM:<anna@lilas.example> SIZE=36700161", "552-5.3.4 "),

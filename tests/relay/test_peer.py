@@ -489,6 +489,25 @@ def test_eight_bit_needs_a_peer_that_takes_it(world: World, scripted: Callable[.
     assert any(words.startswith("MAIL") and "BODY=8BITMIME" in words for words in with_it.said)
 
 
+def test_tls_is_asked_of_each_further_hop_only_where_it_is_promised(
+    world: World, scripted: Callable[..., Scripted], make_mail: Mail
+) -> None:
+    """RFC 8689: a letter with REQUIRETLS goes to a peer that promises it, with the word; to none that does not. Its
+    twin without that wish goes to both, without the word."""
+    wished = job(world, make_mail())
+    wished = replace(wished, letter=replace(wished.letter, require_tls=True))
+    for extensions, task, taken in (
+        (("REQUIRETLS",), wished, True),
+        ((), wished, False),
+        (("REQUIRETLS",), job(world, make_mail()), True),
+    ):
+        peer = scripted(extensions=extensions)
+        outcome = one(courier(world, peer.listen()).deliver(task))
+        assert outcome == (Done("250 2.0.0 taken") if taken else Never(Reason.PEER_NO_REQUIRETLS))
+        mails = [words for words in peer.said if words.startswith("MAIL")]
+        assert [words.endswith("REQUIRETLS") for words in mails] == ([task is wished] if taken else [])
+
+
 def test_a_letter_larger_than_the_peer_takes_is_never(
     world: World, scripted: Callable[..., Scripted], make_mail: Mail
 ) -> None:
