@@ -61,7 +61,9 @@ def may_be_encrypted(raw: bytes) -> bool:
     try:
         fields, _ = read_block(raw, 0, end)
         said = next((each.text for each in fields if each.name.lower() == "content-type"), "")
-        return parameters(said)[0] in _HIDES
+        kind = parameters(said)[0]
+        # what is no type at all is read as octets (relay.message), and a name may then say what they are
+        return kind in _HIDES or (bool(kind) and "/" not in kind)
     except Malformed:
         return False
 

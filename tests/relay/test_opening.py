@@ -618,4 +618,6 @@ def test_nothing_but_the_header_is_read_of_a_letter_that_is_not_encrypted(make_m
     """The way of most letters stays short."""
     assert not opening.may_be_encrypted(make_mail())
     assert opening.may_be_encrypted(b"Content-Type: application/pkcs7-mime\r\n\r\n")
+    # no type at all is read as octets, whose name may say what they are
+    assert opening.may_be_encrypted(b'Content-Type: "\r\nContent-Disposition: attachment; filename=smime.p7m\r\n\r\n')
     assert coverage.encrypted(scan(make_mail())) is None
