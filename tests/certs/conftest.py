@@ -351,11 +351,11 @@ class Server:
         with connection, contextlib.suppress(OSError):
             request = b""
             while b"\r\n\r\n" not in request:
-                request += connection.recv(4096)
+                request += _more(connection)
             head, _, body = request.partition(b"\r\n\r\n")
             length = int(next((line[15:] for line in head.splitlines() if line.startswith(b"Content-Length:")), b"0"))
             while len(body) < length:
-                body += connection.recv(4096)
+                body += _more(connection)
             request = head + b"\r\n\r\n" + body
             self.requests.append(request)
             self.scripts[request.split()[1].decode()](connection, request)
@@ -375,7 +375,17 @@ class Server:
 
     def close(self) -> None:
         self.gone.set()
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
         self.listener.close()
+
+
+def _more(connection: socket.socket) -> bytes:
+    """Who has gone says nothing more: without this a thread would ask for ever."""
+    data = connection.recv(4096)
+    if not data:
+        raise ConnectionResetError
+    return data
 
 
 @pytest.fixture
