@@ -148,10 +148,10 @@ class _NoBody:
     """This courier reads none, and the carrier asks for none."""
 
     def read(self, ref: BodyRef, unwrap: Callable[[bytes], bytes]) -> bytes:
-        raise NotImplementedError
+        raise AssertionError("no letter of this bench is opened")
 
     def unwrap(self, wrapped: bytes, letter_id: str) -> bytes:
-        raise NotImplementedError
+        raise AssertionError("no letter of this bench is opened")
 
 
 @dataclass(frozen=True)
