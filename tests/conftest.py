@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 
 CORPUS = Path(__file__).resolve().parent.parent.parent / "shared" / "corpus"
 
@@ -34,6 +36,19 @@ def _leave_out(config: pytest.Config, items: list[pytest.Item], marker: str, why
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for line in LEFT_OUT or ["left out: nothing"]:
         terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True)
+def log_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that ran within this process has set its log up; the next test captures lines again.
+
+    Loggers are not cached here: one that was would keep the set-up of the command that used it first.
+    """
+    before, configure = structlog.get_config(), structlog.configure
+    uncached = {"cache_logger_on_first_use": False}
+    monkeypatch.setattr(structlog, "configure", lambda **settings: configure(**{**settings, **uncached}))
+    yield
+    configure(**before)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import Engine
 
@@ -51,14 +50,6 @@ PASSWORD = "correct horse"
 
 def today() -> datetime:
     return datetime.now(UTC)
-
-
-@pytest.fixture(autouse=True)
-def log_as_before() -> Iterator[None]:
-    """A command that ran within this process has set its log up; the next test captures lines again."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
 
 
 @dataclass
