@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -13,29 +14,55 @@ import structlog
 CORPUS = Path(__file__).resolve().parent.parent.parent / "shared" / "corpus"
 
 
-LEFT_OUT: list[str] = []
+CLOSING: dict[str, list[str]] = {"left out": [], "shown": []}
+"""Lines for the end of the run. With several workers each one's are handed to the process that prints."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """CI leaves nothing out."""
+    absent = [why for _, why in _absent()]
+    if os.environ.get("CI") and absent:
+        raise pytest.UsageError(f"CI leaves nothing out, but tests {absent[0]}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What cannot run here is left out by name and said at the end; CI leaves nothing out."""
+    """What cannot run here is left out by name and said at the end."""
+    for marker, why in _absent():
+        left_out = [item for item in items if item.get_closest_marker(marker)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+        CLOSING["left out"].append(f"left out: {len(left_out)} tests that {why}")
+
+
+def _absent() -> Iterator[tuple[str, str]]:
+    """(marker, why its tests cannot run here)."""
     if not CORPUS.is_dir():
-        _leave_out(config, items, "corpus", f"read the corpus, which is not at {CORPUS}")
+        yield "corpus", f"read the corpus, which is not at {CORPUS}"
     if os.geteuid() != 0:
-        _leave_out(config, items, "root", "need root, to mount a small disk")
+        yield "root", "need root, to mount a small disk"
 
 
-def _leave_out(config: pytest.Config, items: list[pytest.Item], marker: str, why: str) -> None:
-    if os.environ.get("CI"):
-        raise pytest.UsageError(f"CI leaves nothing out, but tests {why}")
-    left_out = [item for item in items if item.get_closest_marker(marker)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
-    LEFT_OUT.append(f"left out: {len(left_out)} tests that {why}")
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if output := getattr(session.config, "workeroutput", None):
+        output["closing"] = CLOSING
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker ended: its lines are ours. Each has left out the same."""
+    for part, lines in getattr(node, "workeroutput", {}).get("closing", {}).items():
+        CLOSING[part] += [line for line in lines if line not in CLOSING[part]]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for line in LEFT_OUT or ["left out: nothing"]:
+    for line in [*CLOSING["shown"], *(CLOSING["left out"] or ["left out: nothing"])]:
         terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def summary() -> list[str]:
+    """Lines that a test wants shown at the end of the run."""
+    return CLOSING["shown"]
 
 
 @pytest.fixture(autouse=True)

@@ -29,19 +29,6 @@ from certs.throwaway import Issued, Pki
 Openssl = Callable[..., subprocess.CompletedProcess[bytes]]
 Downgrade = Callable[[bytes, Issued], bytes]
 
-SUMMARY: list[str] = []
-
-
-@pytest.fixture(scope="session")
-def summary() -> list[str]:
-    """Lines that a test wants shown at the end of the run."""
-    return SUMMARY
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for line in SUMMARY:
-        terminalreporter.write_line(line)
-
 
 @pytest.fixture(scope="session")
 def moment() -> datetime:
