@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cryptography import x509
 from cryptography.hazmat.asn1 import encode_der
 
-from certs import addressees, algorithms, ber, contents, enveloped, meter
+from certs import addressees, algorithms, ber, contents, enveloped, identities, meter
 from certs.addressees import Entry, Kind, Manner, Question
 from certs.contents import CIPHERS, ContentCipher, Sealing
 from certs.enveloped import DATA, Envelope
@@ -311,5 +310,5 @@ def algorithm(cms: bytes) -> str:
 
 def _recipient_name(entry: Entry) -> RecipientName:
     rid = entry.rid
-    issuer = x509.Name.from_bytes(rid.issuer).rfc4514_string() if rid.issuer else ""
+    issuer = identities.name(rid.issuer) if rid.issuer else ""
     return RecipientName(entry.kind, issuer, rid.serial, rid.key_identifier, entry.algorithm)

@@ -42,6 +42,14 @@ def read(der: bytes) -> x509.Certificate:
         raise ValueError(f"unreadable certificate: {type(error).__name__}") from error
 
 
+def name(der: bytes) -> str:
+    """A distinguished name as RFC 4514 writes it. Raises ValueError on bytes that are none."""
+    try:
+        return x509.Name.from_bytes(der).rfc4514_string()
+    except UNREADABLE as error:
+        raise ValueError(f"unreadable name: {type(error).__name__}") from error
+
+
 @lru_cache(maxsize=512)
 def identity(der: bytes) -> Identity:
     """Whom a DER certificate names. Raises ValueError on unreadable bytes. Says nothing about trust."""

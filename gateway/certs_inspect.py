@@ -93,7 +93,7 @@ def _signer(der: bytes) -> Told:
 def _holder(by: asn1.IssuerAndSerialNumber | bytes) -> Told:
     if isinstance(by, bytes):
         return {"key_identifier": by.hex()}
-    return {"issuer": x509.Name.from_bytes(asn1.whole(by.issuer)).rfc4514_string(), "serial": f"{by.serial:x}"}
+    return {"issuer": identities.name(asn1.whole(by.issuer)), "serial": f"{by.serial:x}"}
 
 
 _ATTRIBUTES = {

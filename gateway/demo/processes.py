@@ -12,6 +12,7 @@ import contextlib
 import grp
 import os
 import pwd
+import secrets
 import signal
 import socket
 import subprocess
@@ -100,10 +101,15 @@ def programs(needed: str) -> Programs:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on now.
+
+    Below those that the kernel gives to clients, so that none takes it until its server listens.
+    """
+    while True:
+        port = secrets.choice(range(12_000, 32_768))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
 
 
 def new_folder(prefix: str = "pli-") -> Path:
