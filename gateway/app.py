@@ -1,4 +1,4 @@
-"""The wiring: from a node's settings to its parts. Nothing else joins anything.
+"""The wiring: from one tenant's settings (Settings.views) to its parts. Nothing else joins anything.
 
 Promises: each function builds what one process needs and no more (a door has no key that opens a body, the keeper has
 no database to write). Does not: decide, speak a protocol or loop.
@@ -6,6 +6,7 @@ no database to write). Does not: decide, speak a protocol or loop.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -134,6 +135,12 @@ def node(settings: Settings) -> Node:
 
 def pseudonyms(settings: Settings) -> Pseudonyms:
     return Pseudonyms(secret(settings.keeper.pseudonym_key))
+
+
+def log_names(settings: Settings) -> Pseudonyms:
+    """What the log of a process hides identities with: where it works for several tenants, a key that is nobody's, so
+    that no line shows that two of them know one patient."""
+    return Pseudonyms(os.urandom(32)) if settings.tenants else pseudonyms(settings)
 
 
 def secret(path: Path) -> bytes:
@@ -266,7 +273,8 @@ def forget_bodies(settings: Settings) -> int:
     reader = engine.reader_engine(settings.database_url)
     try:
         kept_for = timedelta(days=settings.retention.bodies_days)
-        return retention.forget(client(settings), reader, bodies(settings).erase, clock(), kept_for)
+        # To erase a body needs no key: any tenant's store does it for all
+        return retention.forget(client(settings), reader, bodies(settings.views[0]).erase, clock(), kept_for)
     finally:
         reader.dispose()
 

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from gateway.certs_upkeep import JSON, moment, request, throwaway, watch
-from gateway.command import LANGUAGE, Failure, in_words, settings_of
+from gateway.command import LANGUAGE, TENANT, Failure, in_words, settings_of
 from gateway.config import Settings
 
 
@@ -193,12 +193,13 @@ FORM = click.option("--form", type=click.Choice(["smime", "der", "pem"]),
 @click.option("--at", callback=moment, help="The signing time, ISO 8601; now otherwise.")
 @FORM
 @OUT
+@TENANT
 @click.pass_context
 def sign(context: click.Context, /, file: str, out: str | None, **options: Any) -> None:
     """Sign a letter (multipart/signed, or opaque) or any file (detached .p7s, or opaque .p7m)."""
     from gateway import certs_files, certs_making
 
-    with _mendable(), _keeper(context, options["address"]) as keeper:
+    with _mendable(), _keeper(context, options["address"], options.pop("tenant")) as keeper:
         signer = _keyed(options).signer() if keeper is None else certs_making.signer_of(keeper, options["address"])
         made = certs_making.signed(certs_files.thing(file), signer, options)
         certs_files.written(made, out)
@@ -233,12 +234,13 @@ def encrypt(file: str, recipients: Sequence[str], out: str | None, **options: An
 @click.option("--inner", is_flag=True, help="Of a letter, what was encrypted alone, without the header outside.")
 @OUT
 @LANGUAGE
+@TENANT
 @click.pass_context
 def decrypt(context: click.Context, /, file: str, inner: bool, out: str | None, lang: str, **options: Any) -> None:
     """Open an encrypted letter or CMS object; what protected it, or did not, goes to standard error."""
     from gateway import certs_files, certs_making, certs_pages
 
-    with _mendable(), _keeper(context, options["address"]) as keeper:
+    with _mendable(), _keeper(context, options["address"], options.pop("tenant")) as keeper:
         openers = (_keyed(options).opener(),) if keeper is None else certs_making.openers_of(keeper, options["address"])
         thing = certs_files.thing(file)
         opened = certs_making.opened(thing, openers)
@@ -256,14 +258,14 @@ def _keyed(options: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _keeper(context: click.Context, address: str | None) -> Iterator[Any]:
-    """The node's keeper where an address was given, else None."""
+def _keeper(context: click.Context, address: str | None, tenant: str) -> Iterator[Any]:
+    """The node's keeper where an address was given, else None; it answers with the keys of this tenant alone."""
     if address is None:
         yield None
         return
     from gateway import app
 
-    settings: Settings = settings_of(context)
+    settings: Settings = settings_of(context).view(tenant)
     client = app.keeper_client(settings)
     try:
         yield client

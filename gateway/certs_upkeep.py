@@ -116,7 +116,7 @@ def watch(
             from gateway import watching
 
             settings = settings_of(context)
-            found, tenant = watching.expiring(settings, at), settings.node.tenant
+            found, tenant = watching.expiring(settings, at), settings.node.tenant or settings.node.name
     if metrics:
         try:
             expiry.write_metrics(metrics, tenant, found)

@@ -21,7 +21,7 @@ from gateway.account_command import account
 from gateway.audit_command import audit
 from gateway.certs_command import certs
 from gateway.clients_command import autoconfig, dns
-from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_settings
+from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_node, with_settings
 from gateway.config import Settings
 from gateway.help_command import help_group
 from gateway.journal_command import journal
@@ -159,7 +159,7 @@ def collectors(settings: Settings, as_json: bool, lang: str) -> None:
 
 
 @pli.command()
-@with_settings
+@with_node
 def scan(settings: Settings) -> None:
     """How the malware scan is: ready, stale, without signatures, or down. Exit code 0 only when it is ready."""
     from gateway import app
@@ -241,7 +241,7 @@ def config_group() -> None:
 
 
 @config_group.command("check")
-@with_settings
+@with_node
 def config_check(settings: Settings) -> None:
     """Look at everything the configuration names; say what Pli does not claim."""
     from gateway import app, watching
@@ -260,7 +260,7 @@ def config_check(settings: Settings) -> None:
 
 
 @config_group.command("show")
-@with_settings
+@with_node
 def config_show(settings: Settings) -> None:
     """The configuration as it stands; secrets are files and are not shown."""
     click.echo(settings.model_dump_json(indent=2))
@@ -275,7 +275,7 @@ def config_manual() -> None:
 
 
 @pli.command()
-@with_settings
+@with_node
 def migrate(settings: Settings) -> None:
     """Bring the database to this version's tables."""
     from gateway import app
@@ -284,7 +284,7 @@ def migrate(settings: Settings) -> None:
 
 
 @pli.command()
-@with_settings
+@with_node
 def verify(settings: Settings) -> None:
     """Check the journal's chain, against its sealed heads too, and the spool's invariants."""
     from gateway import app

@@ -27,11 +27,15 @@ from relay.store import engine
 
 
 def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -> None:
-    """Collects from every configured mailbox until `stop`. Raises ConfigError."""
-    entry = app.intake(settings)
-    collectors = [_collector(settings, name, section, entry) for name, section in settings.collect.items()]
+    """Collects from every tenant's configured mailboxes until `stop`. Raises ConfigError."""
+    collectors = [each for view in settings.views if view.collect for each in _of_tenant(view)]
     ready()
     asyncio.run(_until(collectors, stop))
+
+
+def _of_tenant(view: Settings) -> list[door.Collector]:
+    entry = app.intake(view)
+    return [_collector(view, name, section, entry) for name, section in view.collect.items()]
 
 
 async def _until(collectors: list[door.Collector], stop: threading.Event) -> None:

@@ -1,7 +1,8 @@
 """What every command of `pli` shares: the configuration, and failures in one sentence.
 
 Promises: a wrong configuration, or a part of the node that does not answer, is one sentence on standard error and exit
-code 2.
+code 2; a command acts for one tenant, named by --tenant where the node serves several, or says of itself that it is the
+whole node's.
 Does not: hold a command (cli, and a file for each family, do).
 """
 
@@ -24,6 +25,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 out = Console(soft_wrap=True, highlight=False)
 
 LANGUAGE = click.option("--lang", type=click.Choice(["fr", "en"]), default="fr", help="Langue des phrases.")
+
+
+TENANT = click.option("--tenant", default="", help="For which tenant; needed where this node serves several.")
 
 
 class Failure(click.ClickException):
@@ -51,7 +55,21 @@ def settings_of(context: click.Context) -> Settings:
 
 
 def with_settings(command: F) -> F:
-    """Passes the settings as the first argument, and failures in words."""
+    """Passes one tenant's settings as the first argument, and failures in words; adds --tenant to the command."""
+
+    @click.pass_context
+    @wraps(command)
+    def wrapped(context: click.Context, *args: Any, **kwargs: Any) -> Any:
+        with in_words(), _parts_in_words():
+            settings = settings_of(context).view(kwargs.pop("tenant"))
+            _log_apart(settings)
+            return command(settings, *args, **kwargs)
+
+    return TENANT(wrapped)  # type: ignore[return-value]  # click's decorators lose the type
+
+
+def with_node(command: F) -> F:
+    """The same with the whole node's settings, for a command that is no tenant's: `settings.views` are the tenants'."""
 
     @click.pass_context
     @wraps(command)
@@ -61,7 +79,7 @@ def with_settings(command: F) -> F:
             _log_apart(settings)
             return command(settings, *args, **kwargs)
 
-    return wrapped  # type: ignore[return-value]  # click's decorators lose the type
+    return wrapped  # type: ignore[return-value]  # as above
 
 
 @contextmanager
@@ -98,7 +116,7 @@ def _log_apart(settings: Settings) -> None:
     from relay.pseudonym import Pseudonyms
 
     try:
-        names = app.pseudonyms(settings)
+        names = app.log_names(settings)
     except (ConfigError, ValueError):  # `pli config check` says so
         names = Pseudonyms(os.urandom(32))
     configure("ERROR", None, "command", names.scrub)

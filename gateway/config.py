@@ -2,6 +2,7 @@
 
 Promises: an unknown key, a missing file or a value of the wrong shape is a ConfigError of one sentence that says where
 and what to do; the harmful set-ups (relay for all, login without TLS, peer without a white list) cannot be written.
+Where several tenants share the node, `views` answers one Settings for each, in which nothing is another's.
 Does not: hold secrets, which lie in files of their own, named here.
 """
 
@@ -12,7 +13,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,10 +21,19 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from certs.tls import CIPHERS_1_2
+from gateway import tenants
 from gateway.clients_section import ClientsSection
 from gateway.dns_section import DnsSection
 from gateway.policy_section import PolicySection
+from gateway.tenants_section import Accounts as Accounts
+from gateway.tenants_section import CollectSection as CollectSection
+from gateway.tenants_section import Delivery as Delivery
+from gateway.tenants_section import DossierSection as DossierSection
+from gateway.tenants_section import KeeperSection as KeeperSection
+from gateway.tenants_section import ProviderSection as ProviderSection
+from gateway.tenants_section import Section as Section
+from gateway.tenants_section import TenantSection as TenantSection
+from gateway.tenants_section import Tls as Tls
 from relay.peering import Unsure
 from relay.scan import Act
 
@@ -34,10 +44,6 @@ class ConfigError(Exception):
     """The configuration cannot be used; the text is for the operator."""
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class Listen(Section):
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65535)
@@ -46,8 +52,12 @@ class Listen(Section):
 class NodeSection(Section):
     name: str = Field(description="Short name of this node, for logs and the journal.")
     hostname: str = Field(description="Name said in SMTP greetings and trace fields.")
-    tenant: str = Field(description="Establishment, practice or network that this node serves.")
-    domains: tuple[str, ...] = Field(description="Mail domains whose mailboxes are here.", min_length=1)
+    tenant: str = Field(
+        default="", description="Establishment, practice or network that this node serves; needed where it is one."
+    )
+    domains: tuple[str, ...] = Field(
+        default=(), description="Mail domains whose mailboxes are here; needed where the node serves one tenant."
+    )
     establishment: str = Field(default="", description="Struct_IdNat, e.g. 1 + FINESS: who we are as an author.")
     facility: str = Field(default="SA08", description="Kind of place, JDV_J02: for documents composed here.")
     practice_setting: str = Field(default="AMBULATOIRE", description="JDV_J04: for documents composed here.")
@@ -86,28 +96,6 @@ class Doors(Section):
         if self.autoconfig and at is None:
             raise ValueError("autoconfig is served at introspection: name its port")
         return self
-
-
-class Tls(Section):
-    certificate: Path = Field(description="PEM chain shown to peers and clients (SSL server); read again when renewed.")
-    key: Path
-    minimum: str = Field(default="1.2", pattern=r"^1\.[23]$", description="The oldest TLS version that is spoken.")
-    ciphers: str = Field(
-        default=CIPHERS_1_2, description="Suites of TLS 1.2, OpenSSL's list, best first; those of 1.3 are its own."
-    )
-
-    @field_validator("ciphers")
-    @classmethod
-    def strong_suites(cls, listed: str) -> str:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            context.set_ciphers(listed)
-        except ssl.SSLError:
-            raise ValueError("no suite of it is known here") from None
-        weak = [each for each in context.get_ciphers() if each["strength_bits"] < 128 or each["auth"] == "auth-null"]
-        if weak:
-            raise ValueError(f"{weak[0]['name']} protects nothing")
-        return listed
 
 
 class Trust(Section):
@@ -158,61 +146,6 @@ class DirectorySection(Section):
     timeout_s: float = Field(default=5.0, gt=0, le=60)
 
 
-class Delivery(Section):
-    lmtp_host: str = "127.0.0.1"
-    lmtp_port: int = Field(ge=1, le=65535)
-
-
-class KeeperSection(Section):
-    folder: Path = Field(description="Signing keys, seal and body key. Readable by the keeper alone.")
-    body_public_key: Path = Field(description="Public half of the body key: doors seal with it.")
-    digest_key: Path = Field(description="Tenant key of body digests.")
-    pseudonym_key: Path = Field(description="Tenant key of patients' pseudonyms.")
-
-
-class Accounts(Section):
-    file: Path = Field(description="passwd-file shared with Dovecot, so that one rule decides.")
-    delegations: dict[str, tuple[str, ...]] = Field(
-        default_factory=dict, description="login -> further addresses it may send as."
-    )
-    application_passwords_only: bool = Field(
-        default=False, description="An account's own password opens no mail: only application passwords and tokens do."
-    )
-
-
-class ProviderSection(Section):
-    """An OpenID provider in the manner of Pro Santé Connect, whose tokens log in."""
-
-    issuer: str = Field(description="Exactly as 'iss' says it.")
-    audience: str = Field(description="Our client identifier, which 'aud' must hold.")
-    keys_url: str = Field(pattern=r"^(https://|http://127\.0\.0\.1:).+", description="Its jwks_uri.")
-    keys_held_hours: int = Field(default=24, ge=1, description="So long its keys count while it is down.")
-
-
-class DossierSection(Section):
-    name: str = "regional"
-    url: str = Field(pattern=r"^https://.+", description="Base of the dossier host's services.")
-    repository_id: str
-    source_id: str = Field(description="OID of this sending system.")
-    local_root: str = Field(default="", description="OID under which the establishment's own patient ids stand.")
-    certificate: Path = Field(description="ORG AUTH_CLI, PEM chain.")
-    key: Path
-    institutions: tuple[str, ...] = Field(
-        default=(), description="Struct_IdNat of further structures whose documents this node files."
-    )
-    files_incoming: bool = Field(default=False, description="File what peers send (regional rules only).")
-    enabled: bool = True
-    ins_root: str = "1.2.250.1.213.1.4.10"
-
-    @field_validator("name")
-    @classmethod
-    def national_ships_disabled(cls, name: str) -> str:
-        """The national profile needs a homologation that this software does not have (design §7)."""
-        if name == "national":
-            raise ValueError("the national profile ships disabled: it needs the deployer's homologation")
-        return name
-
-
 class CarrierSection(Section):
     threads: int = Field(default=16, ge=1, le=256)
     per_target: int = Field(default=8, ge=1, description="Letters at once towards one destination.")
@@ -259,41 +192,19 @@ class JournalSection(Section):
     seal_every_s: float = Field(default=3600.0, ge=1)
 
 
-class CollectSection(Section):
-    """A mailbox of ours at another operator, whose letters are brought here."""
-
-    host: str
-    port: int = Field(default=993, ge=1, le=65535, description="IMAP over TLS (RFC 8314).")
-    user: str = Field(description="Login there.")
-    password_file: Path | None = None
-    token_file: Path | None = Field(default=None, description="A bearer token (XOAUTH2), read anew at each login.")
-    certificate: Path | None = Field(default=None, description="Client certificate, PEM chain; alone: SASL EXTERNAL.")
-    key: Path | None = None
-    authorities: Path | None = Field(
-        default=None, description="PEM of who may vouch for the server; the anchors of trust.folder otherwise."
-    )
-    folder: str = "INBOX"
-    to: str = Field(description="The mailbox of this node that gets the letters.")
-    poll_s: float = Field(default=120.0, ge=1, description="Looked at so often, beside IDLE.")
-
-    @model_validator(mode="after")
-    def one_proof(self) -> CollectSection:
-        if self.password_file and self.token_file:
-            raise ValueError("name password_file or token_file, not both")
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key come together")
-        if not (self.password_file or self.token_file or self.certificate):
-            raise ValueError("name password_file, token_file, or certificate with key")
-        return self
-
-
 class Log(Section):
     level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     file: Path | None = None
 
 
+NOT_THIS_ONES: Any = None
+"""In the whole settings of a node with several tenants, in the place of what is a tenant's: whoever forgets to ask
+for a view fails, and reaches nobody's keys."""
+
+
 class Settings(BaseSettings):
-    """Everything one node is told. `docs/configuration.md` is made from these descriptions."""
+    """Everything one node is told; or, of a node with several tenants, one tenant's view of it (`views`).
+    `docs/configuration.md` is made from these descriptions."""
 
     model_config = SettingsConfigDict(
         extra="forbid", frozen=True, env_prefix="PLI_", env_nested_delimiter="__", toml_file=None
@@ -306,8 +217,8 @@ class Settings(BaseSettings):
     trust: Trust
     directory: DirectorySection
     delivery: Delivery
-    keeper: KeeperSection
-    accounts: Accounts
+    keeper: KeeperSection = Field(default=NOT_THIS_ONES, description="Needed where the node serves one tenant.")
+    accounts: Accounts = Field(default=NOT_THIS_ONES, description="Needed where the node serves one tenant.")
     provider: ProviderSection | None = None
     peers: dict[str, str] = Field(default_factory=dict, description="domain = host:port, instead of an MX look-up.")
     dns: DnsSection = DnsSection()
@@ -322,6 +233,32 @@ class Settings(BaseSettings):
         default_factory=dict, description="NAME = a mailbox at another operator that is collected from."
     )
     log: Log = Log()
+    tenants: dict[str, TenantSection] = Field(
+        default_factory=dict,
+        description="Where the node serves several: NAME = what is that tenant's, instead of node.tenant and the rest.",
+    )
+
+    @model_validator(mode="after")
+    def each_his_own(self) -> Settings:
+        """One tenant, or several that share nothing. Raises tenants.Clash."""
+        tenants.together(self)
+        return self
+
+    @property
+    def views(self) -> tuple[Settings, ...]:
+        """One tenant's settings each, as if it were alone on the node."""
+        return tuple(tenants.view(self, name) for name in self.tenants) or (self,)
+
+    def view(self, tenant: str) -> Settings:
+        """One tenant's settings; `tenant` may be empty where there is but one. Raises ConfigError."""
+        by_name = {each.node.tenant: each for each in self.views}
+        if not tenant and len(by_name) == 1:
+            return self.views[0]
+        if tenant not in by_name:
+            known = ", ".join(by_name)
+            said = f"no tenant '{tenant}' on this node" if tenant else "this node serves several tenants"
+            raise ConfigError(f"{said}: name one of {known} with --tenant")
+        return by_name[tenant]
 
     @classmethod
     def settings_customise_sources(
@@ -363,6 +300,8 @@ def load(path: Path) -> Settings:
         return FromFile()
     except ValidationError as error:
         raise ConfigError("\n".join(_sentence(path, fault) for fault in error.errors())) from None
+    except tenants.Clash as error:
+        raise ConfigError("\n".join(f"{path}: {each}" for each in error.sentences)) from None
     except ValueError as error:  # not TOML
         raise ConfigError(f"{path}: not readable as TOML: {error}") from None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from gateway.command import Failure, with_settings
+from gateway.command import Failure, with_node, with_settings
 from gateway.config import Settings
 
 
@@ -23,7 +23,7 @@ def journal() -> None:
 @journal.command("verify")
 @click.option("--heads", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="A folder of sealed heads kept elsewhere, instead of the node's own.")  # fmt: skip
-@with_settings
+@with_node
 def journal_verify(settings: Settings, heads: Path | None) -> None:
     """Find a changed, missing or added row, and a tail cut since a head was sealed."""
     from gateway import app, records
@@ -36,7 +36,7 @@ def journal_verify(settings: Settings, heads: Path | None) -> None:
 @journal.command("seal")
 @with_settings
 def journal_seal(settings: Settings) -> None:
-    """Seal the heads now, beside the hourly ones; prints the file."""
+    """Seal the heads now with the tenant's seal, beside the hourly ones; prints the file."""
     from gateway import records
 
     click.echo(str(records.seal(settings)))

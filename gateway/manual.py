@@ -16,7 +16,8 @@ from gateway.config import Settings, section
 HEAD = """# Configuration
 
 One TOML file per node (`pli --config FILE`), each key overridden by `PLI_SECTION__KEY` in the environment. An unknown
-key stops the start with the nearest known one. `pli config check` looks at every file named here.
+key stops the start with the nearest known one. `pli config check` looks at every file named here. Several tenants on
+one node: `[tenants.NAME]` below, and "Several tenants" in operations.md.
 
 This page is made by `pli config manual`.
 """
@@ -34,7 +35,10 @@ def _section(name: str, field: FieldInfo) -> str:
     optional = "" if field.is_required() else " (optional)"
     name = f"{name}.NAME" if get_origin(field.annotation) is dict else name
     rows = [_row(key, inner) for key, inner in model.model_fields.items()]
-    return "\n".join([f"## [{name}]{optional}", "", "| key | type | default | what |", "|---|---|---|---|", *rows, ""])
+    said = [field.description, ""] if field.description else []
+    return "\n".join(
+        [f"## [{name}]{optional}", "", *said, "| key | type | default | what |", "|---|---|---|---|", *rows, ""]
+    )
 
 
 def _row(key: str, field: FieldInfo) -> str:
@@ -48,6 +52,13 @@ def _shown(value: Any) -> str:
 
 def _type(annotation: Any) -> str:
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    for module in ("pathlib.", "typing.", "gateway.config.", "gateway.policy_section."):
+    for module in (
+        "pathlib.",
+        "typing.",
+        "gateway.config.",
+        "gateway.policy_section.",
+        "gateway.tenants_section.",
+        "gateway.clients_section.",
+    ):
         text = text.replace(module, "")
     return text.replace("|", "or")

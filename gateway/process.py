@@ -38,7 +38,7 @@ def run(process: str, settings: Settings, stop: threading.Event, name: str = "")
 
     `name`: which of several processes of this kind; its pid file is called so.
     """
-    configure(settings.log.level, settings.log.file, name or process, app.pseudonyms(settings).scrub)
+    configure(settings.log.level, settings.log.file, name or process, app.log_names(settings).scrub)
     if name:
         threading.Thread(target=_end_with, args=(os.getppid(), stop), daemon=True).start()
     try:
@@ -109,7 +109,7 @@ def _sweep(settings: Settings) -> int:
 
     reader = engine.reader_engine(settings.database_url)
     try:
-        erased = app.bodies(settings).sweep(lambda: reads.body_names(reader), app.clock() - ORPHAN_AGE)
+        erased = app.bodies(settings.views[0]).sweep(lambda: reads.body_names(reader), app.clock() - ORPHAN_AGE)
     finally:
         reader.dispose()
     structlog.get_logger().info("bodies-swept", erased=erased)

@@ -102,8 +102,11 @@ class Refresher:
         yield from self._seen.paths()
 
     def _own(self) -> tuple[Path, ...]:
-        dossier = self._settings.dossier
-        return (self._settings.tls.certificate, *((dossier.certificate,) if dossier else ()))
+        views = self._settings.views
+        dossiers = [each.dossier.certificate for each in views if each.dossier]
+        return tuple(
+            dict.fromkeys([self._settings.tls.certificate, *(each.tls.certificate for each in views), *dossiers])
+        )
 
 
 def reach(settings: Settings) -> Reach:

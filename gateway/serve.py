@@ -32,7 +32,7 @@ def names(settings: Settings) -> list[str]:
     """Of the node's processes: 'doors' once per configured worker ('doors', 'doors-2', …), 'collector' where there is
     something to collect, 'refresher' unless trust.fetch is false and no white list is fetched."""
     more = [f"doors-{number}" for number in range(2, settings.doors.workers + 1)]
-    collector = ["collector"] if settings.collect else []
+    collector = ["collector"] if any(view.collect for view in settings.views) else []
     refresher = ["refresher"] if settings.trust.fetch or settings.trust.white_list_url else []
     return [*PROCESSES[:-1], *refresher, *more, *collector, PROCESSES[-1]]
 

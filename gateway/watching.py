@@ -17,7 +17,7 @@ from certs.identities import identity
 from certs.identities import read as certificate
 from gateway import app
 from gateway.config import ConfigError, Settings
-from gateway.readiness import Check
+from gateway.readiness import Check, of
 
 
 def expiring(settings: Settings, at: datetime) -> tuple[Expiring, ...]:
@@ -27,17 +27,25 @@ def expiring(settings: Settings, at: datetime) -> tuple[Expiring, ...]:
 
 def _sources(settings: Settings) -> Iterator[Source]:
     yield Chains("tls.certificate", settings.tls.certificate)
-    if settings.dossier:
-        yield Chains("dossier.certificate", settings.dossier.certificate)
-    for name, mailbox in settings.collect.items():
-        if mailbox.certificate:
-            yield Chains(f"collect.{name}.certificate", mailbox.certificate)
-    for name in ("mailbox", "seal", "decrypt"):
-        yield Pairs(f"keeper/{name}", settings.keeper.folder / name)
+    for view in settings.views:
+        yield from _of_tenant(view, of(settings, view))
     for name in ("anchors", "intermediates"):
         yield Chains(f"trust/{name}", settings.trust.folder / name)
     yield Listings("trust/crls", settings.trust.folder / "crls")
     yield Listings("fetched/crls", settings.revocation_cache / "crls")
+
+
+def _of_tenant(view: Settings, where: str) -> Iterator[Source]:
+    """`where`: what stands before the names of one of several tenants."""
+    if where:
+        yield Chains(f"{where}tls.certificate", view.tls.certificate)
+    if view.dossier:
+        yield Chains(f"{where}dossier.certificate", view.dossier.certificate)
+    for name, mailbox in view.collect.items():
+        if mailbox.certificate:
+            yield Chains(f"{where}collect.{name}.certificate", mailbox.certificate)
+    for name in ("mailbox", "seal", "decrypt"):
+        yield Pairs(f"{where}keeper/{name}", view.keeper.folder / name)
 
 
 def _white_list(settings: Settings, at: datetime) -> Iterator[Expiring]:
