@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,11 +92,13 @@ class Company:
 
     # --- the nodes ------------------------------------------------------------------------------------------
 
-    def start_node(self, seat: Seat) -> None:
+    def start_node(self, seat: Seat, more: Mapping[str, str] | None = None) -> None:
+        """`more`: set in the environment of its processes."""
         who = our_account()
         _give_all(seat.folder, who, leave=("dovecot",))
         process = Process(seat.folder)
-        process.launch([sys.executable, "-m", "gateway", "--config", str(seat.config), "serve"], _environment(), who)
+        command = [sys.executable, "-m", "gateway", "--config", str(seat.config), "serve"]
+        process.launch(command, {**_environment(), **(more or {})}, who)
         ports = {seat.ports.peers: b"220", seat.ports.submission: b"220"}
         process.wait_ready(ports, f"pli {seat.who.name}", [seat.folder / "server.log", seat.folder / "pli.log"])
 

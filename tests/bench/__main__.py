@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import sys
 
-from tests.bench import cms, custody, house, main_job
+from tests.bench import cms, crash, custody, house, main_job
 
-BENCHES = {"cms": cms.bench, "main-job": main_job.bench, "custody": custody.bench, "house": house.bench}
+BENCHES = {
+    "cms": cms.bench,
+    "main-job": main_job.bench,
+    "custody": custody.bench,
+    "house": house.bench,
+    "crash": crash.bench,
+}
 
 
 def main(arguments: list[str]) -> int:
