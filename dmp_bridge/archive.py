@@ -1,9 +1,9 @@
 """The one zip door: the entries of an archive, each under a budget, or the reason why it is refused.
 
-Promises: at most MAX_ENTRIES entries are ever looked at; nothing is inflated beyond its declared and
-budgeted size; names are plain, relative and unique without case, entries do not overlap, and what the
-directory says is what the local headers say. Does not: use a name as a path on a disk, or know what an
-entry means.
+Promises: at most so many entries are ever looked at; nothing is inflated beyond its declared and budgeted
+size; names are plain, relative and unique without case; every byte before the directory belongs to one entry,
+and what the directory says is what the local headers say, so that no other reader sees another archive. Does
+not: use a name as a path on a disk, open an archive within, or know what an entry means.
 """
 
 from __future__ import annotations
@@ -17,29 +17,35 @@ from dataclasses import dataclass
 
 from dmp_bridge.model import Bad, FilingReason
 
-MAX_BYTES = 50 * 1024 * 1024
-MAX_ENTRIES = 1000
-MAX_DIRECTORY = 512 * 1024
-MAX_ENTRY = 50 * 1024 * 1024
-MAX_TOTAL = 100 * 1024 * 1024
-MAX_RATIO = 200
-"""Inflated over compressed; deflate cannot exceed 1032. Small entries, below RATIO_FLOOR, are let be."""
+
+@dataclass(frozen=True)
+class Budget:
+    """Bytes, but for `entries` and `ratio` (inflated over compressed; deflate cannot exceed 1032)."""
+
+    bytes: int = 50 * 1024 * 1024
+    entries: int = 1000
+    directory: int = 512 * 1024
+    entry: int = 32 * 1024 * 1024
+    total: int = 48 * 1024 * 1024
+    """A letter of 25 MB holds 18 MB of zip; a CDA deflates to some three quarters, for it is mostly base64."""
+    ratio: int = 200
+
+
+LETTER = Budget()
 RATIO_FLOOR = 1024 * 1024
+"""Entries below are let be, whatever their ratio."""
 
 XDM_METADATA = re.compile(rb"IHE_XDM/[^/\x00]{1,64}/METADATA\.XML", re.IGNORECASE)
 _END = b"PK\x05\x06"
+_LOCAL = b"PK\x03\x04"
+_DESCRIPTORS = frozenset({12, 16})
+"""APPNOTE 4.3.9: CRC and two sizes, with or without a signature; the ZIP64 form is refused with ZIP64."""
 _NAME = re.compile(r"[^\\:\x00-\x1f\x7f]{1,255}")
-_DAMAGED = (
-    zipfile.BadZipFile,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
+_DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, struct.error, zlib.error)
 """In these ways zipfile says damaged, foreign or encrypted (UnicodeDecodeError is a ValueError)."""
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+_OTHER_READINGS = {0x0001: "zip64", 0x7075: "entry-name", 0x9901: "entry-encrypted"}
+"""Extra fields that give an entry other sizes, another name, another method."""
 
 
 class _Refused(ValueError):
@@ -58,24 +64,24 @@ def refuse(rule: str) -> Bad:
 
 
 def looks_like_zip(data: bytes) -> bool:
-    return data.startswith(b"PK\x03\x04")
+    return data.startswith(_LOCAL)
 
 
 def lists_xdm(data: bytes) -> bool:
     """Whether an archive's directory names an XDM metadata file; nothing is inflated, nothing is trusted."""
-    return XDM_METADATA.search(data, max(0, len(data) - MAX_DIRECTORY)) is not None
+    return XDM_METADATA.search(data, max(0, len(data) - LETTER.directory)) is not None
 
 
-def unzip(data: bytes) -> Entries | Bad:
+def unzip(data: bytes, budget: Budget = LETTER) -> Entries | Bad:
     """Every file of the archive. Bad.detail is the rule that it broke, e.g. 'entry-name' or 'ratio'."""
     try:
-        _directory(data)
+        start = _directory(data, budget)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
-            _names(members)
-            _extents(members, data, archive.start_dir)
-            _sizes(members)
-            return Entries({m.filename: _inflate(archive, m) for m in members if not m.is_dir()})
+        _names(members, budget)
+        starts = _extents(members, data, start)
+        _sizes(members, budget)
+        return Entries({m.filename: _inflate(m, data, at) for m, at in starts if not m.is_dir()})
     except _Refused as broken:
         return refuse(str(broken))
     except _DAMAGED:
@@ -87,59 +93,110 @@ def _check(holds: bool, rule: str) -> None:
         raise _Refused(rule)
 
 
-def _directory(data: bytes) -> None:
+def _directory(data: bytes, budget: Budget) -> int:
     """APPNOTE 4.3.16, before zipfile reads the directory whole: one end record, at the very end, no ZIP64,
-    small."""
-    _check(len(data) <= MAX_BYTES, "archive-too-large")
+    small. Where the directory begins."""
+    _check(len(data) <= budget.bytes, "archive-too-large")
     at = data.rfind(_END, max(0, len(data) - 65557))
     _check(at >= 0 and len(data) - at >= 22, "not-a-zip")
     disk, start_disk, here, total, size, offset, comment = struct.unpack("<HHHHLLH", data[at + 4 : at + 22])
     _check(at + 22 + comment == len(data), "bytes-after-the-end")
+    _check(not _ends_also_before(data, at), "two-directories")
     _check(disk == start_disk == 0 and here == total, "several-disks")
-    _check(total <= MAX_ENTRIES and size <= MAX_DIRECTORY, "too-many-entries")
+    _check(total <= budget.entries and size <= budget.directory, "too-many-entries")
     # A directory that is not right before its end record can be read in two ways.
     _check(offset + size == at, "directory-misplaced")
     _check(data.count(b"PK\x01\x02", offset, at) >= total, "directory-count")
+    return int(offset)
 
 
-def _names(members: list[zipfile.ZipInfo]) -> None:
-    _check(len(members) <= MAX_ENTRIES, "too-many-entries")
+def _ends_also_before(data: bytes, at: int) -> bool:
+    """Whether an earlier end record reaches the end too, so that another reader would take that one."""
+    earlier = data.rfind(_END, max(0, len(data) - 65557), at)
+    while earlier >= 0:
+        if earlier + 22 + int.from_bytes(data[earlier + 20 : earlier + 22], "little") == len(data):
+            return True
+        earlier = data.rfind(_END, max(0, len(data) - 65557), earlier)
+    return False
+
+
+def _names(members: list[zipfile.ZipInfo], budget: Budget) -> None:
+    _check(len(members) <= budget.entries, "too-many-entries")
     seen: set[str] = set()
     for member in members:
         name = member.orig_filename
         parts = name.rstrip("/").split("/")
         plain = _NAME.fullmatch(name) and not name.startswith("/")
         _check(bool(plain) and not any(part in ("", ".", "..") for part in parts), "entry-name")
-        _check(name.casefold() not in seen, "entry-duplicate")
-        seen.add(name.casefold())
+        _check(name.rstrip("/").casefold() not in seen, "entry-duplicate")
+        seen.add(name.rstrip("/").casefold())
         # Unix file type in the upper half: a regular file, a folder, or unsaid.
         _check((member.external_attr >> 28) in (0, 0o4, 0o10), "entry-not-a-file")
-        _check(not member.flag_bits & 0x1, "entry-encrypted")
+        # Bits 0, 6 and 13: encrypted, strongly, and with its local header masked (APPNOTE 4.4.4).
+        _check(not member.flag_bits & 0x2041, "entry-encrypted")
         _check(member.compress_type in _METHODS, "entry-method")
+        _extra(member.extra)
 
 
-def _extents(members: list[zipfile.ZipInfo], data: bytes, end: int) -> None:
-    """No two entries share a byte (the zip bomb of Fifield, 2019), none reaches into the directory."""
-    reached = 0
+def _extra(extra: bytes) -> None:
+    at = 0
+    while at + 4 <= len(extra):
+        kind, size = struct.unpack("<HH", extra[at : at + 4])
+        _check(kind not in _OTHER_READINGS, _OTHER_READINGS.get(kind, ""))
+        at += 4 + size
+
+
+def _extents(members: list[zipfile.ZipInfo], data: bytes, end: int) -> list[tuple[zipfile.ZipInfo, int]]:
+    """Where the content of each entry begins. No two share a byte (the zip bomb of Fifield, 2019), none
+    reaches into the directory, and nothing lies between but data descriptors: no file within the file."""
+    starts: dict[int, int] = {}
+    reached, loose = 0, False
     for member in sorted(members, key=lambda each: each.header_offset):
         at = member.header_offset
         _check(at >= reached, "entry-overlaps")
-        _check(at + 30 <= end and data[at : at + 4] == b"PK\x03\x04", "entry-absent")
-        name, extra = struct.unpack("<HH", data[at + 26 : at + 30])
-        reached = at + 30 + name + extra + member.compress_size
+        _check(at == reached or (loose and at - reached in _DESCRIPTORS), "bytes-between")
+        _check(at + 30 <= end and data[at : at + 4] == _LOCAL, "entry-absent")
+        starts[at] = _local(member, data)
+        reached, loose = starts[at] + member.compress_size, bool(member.flag_bits & 0x8)
         _check(reached <= end, "entry-overlaps")
+    _check(end == reached or (loose and end - reached in _DESCRIPTORS), "bytes-between")
+    return [(member, starts[member.header_offset]) for member in members]
 
 
-def _sizes(members: list[zipfile.ZipInfo]) -> None:
+def _local(member: zipfile.ZipInfo, data: bytes) -> int:
+    """The local header says what the directory says (APPNOTE 4.3.7). Where the content begins."""
+    at = member.header_offset
+    flags, method, _, _, crc, packed, size, name, extra = struct.unpack("<HHHHLLLHH", data[at + 6 : at + 30])
+    begin = at + 30 + name + extra
+    written = member.orig_filename.encode("utf-8" if flags & 0x800 else "cp437", "replace")
+    same = flags == member.flag_bits and method == member.compress_type and data[at + 30 : at + 30 + name] == written
+    _check(same, "headers-differ")
+    said = (member.CRC, member.compress_size, member.file_size)
+    # With a descriptor behind the content, the local header may leave the three at 0 (bit 3).
+    _check((crc, packed, size) == said or (bool(flags & 0x8) and crc == packed == size == 0), "headers-differ")
+    _extra(data[at + 30 + name : begin])
+    return int(begin)
+
+
+def _sizes(members: list[zipfile.ZipInfo], budget: Budget) -> None:
     for member in members:
-        _check(member.file_size <= MAX_ENTRY, "entry-too-large")
+        _check(member.file_size <= budget.entry, "entry-too-large")
         heavy = member.file_size > RATIO_FLOOR
-        _check(not heavy or member.file_size <= MAX_RATIO * member.compress_size, "ratio")
-    _check(sum(member.file_size for member in members) <= MAX_TOTAL, "archive-too-large")
+        _check(not heavy or member.file_size <= budget.ratio * member.compress_size, "ratio")
+        _check(member.compress_type != zipfile.ZIP_STORED or member.file_size == member.compress_size, "entry-size")
+    _check(sum(member.file_size for member in members) <= budget.total, "archive-too-large")
 
 
-def _inflate(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    # ZipExtFile stops at the declared size; a longer stream then fails its CRC.
-    content = archive.read(member)
+def _inflate(member: zipfile.ZipInfo, data: bytes, at: int) -> bytes:
+    """The content: exactly as long as declared, with its CRC, and nothing behind the end of its stream."""
+    packed = memoryview(data)[at : at + member.compress_size]
+    if member.compress_type == zipfile.ZIP_STORED:
+        content = bytes(packed)
+    else:
+        stream = zlib.decompressobj(-zlib.MAX_WBITS)
+        # One byte more than declared is never asked for: a longer stream is not at its end then.
+        content = stream.decompress(packed, max(1, member.file_size))
+        _check(stream.eof and not stream.unused_data, "entry-size")
     _check(len(content) == member.file_size, "entry-size")
+    _check(zlib.crc32(content) == member.CRC, "zip-damaged")
     return content

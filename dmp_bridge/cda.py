@@ -53,7 +53,7 @@ def read(data: bytes) -> Document | Bad:
         # A CDA with a DTD is a refused CDA, not some other file that may be passed over.
         meant = b"ClinicalDocument" in data
         return Bad(FilingReason.DOCUMENT_REFUSED if meant else FilingReason.NOT_A_DOCUMENT, "xml-refused")
-    found = _locate(root)
+    found = locate(root)
     if found is None:
         return Bad(FilingReason.NOT_A_DOCUMENT, "no-clinical-document")
     try:
@@ -74,7 +74,7 @@ def well_formed(ins: Ins) -> bool:
 def pdf_copy(document: Document) -> bytes | None:
     """The PDF inside an N1, or the copy section of an N3 (payload: FR-Document-PDF-copie); None if there is
     none."""
-    found = _locate(xml.parse(document.raw, max_bytes=MAX_BYTES))
+    found = locate(xml.parse(document.raw, max_bytes=MAX_BYTES))
     if found is None:
         return None
     places = _all(found, "c:component/c:nonXMLBody/c:text")
@@ -96,7 +96,8 @@ def _pdf(text: str) -> bytes | None:
 # --- where the document is, CI-SIS structuration minimale §3.3.2-3, §3.9.3 ----------------------------------
 
 
-def _locate(root: Element) -> Element | None:
+def locate(root: Element) -> Element | None:
+    """The one ClinicalDocument of a document in any of its three shapes; None where there is none, or several."""
     if root.tag == _ROOT:
         return root
     places: Iterator[Element] = iter(())

@@ -7,6 +7,7 @@ answers None, so that the caller refuses by name. Does not: judge whether a host
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -52,6 +53,12 @@ def format_of(document: Document) -> Code:
 def body_known(media_type: str) -> bool:
     """True for a structured body ('') and for the media types of ASS_A12."""
     return not media_type or media_type in _column("media_format", "media", "format")
+
+
+def schematron_of(templates: Sequence[tuple[str, str]]) -> str:
+    """The schematron of the last (templateId, version) that has one; '' where none is known."""
+    known = {(row["template"], row["version"]): row["schematron"] for row in table("volets")}
+    return next((known[each] for each in reversed(templates) if each in known), "")
 
 
 def _format(code: str) -> Code:

@@ -1,0 +1,59 @@
+"""`python -m dmp_bridge.workman KIND …`: the process of a workshop, which checks documents or reads pictures.
+
+Promises: one question at a time, answered in order; no file is written; a surprise is an answer that says so, never
+a traceback with content. Does not: know keys, the store or the network; believe what it reads.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any, BinaryIO, TypeAlias
+
+Craft: TypeAlias = Callable[[dict[str, Any], bytes], dict[str, Any]]
+
+
+def main(arguments: list[str]) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    craft = _craft(arguments)
+    # From here on no file can grow: a parser that is taken over writes nothing.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    _serve(craft, sys.stdin.buffer, sys.stdout.buffer)
+
+
+def _craft(arguments: list[str]) -> Craft:
+    kind, *rest = arguments
+    if kind == "schemas":
+        from dmp_bridge import schemas
+
+        return schemas.craft(*rest)
+    if kind == "pictures":
+        from dmp_bridge import pictures
+
+        return pictures.craft()
+    raise SystemExit(f"no such craft: {kind}")
+
+
+def _serve(craft: Craft, asked: BinaryIO, answers: BinaryIO) -> None:
+    while len(lengths := asked.read(8)) == 8:
+        head, size = struct.unpack(">II", lengths)
+        question, data = json.loads(asked.read(head)), asked.read(size)
+        answer = {"ready": True} if "ready" in question else _answered(craft, question, data)
+        written = json.dumps(answer).encode()
+        answers.write(struct.pack(">I", len(written)) + written)
+        answers.flush()
+
+
+def _answered(craft: Craft, question: dict[str, Any], data: bytes) -> dict[str, Any]:
+    try:
+        return craft(question, data)
+    except Exception as error:
+        # The kind alone: what a library says may quote the document.
+        return {"surprise": type(error).__name__}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
