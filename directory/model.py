@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Address:
-    """One mail address, strictly parsed (RFC 5321 §4.1.2 Mailbox, dot-atom local part).
+    """One mail address, strictly parsed (RFC 5321 §4.1.2 Mailbox, RFC 6531 §3.3; dot-atom local part).
 
     Its domain is made of lower-case A-labels; its local part is kept as written, compared without case."""
 
@@ -41,6 +41,11 @@ class Address:
     def key(self) -> str:
         """For comparing and looking up."""
         return f"{self.local.lower()}@{self.domain}"
+
+    @property
+    def is_international(self) -> bool:
+        """Only SMTPUTF8 carries it (RFC 6531); an internationalised domain alone is A-labels."""
+        return not self.local.isascii()
 
     @property
     def is_patient(self) -> bool:

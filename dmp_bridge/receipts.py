@@ -16,7 +16,6 @@ from email.header import Header
 from email.utils import format_datetime
 
 from certs.model import Clock
-from directory import address
 from directory.address import BadAddress
 from dmp_bridge.model import FilingReason
 from relay.message import Malformed, Message, Part, scan
@@ -68,11 +67,10 @@ def receipt(
 
 def _asked(original: Message) -> str | None:
     """The one address of Disposition-Notification-To; '' where it cannot be read; None where it is absent."""
-    values = original.values("Disposition-Notification-To")
-    if not values:
+    if not original.values("Disposition-Notification-To"):
         return None
     try:
-        held = [found for value in values for _, found in address.parse_list(value)]
+        held = original.addresses("Disposition-Notification-To")
     except BadAddress:
         return ""
     return held[0].key if len(held) == 1 else ""

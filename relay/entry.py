@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from directory.model import Address
 from relay.gate import Served
+from relay.international import is_international
 from relay.message import Message
 from relay.model import (
     Addressee,
@@ -52,6 +53,7 @@ def letter(
         proof=envelope.proof,
         envid=envelope.envid,
         require_tls=envelope.require_tls,
+        utf8=is_international(envelope, message),
     )
 
 

@@ -51,6 +51,12 @@ class Field:
         """Unfolded (RFC 5322 §2.2.3), without outer white space."""
         return as_text(self.value.replace(b"\r\n", b"").replace(b"\n", b"")).strip()
 
+    @property
+    def strict(self) -> str:
+        """The same where an address is read: octets that are not UTF-8 (RFC 6532 §3), which every reader reads as he
+        likes, are U+FFFD, which stands in no address."""
+        return self.value.replace(b"\r\n", b"").replace(b"\n", b"").decode("utf-8", "replace").strip()
+
 
 def as_text(data: bytes) -> str:
     try:

@@ -123,6 +123,12 @@ def limit_of(addressee: Addressee, wanted: Wanted) -> int:
     return min((each for each in (wanted.max_bytes, said) if each), default=0)
 
 
+def too_large(addressee: Addressee, wanted: Wanted, declared: int) -> bool:
+    """As it is declared the letter is more than the route takes; signing and encrypting only add to it."""
+    limit = limit_of(addressee, wanted)
+    return bool(limit) and declared > limit
+
+
 def size_on_the_way(size: int, mode: Mode, *, signed: bool) -> int:
     """The encoded letter as the route makes it; base64 makes four bytes of three, and a line end of each 76."""
     if mode in (Mode.PEER_PLAIN, Mode.MAILBOX):

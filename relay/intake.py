@@ -21,9 +21,9 @@ from certs.model import Clock
 from directory import address
 from directory.lookup import Directory
 from directory.model import Address, DirectoryDown, Entry, Found
-from relay import entry, reports, smime, spool, trace
+from relay import entry, international, reports, smime, spool, trace
 from relay import message as mime
-from relay.gate import Gate, Opposed, nobody_opposed
+from relay.gate import Gate, Opposed, nobody_opposed, too_large
 from relay.message import Malformed, Message
 from relay.model import (
     Addressee,
@@ -59,7 +59,7 @@ WHITE_LIST_AGE_MOST = timedelta(hours=72)
 """spec/operator.md §2.5, proposed default."""
 
 # spec/payload.md §1.5: 15 characters; A or B may stand in position 7 (Corsica).
-_INS_LOCAL = re.compile(r"\d{6}[\dABab]\d{8}")
+_INS_LOCAL = re.compile(r"\d{6}[\dABab]\d{8}", re.ASCII)
 _log = structlog.get_logger(__name__)
 
 
@@ -111,6 +111,16 @@ class Intake:
             known = _INS_LOCAL.fullmatch(recipient.local)
             return Addressee(recipient) if known else _never(Reason.RECIPIENT_SYNTAX)
         return Addressee(recipient) if door is Door.NOTICE else self._resolve(recipient, door)
+
+    def check_size(self, addressee: Addressee, sender: Address | None, size: int) -> Refusal | None:
+        """What the sender declares (RFC 1870 §6.2) is more than this recipient's route takes. None: it fits, or nothing
+        was declared, or nobody can tell now; after DATA the letter itself is measured."""
+        own = addressee.address if self.node.serves(addressee.address) else sender
+        try:
+            large = bool(size) and too_large(addressee, self.book().wanted(own, addressee.address), size)
+        except PolicyDown:
+            return None
+        return _never(Reason.TOO_LARGE_FOR_ROUTE) if large else None
 
     def _resolve(self, recipient: Address, door: Door) -> Addressee | Refusal:
         with meter.step("resolve"):
@@ -171,11 +181,13 @@ class Intake:
         """From is one address with one reading, and whoever is at the door may write in its name."""
         try:
             authors = message.authors
-            senders = [each for value in message.values("Sender") for _, each in address.parse_list(value)]
+            senders = message.addresses("Sender")
         except address.BadAddress as error:
             return _never(Reason.FROM_AMBIGUOUS, str(error))
         if len(authors) != 1 or len(senders) > 1:
             return _never(Reason.FROM_AMBIGUOUS, f"{len(authors)} in From, {len(senders)} in Sender")
+        if not international.announced(envelope, (*authors, *senders)):
+            return _never(Reason.UTF8_NOT_ASKED)
         allowed = all(self._may_speak(each, envelope.proof, envelope.door) for each in [*authors, *senders])
         if allowed or self._reports_for_its_own(message, envelope):
             return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -101,6 +101,11 @@ class Message:
     defects: tuple[str, ...] = ()
 
     @property
+    def is_international(self) -> bool:
+        """Its outermost header holds more than ASCII (RFC 6532)."""
+        return not self.raw[slice(*self.header_span)].isascii()
+
+    @property
     def root(self) -> Part:
         return self.parts[0]
 
@@ -131,7 +136,11 @@ class Message:
         values = self.values("From")
         if len(values) != 1:
             raise address.BadAddress("From is absent" if not values else "From is repeated")
-        return tuple(each for _, each in address.parse_list(values[0]))
+        return self.addresses("From")
+
+    def addresses(self, name: str) -> tuple[Address, ...]:
+        """Those of every outermost field of that name, strictly read. Raises directory.address.BadAddress."""
+        return addresses_of([each for each in self.headers if each.name.lower() == name.lower()])
 
     def children(self, part: Part) -> tuple[Part, ...]:
         prefix = f"{part.path}." if part.path else ""
@@ -142,6 +151,14 @@ class Message:
             for each in self.parts
             if each.path != part.path and each.path.startswith(prefix) and "." not in each.path[len(prefix) :]
         )
+
+
+def addresses_of(fields: Iterable[Field]) -> tuple[Address, ...]:
+    """All that these fields name. Raises directory.address.BadAddress."""
+    found: list[Address] = []
+    for each in fields:
+        found += [one for _, one in address.parse_list(each.strict)]
+    return tuple(found)
 
 
 # --- scanning -----------------------------------------------------------------------------------------------

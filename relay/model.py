@@ -87,6 +87,8 @@ class Reason(StrEnum):
     PEER_DELAYED = "peer.delayed"
     PEER_NO_8BIT = "peer.no-8bitmime"
     PEER_NO_REQUIRETLS = "peer.no-requiretls"
+    PEER_NO_SMTPUTF8 = "peer.no-smtputf8"
+    UTF8_NOT_ASKED = "smtputf8.not-asked"
     NO_ROUTE = "route.none"
     MAILBOX_REFUSED = "mailbox.refused"
     MAILBOX_DELAYED = "mailbox.delayed"
@@ -112,6 +114,8 @@ class Later:
     reason: str
     detail: str = ""
     """For operators; no content, no patient identity."""
+    whole: bool = field(default=False, compare=False)
+    """It is the destination that could not be used, whichever letter came: others need not meet it too."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,8 @@ class Envelope:
     return_full: bool = False
     require_tls: bool = False
     """RFC 8689: asked of each further hop too."""
+    utf8: bool = False
+    """SMTPUTF8 was said at MAIL (RFC 6531 §3.4)."""
     origin: Origin | None = None
     """Of a collected letter."""
 
@@ -336,6 +342,8 @@ class Letter:
     proof: DoorProof
     envid: str = ""
     require_tls: bool = False
+    utf8: bool = False
+    """International, in header or envelope (relay.international)."""
 
 
 @dataclass(frozen=True)

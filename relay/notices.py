@@ -48,6 +48,7 @@ FIELDS = ("Date", "From", "To", "Cc", "Message-ID", "In-Reply-To", "Subject")
 """All that a notice returns of the original."""
 SUBJECT_INSTEAD = "Document de sante (objet non repris)"
 FIELD_MOST = 2000
+_GLOBAL = {False: "", True: "global-"}
 
 _DOSSIER = frozenset({Mode.DOSSIER, Mode.DOSSIER_SHOW})
 _NEVER_ANSWERED = frozenset({"null-sender", "report"})
@@ -199,7 +200,7 @@ class _Said:
 def _report(said: _Said, raw: Raw) -> bytes:
     """RFC 6522 multipart/report: words, fields for programs, and some of the original's header."""
     boundary = f"pli-notice-{said.letter.id}-{said.action}"
-    parts = (_human(said), _machine(said), _returned(raw()))
+    parts = (_human(said), _machine(said), _returned(raw(), utf8=_global(said)))
     body = "".join(f"--{boundary}\r\n{part}\r\n" for part in parts)
     return (_head(said, boundary) + body + f"--{boundary}--\r\n").encode("utf-8")
 
@@ -216,7 +217,7 @@ def _head(said: _Said, boundary: str) -> str:
         *([f"In-Reply-To: {said.letter.message_id}"] if said.letter.message_id else []),
         "Auto-Submitted: auto-replied",  # RFC 3834 §5
         "MIME-Version: 1.0",
-        "Content-Type: multipart/report; report-type=delivery-status;",
+        f"Content-Type: multipart/report; report-type={_GLOBAL[_global(said)]}delivery-status;",
         f'\tboundary="{boundary}"',
     )
     return "\r\n".join(lines) + "\r\n\r\n"
@@ -277,7 +278,15 @@ def _machine(said: _Said) -> str:
         f"Arrival-Date: {format_datetime(said.letter.received_at)}",
     ]
     blocks = ["\r\n".join(per_message), *("\r\n".join(_fields(said, each)) for each in said.recipients)]
-    return "Content-Type: message/delivery-status\r\n\r\n" + "\r\n\r\n".join(blocks) + "\r\n"
+    encoding = "Content-Transfer-Encoding: 8bit\r\n" if _global(said) else ""
+    head = f"Content-Type: message/{_GLOBAL[_global(said)]}delivery-status\r\n{encoding}\r\n"
+    return head + "\r\n\r\n".join(blocks) + "\r\n"
+
+
+def _global(said: _Said) -> bool:
+    """RFC 6533 §4: only to an international sender, who needs SMTPUTF8 in any case; to another the same is said in
+    ASCII (§3), so that no server on the way can refuse the report."""
+    return not said.letter.sender.isascii()
 
 
 def _fields(said: _Said, recipient: Recipient) -> list[str]:
@@ -286,12 +295,16 @@ def _fields(said: _Said, recipient: Recipient) -> list[str]:
     diagnostic = [f"Diagnostic-Code: smtp; {_ascii(recipient.reference)}"] if recipient.reference else []
     return [
         *asked,
-        f"Final-Recipient: rfc822; {recipient.address}",
+        f"Final-Recipient: {_typed(said, recipient.address)}",
         f"Action: {'failed' if failed else _done(recipient)[0]}",
         f"Status: {_status(said, recipient) if failed else '2.0.0'}",
         *diagnostic,
         f"Last-Attempt-Date: {format_datetime(said.clock())}",
     ]
+
+
+def _typed(said: _Said, to: str) -> str:
+    return f"utf-8; {to}" if _global(said) and not to.isascii() else address.typed(to)
 
 
 def _status(said: _Said, recipient: Recipient) -> str:
@@ -304,21 +317,22 @@ def _ascii(text: str) -> str:
     return "".join(each if " " <= each <= "~" else "?" for each in text)[:300]
 
 
-def _returned(raw: bytes) -> str:
-    """RFC 6522 §4: header fields only, and of those a fixed list."""
-    head = "Content-Type: text/rfc822-headers\r\n\r\n"
+def _returned(raw: bytes, *, utf8: bool) -> str:
+    """RFC 6522 §4: header fields only, and of those a fixed list; `utf8`: as RFC 6533 §6 writes them."""
+    kind = "message/global-headers" if utf8 else "text/rfc822-headers"
+    head = f"Content-Type: {kind}\r\n" + ("Content-Transfer-Encoding: 8bit\r\n\r\n" if utf8 else "\r\n")
     try:
         message = scan(raw)
     except Malformed:
         return head
-    return head + "".join(_field(message, name) for name in FIELDS if message.values(name))
+    return head + "".join(_field(message, name, utf8=utf8) for name in FIELDS if message.values(name))
 
 
-def _field(message: Message, name: str) -> str:
+def _field(message: Message, name: str, *, utf8: bool) -> str:
     value = message.value(name)
     if name == "Subject":
         value = SUBJECT_INSTEAD if _NAMES_A_PATIENT.search(message.subject) else message.subject
     readable = "".join(each if each.isprintable() else " " for each in value)[:FIELD_MOST]
-    if readable.isascii() and len(readable) < 900:
+    if (utf8 or readable.isascii()) and len(readable.encode()) < 900:
         return f"{name}: {readable}\r\n"
     return f"{name}: {Header(readable, 'utf-8', header_name=name).encode(linesep=chr(13) + chr(10))}\r\n"

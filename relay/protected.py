@@ -88,7 +88,8 @@ def _inner(payload: Part) -> tuple[Form, tuple[Field, ...]]:
 
 
 def _named(fields: Iterable[Field], name: str) -> tuple[str, ...]:
-    return tuple(each.text for each in fields if each.name.lower() == name)
+    found = [each for each in fields if each.name.lower() == name]
+    return tuple(each.strict if name in _ADDRESSES else each.text for each in found)
 
 
 def _meant_outside(inner: Iterable[Field]) -> dict[str, tuple[str, ...]]:
@@ -102,7 +103,7 @@ def _meant_outside(inner: Iterable[Field]) -> dict[str, tuple[str, ...]]:
 
 def _same(message: Message, inner: Sequence[str], name: str, meant: dict[str, tuple[str, ...]] | None) -> bool:
     """Whether the outer block says the same as inside or, in a letter with hidden fields, as its author put it."""
-    outer = _comparable(name, message.values(name))
+    outer = _comparable(name, _named(message.headers, name))
     if meant is None or name == "from":  # From inside is From outside, whatever HP-Outer says
         return outer == _comparable(name, inner)
     return outer == _comparable(name, meant.get(name, ()))

@@ -13,7 +13,14 @@ from directory.model import Address
 from relay.fields import Malformed, block_end, read_block
 from relay.message import Message
 
-_TYPES = frozenset({"message/delivery-status", "message/disposition-notification"})
+_TYPES = frozenset(
+    {
+        "message/delivery-status",
+        "message/disposition-notification",
+        "message/global-delivery-status",  # RFC 6533 §4
+        "message/global-disposition-notification",
+    }
+)
 _NAMING = frozenset({"final-recipient", "original-recipient"})
 _BLOCKS_MOST = 200
 _BYTES_MOST = 256 * 1024
@@ -46,9 +53,11 @@ def _named(body: bytes) -> Iterator[Address]:
 def _address(text: str) -> Iterator[Address]:
     # RFC 3464 §2.3.1: address-type ";" generic-address
     kind, _, value = text.partition(";")
-    if kind.strip().lower() != "rfc822":
-        return
     try:
-        yield address.parse(value.strip())
+        match kind.strip().lower():
+            case "rfc822":
+                yield address.parse(value.strip())
+            case "utf-8":  # RFC 6533 §3
+                yield address.parse(address.read_xtext(value.strip()))
     except address.BadAddress:
         return

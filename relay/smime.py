@@ -296,10 +296,10 @@ def _sent_by_another(message: Message) -> bool:
     if not message.values("Sender"):
         return False
     try:
-        senders = [each for value in message.values("Sender") for _, each in address.parse_list(value)]
+        senders = message.addresses("Sender")
     except address.BadAddress:
         return True
-    return senders != [_author(message)]
+    return senders != (_author(message),)
 
 
 # --- evidence -----------------------------------------------------------------------------------------------

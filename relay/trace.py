@@ -16,8 +16,8 @@ HOPS_MOST = 50
 """Received fields of a letter that is going in circles (RFC 5321 §6.3)."""
 
 _UNSAID = re.compile(r"[^A-Za-z0-9.:\-_]")
-# RFC 3848: S for TLS, A for authenticated
-_WITH = {Door.PEER: "ESMTPS", Door.SUBMISSION: "ESMTPSA"}
+# RFC 3848: S for TLS, A for authenticated; RFC 6531 §3.7.3: UTF8SMTP where SMTPUTF8 was asked
+_WITH = {Door.PEER: ("ESMTPS", "UTF8SMTPS"), Door.SUBMISSION: ("ESMTPSA", "UTF8SMTPSA")}
 
 
 def received(envelope: Envelope, hostname: str) -> str:
@@ -28,7 +28,7 @@ def received(envelope: Envelope, hostname: str) -> str:
     proof = envelope.proof
     helo, client = _said(proof.helo) or "unknown", _said(proof.client) or "unknown"
     tls = f"\r\n\t(using {' '.join(map(_said, proof.tls.split()))})" if proof.tls else ""
-    with_ = f"by {hostname} (Pli) with {_WITH[envelope.door]}"
+    with_ = f"by {hostname} (Pli) with {_WITH[envelope.door][envelope.utf8]}"
     return f"Received: from {helo} ([{client}]){tls}\r\n\t{with_} {stamp}"
 
 

@@ -130,7 +130,7 @@ def wrap(letter: Letter, what: Cause, original: bytes, recipient: str, hostname:
     boundary = "pli-" + hashlib.sha256(original).hexdigest()[:40]
     headed = (*_who(letter, recipient, hostname), *_what(what, original, at, boundary))
     parts = (
-        ("\r\n".join(headed) + "\r\n\r\n").encode("ascii"),
+        ("\r\n".join(headed) + "\r\n\r\n").encode("utf-8"),  # the recipient may be (RFC 6532)
         f"--{boundary}\r\n".encode(),
         _text(what),
         f"\r\n--{boundary}\r\n".encode(),

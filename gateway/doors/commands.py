@@ -1,7 +1,8 @@
-"""Command lines, read strictly: their ends, and the arguments of MAIL and RCPT (RFC 5321 §4.1; RFC 3461).
+"""Command lines, read strictly: their ends, and the arguments of MAIL and RCPT (RFC 5321 §4.1; RFC 3461; RFC 6531).
 
 Promises: an argument has one reading or is answered by the name of what is wrong; the address is read by the
-one address parser. Does not: ask whether anyone may.
+one address parser; nothing beyond ASCII is read where SMTPUTF8 was not said at MAIL (RFC 6531 §3.5), and nothing that
+is not UTF-8. Does not: ask whether anyone may.
 """
 
 from __future__ import annotations
@@ -12,32 +13,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from directory.address import BadAddress, parse
+from directory.address import BadAddress, parse, read_xtext, xtext
 from directory.model import Address
 from gateway.doors.turns import Turn
-from relay.model import Asked, Reason
+from relay.model import Asked, Reason, Refusal
 
+_BEYOND = r"\u0080-\ud7ff\ue000-\U0010ffff"
+"""RFC 6531 §3.3 UTF8-non-ascii; an octet that is not UTF-8 comes as a surrogate, and is none of these."""
+_PLAINLY = re.IGNORECASE | re.ASCII
+"""No letter beyond ASCII is a keyword's (U+017F is an S without case)."""
 # RFC 5321 §4.1.2: path, then esmtp-param; a blank after the colon is wrong there, common, and unambiguous.
-_ARGUMENT = re.compile(r"(FROM|TO): ?<([!-;=?-~]*)>((?: [!-~]+)*) *", re.IGNORECASE)
-_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9\-]*)(?:=([!-<>-~]+))?")
+_ARGUMENT = re.compile(rf"(FROM|TO): ?<([!-;=?-~{_BEYOND}]*)>((?: [!-~{_BEYOND}]+)*) *", _PLAINLY)
+_PARAMETER = re.compile(rf"([A-Za-z0-9][A-Za-z0-9\-]*)(?:=([!-<>-~{_BEYOND}]+))?")
 _XTEXT = r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})"  # RFC 3461 §4
 # RFC 5321 §4.1.2 Domain or address literal, and the underscore that real hosts have.
 _HOST = re.compile(r"[A-Za-z0-9._\-]{1,255}|\[[A-Za-z0-9.:\-]{1,255}\]")
 
 _MAIL_PARAMETERS = {
-    "SIZE": re.compile(r"\d{1,20}"),
-    "BODY": re.compile(r"7BIT|8BITMIME", re.IGNORECASE),
-    "RET": re.compile(r"FULL|HDRS", re.IGNORECASE),
+    "SIZE": re.compile(r"[0-9]{1,20}"),
+    "BODY": re.compile(r"7BIT|8BITMIME", _PLAINLY),
+    "RET": re.compile(r"FULL|HDRS", _PLAINLY),
     "ENVID": re.compile(rf"(?=.{{1,100}}$){_XTEXT}+"),
     "AUTH": re.compile(rf"{_XTEXT}+"),  # RFC 4954 §5: read, and not believed
     "REQUIRETLS": re.compile(r""),  # RFC 8689 §2: without a value; nobody gets here without TLS
+    "SMTPUTF8": re.compile(r""),  # RFC 6531 §3.4: without a value
 }
 _RCPT_PARAMETERS = {
-    "NOTIFY": re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}", re.IGNORECASE),
-    "ORCPT": re.compile(rf"(?=.{{1,500}}$)[A-Za-z0-9\-]+;{_XTEXT}+"),
+    "NOTIFY": re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}", _PLAINLY),
+    "ORCPT": re.compile(rf"(?=.{{1,500}}$)(?:(?!UTF-8;)[A-Z0-9\-]+;{_XTEXT}+|UTF-8;[!-<>-~{_BEYOND}]+)", _PLAINLY),
 }
 
-Wrong: TypeAlias = Turn | Reason
+Wrong: TypeAlias = Turn | Reason | Refusal
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class Mail:
     """xtext, as written."""
     return_full: bool = False
     require_tls: bool = False
+    utf8: bool = False
+    """SMTPUTF8 was said (RFC 6531 §3.4)."""
 
 
 @dataclass(frozen=True)
@@ -135,13 +143,20 @@ def mail(arg: str | None) -> Mail | Wrong:
         return given
     try:
         sender = parse(match[2]) if match[2] else None
-    except BadAddress:
-        return Reason.SENDER_SYNTAX
-    full = given.get("RET", "").upper() == "FULL"
-    return Mail(sender, int(given.get("SIZE", 0)), given.get("ENVID", ""), full, "REQUIRETLS" in given)
+    except BadAddress as error:
+        return Refusal(Reason.SENDER_SYNTAX, permanent=True, detail=str(error))
+    full, utf8 = given.get("RET", "").upper() == "FULL", "SMTPUTF8" in given
+    if not announced(arg, utf8=utf8):
+        return Reason.UTF8_NOT_ASKED
+    return Mail(sender, int(given.get("SIZE", 0)), given.get("ENVID", ""), full, "REQUIRETLS" in given, utf8)
 
 
-def rcpt(arg: str | None) -> Rcpt | Wrong:
+def announced(arg: str | None, *, utf8: bool) -> bool:
+    """RFC 6531 §3.5: beyond ASCII only in a transaction whose MAIL said SMTPUTF8."""
+    return utf8 or (arg or "").isascii()
+
+
+def rcpt(arg: str | None, *, utf8: bool) -> Rcpt | Wrong:
     match = _ARGUMENT.fullmatch(arg or "")
     if not match or match[1].upper() != "TO":
         return Turn.SYNTAX
@@ -150,13 +165,24 @@ def rcpt(arg: str | None) -> Rcpt | Wrong:
         return given
     try:
         recipient = parse(match[2])
-    except BadAddress:
-        return Reason.RECIPIENT_SYNTAX
+    except BadAddress as error:
+        return Refusal(Reason.RECIPIENT_SYNTAX, permanent=True, detail=str(error))
+    if not announced(arg, utf8=utf8):
+        return Reason.UTF8_NOT_ASKED
     notify = frozenset(given["NOTIFY"].upper().split(",")) if "NOTIFY" in given else frozenset[str]()
-    return Rcpt(recipient, Asked(notify, given.get("ORCPT", "")))
+    try:
+        return Rcpt(recipient, Asked(notify, _original(given.get("ORCPT", ""))))
+    except BadAddress:
+        return Turn.PARAMETER_SYNTAX
 
 
-_CHUNK = re.compile(r"(\d{1,12})( LAST)?", re.IGNORECASE)
+def _original(orcpt: str) -> str:
+    """As it came, in ASCII: an address of the type utf-8 in the one form that every server takes (RFC 6533 §3)."""
+    kind, _, text = orcpt.partition(";")
+    return f"utf-8;{xtext(read_xtext(text))}" if kind.lower() == "utf-8" else orcpt
+
+
+_CHUNK = re.compile(r"([0-9]{1,12})( LAST)?", _PLAINLY)
 
 
 def chunk(arg: str | None) -> Chunk | None:
@@ -166,7 +192,7 @@ def chunk(arg: str | None) -> Chunk | None:
 
 def _parameters(text: str, known: Mapping[str, re.Pattern[str]]) -> dict[str, str] | Turn:
     given: dict[str, str] = {}
-    for word in text.split():
+    for word in text.split(" ")[1:]:
         match = _PARAMETER.fullmatch(word)
         name = match[1].upper() if match else ""
         if not match or name in given:

@@ -22,7 +22,11 @@ REASONS: dict[Reason, Reply] = {
         tells="Adresses proches, nearest addresses:",
     ),
     Reason.RECIPIENT_SYNTAX: Reply(
-        553, "5.1.3", "L'adresse du destinataire est mal formée.", "The recipient's address is malformed."
+        553,
+        "5.1.3",
+        "L'adresse du destinataire est mal formée.",
+        "The recipient's address is malformed.",
+        tells="Motif, cause:",
     ),
     Reason.RECIPIENT_CLOSED: Reply(
         550,
@@ -83,7 +87,11 @@ REASONS: dict[Reason, Reply] = {
     Reason.AUTH_FAILED: Reply(535, "5.7.8", "Identifiant ou mot de passe refusé.", "User name or password refused."),
     Reason.TLS_REQUIRED: Reply(530, "5.7.0", "Ouvrez d'abord TLS (STARTTLS).", "Start TLS first (STARTTLS)."),
     Reason.SENDER_SYNTAX: Reply(
-        553, "5.1.7", "L'adresse de l'expéditeur est mal formée.", "The sender's address is malformed."
+        553,
+        "5.1.7",
+        "L'adresse de l'expéditeur est mal formée.",
+        "The sender's address is malformed.",
+        tells="Motif, cause:",
     ),
     Reason.SENDER_NOT_ALLOWED: Reply(
         550,
@@ -241,6 +249,18 @@ REASONS: dict[Reason, Reply] = {
         "5.7.30",
         "Le serveur du destinataire ne garantit pas TLS jusqu'au bout (REQUIRETLS).",
         "The recipient's server does not promise TLS to the end (REQUIRETLS).",
+    ),
+    Reason.PEER_NO_SMTPUTF8: Reply(
+        553,
+        "5.6.7",
+        "Le serveur du destinataire ne prend pas d'adresses internationales (SMTPUTF8).",
+        "The recipient's server takes no international addresses (SMTPUTF8).",
+    ),
+    Reason.UTF8_NOT_ASKED: Reply(
+        553,
+        "5.6.7",
+        "Une adresse internationale demande SMTPUTF8 à la commande MAIL.",
+        "An international address needs SMTPUTF8 in the MAIL command.",
     ),
     Reason.NO_ROUTE: Reply(550, "5.4.4", "Aucun chemin vers ce destinataire.", "No route to this recipient."),
     Reason.MAILBOX_REFUSED: Reply(

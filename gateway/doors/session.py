@@ -48,7 +48,6 @@ _INSTEAD = (
     ("500 Command line too long", Turn.LINE_TOO_LONG),
     ("500 Error: bad syntax", Turn.SYNTAX),
     ("500 Error: command", Turn.UNKNOWN_COMMAND),
-    ("500 Error: strict ASCII", Turn.NOT_ASCII),
     ("501 5.7.0 Auth aborted", Turn.AUTH_ABORTED),
     ("501 5.5.2 Can't", Turn.AUTH_SYNTAX),
     ("501 Syntax:", Turn.SYNTAX),
@@ -95,6 +94,7 @@ class Session(SMTP, ABC):
             require_starttls=tls_first(),
             timeout=spec.limits.command_s,
             command_call_limit={**_OFTEN, "*": 100},
+            enable_SMTPUTF8=True,
             loop=loop,
         )
         # The library made a reader of its own, for which a bare LF ends a command.
@@ -240,6 +240,7 @@ class Session(SMTP, ABC):
             "PIPELINING",
             size,
             "8BITMIME",
+            "SMTPUTF8",
             "CHUNKING",
             "DSN",
             "ENHANCEDSTATUSCODES",
@@ -313,14 +314,21 @@ class Session(SMTP, ABC):
             return await self.answer(Turn.MAIL_FIRST)
         if len(letter.addressees) >= self.spec.limits.max_recipients:
             return await self._refuse_recipient(letter, Reason.TOO_MANY_RECIPIENTS)
-        asked = commands.rcpt(arg)
+        asked = commands.rcpt(arg, utf8=letter.asked.utf8)
         if not isinstance(asked, commands.Rcpt):
             return await self._refuse_recipient(letter, asked)
         found = await self.run(lambda: self.spec.intake.check_recipient(asked.recipient, self.spec.kind))
         if isinstance(found, Refusal):
             return await self._refuse_recipient(letter, found)
+        if refusal := await self._too_large(found, letter):
+            return await self._refuse_recipient(letter, refusal)
         letter.addressees[asked.recipient.key] = replace(found, asked=asked.asked)
         await self.answer(Turn.RECIPIENT_DONE)
+
+    async def _too_large(self, found: Addressee, letter: Transaction) -> Refusal | None:
+        """RFC 1870 §6.2: what is declared at MAIL is looked at for each recipient."""
+        size, sender = letter.asked.size, letter.sender
+        return await self.run(lambda: self.spec.intake.check_size(found, sender, size)) if size else None
 
     async def _refuse_recipient(self, letter: Transaction, why: Turn | Reason | Refusal) -> None:
         letter.refused += 1

@@ -125,6 +125,7 @@ class Taking(Session, ABC):
             envid=letter.asked.envid,
             return_full=letter.asked.return_full,
             require_tls=letter.asked.require_tls,
+            utf8=letter.asked.utf8,
         )
         return lambda raw, body: self.spec.intake.accept(envelope, raw, body)
 

@@ -48,7 +48,6 @@ class Turn(StrEnum):
     NOT_HERE = "not-here"
     LINE_TOO_LONG = "line-too-long"
     LINE_END = "line-end"
-    NOT_ASCII = "not-ascii"
     MAIL_FIRST = "mail-first"
     MAIL_ALREADY = "mail-already"
     NO_RECIPIENT = "no-recipient"
@@ -132,7 +131,6 @@ TURNS: dict[Turn, Reply] = {
         "Chaque commande finit par CRLF ; fin de la session.",
         "Each command ends with CRLF; the session ends.",
     ),
-    Turn.NOT_ASCII: Reply(553, "5.6.7", "Une commande s'écrit en ASCII.", "A command is written in ASCII."),
     Turn.MAIL_FIRST: Reply(503, "5.5.1", "Commencez par MAIL.", "Send MAIL first."),
     Turn.MAIL_ALREADY: Reply(503, "5.5.1", "L'expéditeur est déjà donné.", "The sender is already given."),
     Turn.NO_RECIPIENT: Reply(554, "5.5.1", "Aucun destinataire accepté.", "No accepted recipient."),

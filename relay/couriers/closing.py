@@ -101,9 +101,8 @@ def _named(message: Message) -> frozenset[str]:
     """Keys of To and Cc; a field that cannot be read names nobody, so that each gets a letter of his own."""
     found: set[str] = set()
     for name in ("To", "Cc"):
-        for value in message.values(name):
-            try:
-                found |= {each.key for _, each in address.parse_list(value)}
-            except address.BadAddress:
-                continue
+        try:
+            found |= {each.key for each in message.addresses(name)}
+        except address.BadAddress:
+            continue
     return frozenset(found)

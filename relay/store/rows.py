@@ -64,6 +64,7 @@ def letter_row(letter: Letter) -> dict[str, Any]:
         "proof": json.dumps(asdict(letter.proof), ensure_ascii=False),
         "envid": letter.envid,
         "require_tls": letter.require_tls,
+        "utf8": letter.utf8,
     }
 
 
@@ -81,6 +82,7 @@ def letter_of(row: Held) -> Letter:
         proof=DoorProof(**json.loads(row["proof"])),
         envid=row["envid"],
         require_tls=bool(row["require_tls"]),
+        utf8=bool(row["utf8"]),
     )
 
 

@@ -66,6 +66,7 @@ letters = Table(
     Column("proof", Text, nullable=False),
     Column("envid", String(200), nullable=False),
     Column("require_tls", Boolean, nullable=False, server_default=false()),
+    Column("utf8", Boolean, nullable=False, server_default=false()),
     Index("letters_by_message_id", "tenant", "message_id"),
     Index("letters_by_sender", "tenant", "sender"),
 )

@@ -37,6 +37,7 @@ from relay.intake import Intake
 from relay.model import Addressee, BodyRef, Door, DoorProof, Envelope, Receipt, Refusal
 from relay.partners import Listed, WhiteList
 from relay.peering import Unsure
+from relay.policy import FACTORY_BOOK, Book
 from relay.pseudonym import Pseudonyms
 from relay.routing import Node
 from relay.spooler import SpoolClient, Spooler
@@ -60,6 +61,8 @@ class Recorder:
     letters: list[tuple[Envelope, bytes, BodyRef]] = field(default_factory=list)
     sender_refusal: Refusal | None = None
     recipient_refusals: dict[str, Refusal] = field(default_factory=dict)
+    node: Node = field(default_factory=lambda: Node("lilas", frozenset({"lilas.example"}), "mss.lilas.example"))
+    book: Callable[[], Book] = lambda: FACTORY_BOOK
     letter_refusal: Refusal | Exception | None = None
 
     def check_sender(self, sender: Address | None, proof: DoorProof, door: Door) -> Refusal | None:
@@ -68,6 +71,9 @@ class Recorder:
 
     def check_recipient(self, recipient: Address, door: Door) -> Addressee | Refusal:
         return self.recipient_refusals.get(recipient.key) or Addressee(recipient)
+
+    def check_size(self, addressee: Addressee, sender: Address | None, size: int) -> Refusal | None:
+        return Intake.check_size(self, addressee, sender, size)  # type: ignore[arg-type]
 
     def accept(self, envelope: Envelope, raw: bytes, body: BodyRef) -> Receipt | Refusal:
         if isinstance(self.letter_refusal, Exception):

@@ -5,7 +5,8 @@ A file of dialogues/: its first line is the sentence; `door:` says which door an
 limits such as max_recipients=2.
 `C: ` is a line that the client sends, with its CRLF; several without an answer between them go in one piece. `S: ` is a
 line that the door must answer, the whole of it, where `…` stands for anything. In a line of the client <LF>, <CR>,
-<NUL>, <x600> (so many letters x) stand for the octets; <-> at its end: no CRLF. `S: [end]`: the session is over.
+<NUL>, <E9> (no UTF-8), <x600> (so many letters x) stand for the octets; <-> at its end: no CRLF. `S: [end]`: the
+session is over.
 `kept:` is how many letters the intake was given in the end.
 """
 
@@ -23,8 +24,8 @@ from relay.model import Door
 
 FILES = sorted((Path(__file__).resolve().parent / "dialogues").glob("*.txt"))
 ANNA, PASSWORD = "anna@lilas.example", "correct horse"
-_OCTETS = re.compile(r"<(LF|CR|NUL|x\d+)>")
-_NAMES = {"LF": "\n", "CR": "\r", "NUL": "\0"}
+_OCTETS = re.compile(r"<(LF|CR|NUL|E9|x\d+)>")
+_NAMES = {"LF": "\n", "CR": "\r", "NUL": "\0", "E9": "\udce9"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def octets(line: str) -> bytes:
     """What the client sends for one C: line."""
     end = "" if line.endswith("<->") else "\r\n"
     named = _OCTETS.sub(lambda found: _NAMES.get(found[1]) or "x" * int(found[1][1:]), line.removesuffix("<->"))
-    return (named + end).encode("utf-8")
+    return (named + end).encode("utf-8", "surrogateescape")
 
 
 def wanted(line: str) -> re.Pattern[str]:

@@ -390,6 +390,8 @@ GIVEN: dict[Reason | Turn | FilingReason, Provoke | Elsewhere] = {
     ),
     Reason.PEER_DELAYED: Elsewhere(COURIER, "tests/relay/test_peer.py::test_a_reply_decides_by_its_class"),
     Reason.PEER_NO_8BIT: Elsewhere(COURIER, "tests/relay/test_peer.py::test_eight_bit_needs_a_peer_that_takes_it"),
+    Reason.UTF8_NOT_ASKED: says("MAIL FROM:<é@lilas.example>"),
+    Reason.PEER_NO_SMTPUTF8: Elsewhere(COURIER, "tests/relay/test_international.py::test_a_peer_without_smtputf8"),
     Reason.PEER_NO_REQUIRETLS: Elsewhere(
         COURIER, "tests/relay/test_peer.py::test_tls_is_asked_of_each_further_hop_only_where_it_is_promised"
     ),
@@ -491,7 +493,6 @@ GIVEN: dict[Reason | Turn | FilingReason, Provoke | Elsewhere] = {
     Turn.NOT_HERE: says("EXPN list"),
     Turn.LINE_TOO_LONG: says("NOOP " + "x" * 600),
     Turn.LINE_END: raw(b"NOOP\n"),
-    Turn.NOT_ASCII: raw("MAIL FROM:<é@lilas.example>\r\n".encode()),
     Turn.MAIL_FIRST: says(RCPT),
     Turn.MAIL_ALREADY: says(MAIL, MAIL),
     Turn.NO_RECIPIENT: says(MAIL, "DATA"),

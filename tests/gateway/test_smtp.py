@@ -36,7 +36,7 @@ def test_what_is_offered_before_and_after_tls(open_door: Open) -> None:
     before = client.say("EHLO client.example").split("\n")
     client.start_tls(door.context())
     after = client.say("EHLO client.example").split("\n")
-    words = ["PIPELINING", "SIZE 36700160", "8BITMIME", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES"]
+    words = ["PIPELINING", "SIZE 36700160", "8BITMIME", "SMTPUTF8", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES"]
     assert [line[4:] for line in before] == ["mss.lilas.example", *words, "STARTTLS", "HELP"]
     assert [line[4:] for line in after] == ["mss.lilas.example", *words, "REQUIRETLS", "AUTH PLAIN LOGIN", "HELP"]
 
@@ -239,7 +239,7 @@ def test_what_a_sender_asks_reaches_the_intake(open_door: Open) -> None:
         ("MAIL FROM:<anna@lilas.example> SIZE=x", "501-5.5.4 "),
         ("MAIL FROM:<anna@lilas.example> SIZE=1 SIZE=1", "501-5.5.4 "),
         ("MAIL FROM:<anna@lilas.example> BODY=BINARYMIME", "501-5.5.4 "),
-        ("MAIL FROM:<anna@lilas.example> SMTPUTF8", "555-5.5.4 "),
+        ("MAIL FROM:<anna@lilas.example> SMTPUTF9", "555-5.5.4 "),
         ("MAIL FROM:<anna@lilas.example> REQUIRETLS=1", "501-5.5.4 "),
         ("MAIL FROM:<anna@lilas.example> ENVID=a=b", "501-5.5.4 "),
         ("MAIL FROM:<anna@lilas.example> ENVID=" + "a" * 101, "501-5.5.4 "),

@@ -1,0 +1,35 @@
+"""SMTPUTF8 on the way out (RFC 6531 §3): which recipients of a letter need it, and what is said where it is offered.
+
+Promises: to a server that does not offer it nothing beyond ASCII is said; who needs it is Never with that reason, the
+others of the letter go on. Does not: change a letter so that an older server could take it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from relay import international
+from relay.couriers.session import Session
+from relay.model import Job, Letter, Never, Outcome, Reason
+
+
+def sort(session: Session, job: Job, data: bytes) -> tuple[Job, dict[str, Outcome]]:
+    """The job for whom this server can serve, and the outcome of the others. `data`: the letter as it goes out."""
+    if offered(session):
+        return job, {}
+    whole = international.needed(job.letter, data)
+    stranded = [each for each in job.recipients if whole or not each.address.isascii()]
+    left = replace(job, recipients=tuple(each for each in job.recipients if each not in stranded))
+    return left, {each.id: Never(Reason.PEER_NO_SMTPUTF8) for each in stranded}
+
+
+def offered(session: Session) -> bool:
+    return bool(session.has_extn("smtputf8"))
+
+
+def options(session: Session, letter: Letter, addresses: list[str], data: bytes) -> list[str]:
+    """MAIL's parameter, where the letter needs it (RFC 6531 §3.4); commands are UTF-8 from here on. A mailbox server
+    that does not offer it is asked all the same: its own reply says whether it has such a mailbox."""
+    needed = international.needed(letter, data) or not all(map(str.isascii, addresses))
+    session.command_encoding = "utf-8"
+    return ["SMTPUTF8"] if needed and offered(session) else []
