@@ -23,7 +23,8 @@ from certs.model import Trusted
 from gateway import app, outward
 from gateway.config import Settings
 from relay.couriers import session as smtp
-from relay.couriers.peer import Looked, PeerCourier, offers_tls
+from relay.couriers.meeting import offers_tls
+from relay.couriers.peer import Looked, PeerCourier
 from relay.couriers.session import Session
 from relay.hosts import Host
 from relay.intake import Intake

@@ -8,7 +8,7 @@ nor write Return-Path, which the server behind LMTP writes (RFC 5321 §4.4, RFC 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.header import Header
 
 from certs import meter
@@ -16,7 +16,9 @@ from certs.model import Clock, Fault
 from relay import message as mime
 from relay import warning
 from relay.couriers import session as smtp
-from relay.couriers.session import LmtpSession, Passenger, Reasons
+from relay.couriers import utf8
+from relay.couriers.kept import Kept, Over
+from relay.couriers.session import LmtpSession, Passenger, Reasons, Session
 from relay.model import (
     Done,
     Job,
@@ -51,6 +53,8 @@ class MailboxCourier:
     clock: Clock
     command_s: float = smtp.COMMAND_S
     total_s: float = smtp.TOTAL_S
+    kept: Kept = field(default_factory=Kept)
+    """Connections that outlive a letter: one transaction each, a reply per recipient (RFC 2033 §4.2)."""
 
     def deliver(self, job: Job) -> dict[str, Outcome]:
         return self.hand_in(job.letter, job.recipients, job.raw())
@@ -83,27 +87,41 @@ class MailboxCourier:
     def _carry(self, letter: Letter, recipients: tuple[Recipient, ...], data: bytes) -> dict[str, Outcome]:
         if not smtp.is_strict(data):
             return {each.id: Never(Reason.BARE_LINE_END) for each in recipients}
-        session = LmtpSession(self.hostname, self.command_s)
-        with smtp.cut_off(session, self.total_s), meter.step("relay"):
-            try:
-                trouble = self._begin(session, letter, data)
-                if trouble:
-                    return {each.id: trouble for each in recipients}
-                riders = [Passenger(each.id, each.address) for each in recipients]
-                return smtp.carry(session, riders, data, REASONS)
-            except smtp.FAILURES as failure:
-                return {each.id: Later(REASONS.lost, type(failure).__name__) for each in recipients}
-            finally:
-                session.leave()
+        riders = [Passenger(each.id, each.address) for each in recipients]
+        over = Over[dict[str, Outcome]](
+            begin=lambda session: _all(recipients, self._begin(session)),
+            holds=lambda session: True,  # on loopback, and known by its port alone
+            send=lambda session: self._send(session, letter, riders, data),
+            lost=lambda failure: _each(recipients, Later(REASONS.lost, type(failure).__name__, whole=True)),
+            total_s=self.total_s,
+        )
+        place = (self.host, self.port)
+        with meter.step("relay"):
+            return self.kept.use(place, None, lambda: LmtpSession(self.hostname, self.command_s), over)
 
-    def _begin(self, session: LmtpSession, letter: Letter, data: bytes) -> Outcome | None:
+    def _begin(self, session: Session) -> Outcome | None:
         greeting = session.begin(self.host, self.port)
         if greeting.code != 220:
-            return Later(REASONS.delayed, str(greeting))
+            return Later(REASONS.delayed, str(greeting), whole=True)
         session.ehlo()
+        return None
+
+    def _send(self, session: Session, letter: Letter, riders: list[Passenger], data: bytes) -> dict[str, Outcome]:
         eight = not data.isascii() and session.has_extn("8bitmime")
-        begun = smtp.mail(session, letter.sender, ["BODY=8BITMIME"] if eight else [])
-        return None if begun.ok else smtp.judge(begun, REASONS)
+        options = ["BODY=8BITMIME"] if eight else []
+        options += utf8.options(session, letter, [each.address for each in riders], data)
+        begun = smtp.mail(session, letter.sender, options)
+        if not begun.ok:
+            return {each.id: smtp.judge(begun, REASONS) for each in riders}
+        return smtp.carry(session, riders, data, REASONS)
+
+
+def _all(recipients: tuple[Recipient, ...], trouble: Outcome | None) -> dict[str, Outcome] | None:
+    return _each(recipients, trouble) if trouble else None
+
+
+def _each(recipients: tuple[Recipient, ...], outcome: Outcome) -> dict[str, Outcome]:
+    return {each.id: outcome for each in recipients}
 
 
 def noted(outcome: Outcome, note: str) -> Outcome:

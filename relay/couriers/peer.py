@@ -10,15 +10,14 @@ certificates and lists are renewed, letters wait. Does not: choose routes, or ho
 from __future__ import annotations
 
 import hashlib
-import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol, TypeAlias
 
 import structlog
 
-from certs import meter, profiles, tls
+from certs import meter, tls
 from certs.chain import TrustStore
 from certs.keys import KeeperDown, KeeperRefused, Signer
 from certs.model import Clock
@@ -27,7 +26,10 @@ from directory import address
 from relay import message as mime
 from relay import smime
 from relay.couriers import session as smtp
+from relay.couriers import utf8
 from relay.couriers.closing import Closing, Group
+from relay.couriers.kept import Kept, Over
+from relay.couriers.meeting import Meeting, shown_in
 from relay.couriers.session import Passenger, Reasons, Session
 from relay.fields import Malformed
 from relay.gate import ENCRYPTED
@@ -47,7 +49,7 @@ from relay.model import (
     Recipient,
 )
 from relay.partners import WhiteList
-from relay.peering import Turned, Unsure, meet
+from relay.peering import Unsure
 
 BY_PEER = "receipt-by-peer"
 """Note of a Done: the peer took over the promise of a delivery report (RFC 3461 §5.2.2)."""
@@ -103,6 +105,8 @@ class PeerCourier:
     """By it letters are encrypted; without it such a route waits."""
     command_s: float = smtp.COMMAND_S
     total_s: float = smtp.TOTAL_S
+    kept: Kept = field(default_factory=Kept)
+    """Connections that outlive a letter."""
 
     def deliver(self, job: Job) -> dict[str, Outcome]:
         if job.recipients[0].route.mode not in ENCRYPTED:
@@ -121,7 +125,7 @@ class PeerCourier:
         found = self.where(domain)
         if isinstance(found, Later | Never):
             return _all(job, found)
-        trouble = Later(Reason.PEER_UNREACHABLE, "no host is known")
+        trouble = Later(Reason.PEER_UNREACHABLE, "no host is known", whole=True)
         for server in found:
             answer = self._try(job, domain, server, wire)
             if not isinstance(answer, Later):
@@ -137,15 +141,19 @@ class PeerCourier:
         return tuple(self._look(domain, server) for server in found)
 
     def _look(self, domain: str, server: Host) -> Looked:
-        session = Session(self.hostname, self.command_s)
+        session, meeting = Session(self.hostname, self.command_s), self._meeting(domain, server)
         with smtp.cut_off(session, self.total_s):
             try:
-                trouble = self._prepare(session, None, domain, server)
-                return Looked(server, _shown_in(session), trouble)
+                trouble = meeting.open(session)
+                return Looked(server, shown_in(session), trouble)
             except smtp.FAILURES as failure:
-                return Looked(server, None, Later(Reason.PEER_UNREACHABLE, type(failure).__name__))
+                return Looked(server, None, _lost(failure))
             finally:
                 session.leave()
+
+    def _meeting(self, domain: str, server: Host, job: Job | None = None) -> Meeting:
+        parts = (self.context, self.trust, self.white_list, self.journal, self.clock, self.unsure)
+        return Meeting(*parts, domain, server, job)
 
     # --- the letter -----------------------------------------------------------------------------------------
 
@@ -201,110 +209,39 @@ class PeerCourier:
 
     def _try(self, job: Job, domain: str, server: Host, wire: Wire) -> dict[str, Outcome] | Later:
         """One host. Later: nothing of the letter was told, another host may be asked."""
-        session = Session(self.hostname, self.command_s)
-        with smtp.cut_off(session, self.total_s), meter.step("relay"):
-            try:
-                if trouble := self._prepare(session, job, domain, server):
-                    return trouble if isinstance(trouble, Later) else _all(job, trouble)
-                data = wire()
-                return self._send(session, job, server, data) if isinstance(data, bytes) else _all(job, data)
-            except smtp.FAILURES as failure:
-                return Later(Reason.PEER_UNREACHABLE, type(failure).__name__)
-            finally:
-                session.leave()
+        meeting = self._meeting(domain, server, job)
+        over = Over[dict[str, Outcome] | Later](
+            begin=lambda session: _everybody(job, meeting.open(session)),
+            holds=meeting.still,
+            send=lambda session: self._hand_over(session, meeting, job, wire),
+            lost=_lost,
+            total_s=self.total_s,
+        )
+        with meter.step("relay"):
+            return self.kept.use(tuple(server), self.context(), lambda: Session(self.hostname, self.command_s), over)
 
-    def _prepare(self, session: Session, job: Job | None, domain: str, server: Host) -> Later | Never | None:
-        greeting = session.begin(*server)
-        if greeting.code != 220:
-            return Later(Reason.PEER_DELAYED, str(greeting))
-        session.ehlo()
-        if not offers_tls(session):
-            return self._alarm(Reason.TLS_REQUIRED, domain, server, "STARTTLS is not offered")
-        try:
-            # smtplib drops what it had read in clear (CVE-2021-38371): nothing said before the handshake
-            # counts
-            code, words = session.starttls(context=self.context())
-        except ssl.SSLCertVerificationError as error:
-            return self._alarm(Reason.PEER_UNTRUSTED, domain, server, tls.case(error), tls.case(error))
-        except ssl.SSLError as error:
-            return self._alarm(
-                Reason.PEER_REFUSED_TLS, domain, server, error.reason or "handshake failed", tls.case(error)
-            )
-        except OSError as error:
-            return self._broken_off(domain, server, error)
-        if code != 220:
-            return self._alarm(Reason.TLS_REQUIRED, domain, server, str(smtp.reply((code, words))))
-        return self._check_peer(session, job, domain, server) or self._greet_again(session, domain, server)
+    def _hand_over(self, session: Session, meeting: Meeting, job: Job, wire: Wire) -> dict[str, Outcome] | Later:
+        data = wire()
+        if not isinstance(data, bytes):
+            return _all(job, data)
+        left, stranded = utf8.sort(session, job, data)
+        sent = self._send(session, meeting, left, data) if left.recipients else {}
+        return sent if isinstance(sent, Later) else sent | stranded
 
-    def _check_peer(self, session: Session, job: Job | None, domain: str, server: Host) -> Later | Never | None:
-        shown = _shown_in(session)
-        if shown is None:
-            return self._alarm(Reason.PEER_NO_CERTIFICATE, domain, server, "")
-        met = meet(self.trust().judge(shown.der, (), profiles.TLS_PEER, self.clock()), self.unsure)
-        if isinstance(met, Turned):
-            return self._turned(met, domain, server)
-        if not self.white_list().permits(domain, met.identity.subject):
-            return self._alarm(Reason.PEER_NOT_LISTED, domain, server, met.identity.subject)
-        if met.doubt and job:
-            facts = (("certificate", met.identity.fingerprint), ("doubt", met.doubt))
-            self.journal.add(job.letter.tenant, [Event("peer-unsure", job.letter.id, "", facts)])
-        return None
-
-    def _turned(self, met: Turned, domain: str, server: Host) -> Later | Never:
-        """Untrusted is Later all the same: certificates are renewed; only a policy of refusal ends a letter."""
-        later = self._alarm(met.reason, domain, server, met.detail)
-        refused = met.permanent and met.reason is Reason.PEER_CANNOT_TELL
-        return Never(later.reason, later.detail) if refused else later
-
-    def _greet_again(self, session: Session, domain: str, server: Host) -> Later | None:
-        try:
-            code, words = session.ehlo()  # RFC 3207 §4.2
-        except smtp.FAILURES as failure:
-            # In TLS 1.3 a refused client certificate shows only now, at the first read (RFC 8446 §4.4.2.4)
-            cause = failure.__context__ or failure
-            alert = cause.reason if isinstance(cause, ssl.SSLError) else ""
-            return self._alarm(Reason.PEER_REFUSED_TLS, domain, server, alert or type(cause).__name__, _case(failure))
-        return None if code == 250 else Later(Reason.PEER_DELAYED, str(smtp.reply((code, words))))
-
-    def _send(self, session: Session, job: Job, server: Host, data: bytes) -> dict[str, Outcome] | Later:
+    def _send(self, session: Session, meeting: Meeting, job: Job, data: bytes) -> dict[str, Outcome] | Later:
         options = _mail_options(session, job.letter, data)
         if isinstance(options, Never):
             return _all(job, options)
+        options += utf8.options(session, job.letter, [each.address for each in job.recipients], data)
         begun = smtp.mail(session, job.letter.sender, options)
         if begun.code == 530 or begun.enhanced.startswith("5.7."):
             # RFC 3463 §3.8: it is us whom the peer does not trust, not this letter
-            return self._alarm(Reason.PEER_REFUSED_TLS, job.recipients[0].route.target, server, str(begun))
+            return meeting.alarm(Reason.PEER_REFUSED_TLS, str(begun))
         if not begun.ok:
             return _all(job, smtp.judge(begun, REASONS))
         riders = [_passenger(each, with_dsn=session.has_extn("dsn")) for each in job.recipients]
         outcomes = smtp.carry(session, riders, data, REASONS)
         return {rider.id: _noted(rider, outcomes[rider.id]) for rider in riders}
-
-    def _alarm(self, reason: Reason, domain: str, server: Host, detail: str, case: str = "") -> Later:
-        """`case`: of a failed handshake (certs.handshakes)."""
-        facts = {"case": case} if case else {}
-        _log.error("alarm-peer", reason=reason.value, domain=domain, host=server[0], detail=detail, **facts)
-        return Later(reason, detail)
-
-    def _broken_off(self, domain: str, server: Host, error: OSError) -> Later:
-        """No fault of any certificate: a line, no alarm."""
-        _log.warning("tls-failed", domain=domain, host=server[0], case=_case(error))
-        return Later(Reason.PEER_UNREACHABLE, type(error).__name__)
-
-
-def offers_tls(session: Session) -> bool:
-    """RFC 3207 §4, and compulsory between operators: without it nothing of a letter is told."""
-    return bool(session.has_extn("starttls"))
-
-
-def _shown_in(session: Session) -> tls.PeerShown | None:
-    return tls.shown_by(session.sock if isinstance(session.sock, ssl.SSLSocket) else None)
-
-
-def _case(error: BaseException) -> str:
-    """smtplib hides what broke a connection behind SMTPServerDisconnected."""
-    named = tls.case(error)
-    return tls.case(error.__context__) if named == "unknown" and error.__context__ else named
 
 
 def _mail_options(session: Session, letter: Letter, data: bytes) -> list[str] | Never:
@@ -343,6 +280,15 @@ def _noted(rider: Passenger, outcome: Outcome) -> Outcome:
     if isinstance(outcome, Done) and any(option.startswith("NOTIFY=") for option in rider.options):
         return Done(outcome.reference, BY_PEER)
     return outcome
+
+
+def _lost(failure: Exception) -> Later:
+    return Later(Reason.PEER_UNREACHABLE, type(failure).__name__, whole=True)
+
+
+def _everybody(job: Job, trouble: Later | Never | None) -> dict[str, Outcome] | Later | None:
+    """Later leaves another host to be asked, Never ends it for all."""
+    return _all(job, trouble) if isinstance(trouble, Never) else trouble
 
 
 def _all(job: Job, outcome: Outcome) -> dict[str, Outcome]:

@@ -80,8 +80,19 @@ class Passenger:
 class Session(smtplib.SMTP):
     """A connection that is opened by `begin`, not by its constructor."""
 
+    told = False
+    """The final dot of this transaction may have gone out: from here on the other side may have the letter."""
+    over = False
+    """It broke, or the other side is about to end it (RFC 5321 §3.8): nothing more is said over it."""
+
     def __init__(self, hostname: str, timeout: float = COMMAND_S) -> None:
         super().__init__(local_hostname=hostname, timeout=timeout)
+        self.command_s = timeout
+
+    def getreply(self) -> tuple[int, bytes]:
+        code, words = super().getreply()
+        self.over = self.over or code == 421
+        return code, words
 
     def begin(self, host: str, port: int, address: str = "") -> Reply:
         """Connects, to `address` where the name was looked up already, and reads the greeting."""
@@ -98,6 +109,7 @@ class Session(smtplib.SMTP):
         """RFC 5321 §4.5.2: dots stuffed, ended by a dot alone. The data's lines end in CRLF."""
         end = b".\r\n" if data.endswith(b"\r\n") else b"\r\n.\r\n"
         stuffed = data.replace(b"\r\n.", b"\r\n..")
+        self.told = True
         self.send((b"." if data.startswith(b".") else b"") + stuffed + end)
 
     def leave(self) -> None:
@@ -144,10 +156,12 @@ def judge(answer: Reply, reasons: Reasons) -> Outcome:
         return Done(str(answer))
     if answer.code // 100 == 5:
         return Never(reasons.refused, str(answer))
-    return Later(reasons.delayed, str(answer))
+    # RFC 5321 §3.8: with 421 it is the server that takes nothing, not this letter
+    return Later(reasons.delayed, str(answer), whole=answer.code == 421)
 
 
 def mail(session: Session, sender: str, options: Sequence[str]) -> Reply:
+    session.told = False
     return session.say("MAIL", " ".join((f"FROM:<{sender}>", *options)))
 
 
@@ -157,7 +171,8 @@ def carry(session: Session, passengers: Sequence[Passenger], data: bytes, reason
     try:
         _carry(session, passengers, data, reasons, outcomes)
     except FAILURES as failure:
-        lost = Later(reasons.lost, type(failure).__name__)
+        session.over = True
+        lost = Later(reasons.lost, type(failure).__name__, whole=True)
         outcomes.update({each.id: lost for each in passengers if each.id not in outcomes})
     return outcomes
 
@@ -174,6 +189,7 @@ def _carry(
         return
     started = session.say("DATA")
     if started.code != 354:
+        session.over = session.over or started.ok  # an answer to another question: nothing more is believed
         refused = Later(reasons.delayed, str(started)) if started.ok else judge(started, reasons)
         outcomes.update({each.id: refused for each in aboard})
         return

@@ -22,7 +22,7 @@ from gateway.demo.auditor import Auditor, platform
 from gateway.demo.processes import free_port
 from gateway.doors import replies, session
 from relay import hosts, partners
-from relay.couriers import peer
+from relay.couriers import meeting
 from relay.couriers.peer import PeerCourier
 from relay.intake import Intake
 from relay.model import Door, Later, Never
@@ -186,7 +186,7 @@ SWITCHES: dict[str, tuple[tuple[Any, str, Any], ...]] = {
     "cert-non-igc-audit": ((paths.Finder, "find", leaf_alone(paths.Finder.find)),),
     "cert-no-match-audit": ((WhiteList, "permits", any_domain),),
     "cert-cn-diff-dn-audit": ((partners, "_comparable", same_cn(partners._comparable)),),
-    "sans-tls-audit": ((peer, "offers_tls", lambda session: True), (session, "tls_first", lambda: False)),
+    "sans-tls-audit": ((meeting, "offers_tls", lambda session: True), (session, "tls_first", lambda: False)),
 }
 
 

@@ -112,6 +112,33 @@ def parsed(letter: bytes) -> EmailMessage:
 SIGNED = Verdict(SignatureState.VALID, Signer.MAILBOX, "Marie MARTIN", "ab" * 32)
 
 
+def test_letters_share_a_connection_each_in_its_own_transaction(
+    courier: MailboxCourier, read: Callable[[str], list[bytes]], today: datetime, make_mail: Mail
+) -> None:
+    """One connection to Dovecot for three letters; a recipient refused in the second leaves it good for the third."""
+    for number, names in enumerate((("paul", "anne"), ("nobody", "paul"), ("anne",))):
+        raw = make_mail(Subject=f"lettre {number}")
+        answer = courier.deliver(job(raw, today, SIGNED, *names))
+        assert [isinstance(answer[name], Done) for name in names] == [name != "nobody" for name in names]
+        assert len(courier.kept) == 1
+    assert [str(parsed(each)["Subject"]) for each in read("paul")] == ["lettre 0", "lettre 1"]
+    assert [str(parsed(each)["Subject"]) for each in read("anne")] == ["lettre 0", "lettre 2"]
+    courier.kept.close()
+
+
+def test_a_connection_that_the_server_ended_is_no_delay(
+    courier: MailboxCourier, read: Callable[[str], list[bytes]], today: datetime, make_mail: Mail
+) -> None:
+    """A kept connection, shut behind our back, is replaced: the letter lands once."""
+    courier.deliver(job(make_mail(), today, SIGNED, "paul"))
+    (held,) = courier.kept._held
+    assert held.session.sock
+    held.session.sock.shutdown(socket.SHUT_RDWR)
+    assert isinstance(courier.deliver(job(make_mail(), today, SIGNED, "anne"))["anne"], Done)
+    assert (len(read("paul")), len(read("anne"))) == (1, 1)
+    courier.kept.close()
+
+
 def test_a_letter_lands_as_it_came_with_our_verdict_on_top(
     courier: MailboxCourier, read: Callable[[str], list[bytes]], today: datetime, make_mail: Mail
 ) -> None:
