@@ -10,7 +10,8 @@ On the keeper's wire (certs/frames.py): a JSON object of strings; one request, o
 on kept connections. Requests {"ask": "ping"}, {"ask": "mailbox", "address"}, {"ask": "seal", "domain"},
 {"ask": "sign", "key", "digest", "hash", "letter"} perhaps with "padding": "pss", {"ask": "unwrap", "wrapped",
 "letter"}, {"ask": "openers", "address", "after"}, {"ask": "transport", "key", "ciphertext", "scheme", "hash", "mgf",
-"label", "size", "letter"}, {"ask": "agree", "key", "point", "letter"}; bytes in base64.
+"label", "size", "letter"}, {"ask": "agree", "key", "point", "letter"}; bytes in base64. Each but "ping" names "tenant"
+where several share the keeper: it meets that one's keys alone.
 Answers {"ok": …}, {"refused": words} or {"down": words}.
 """
 
@@ -230,8 +231,9 @@ class KeeperClient:
 
     KEPT = 8
 
-    def __init__(self, socket_path: Path, timeout: float = 10.0) -> None:
-        """`timeout`: seconds for one answer."""
+    def __init__(self, socket_path: Path, timeout: float = 10.0, tenant: str = "") -> None:
+        """`timeout`: seconds for one answer. `tenant`: whose keys are asked for in all that this client does."""
+        self._whose = {"tenant": tenant} if tenant else {}
         self._path = str(socket_path)
         self._timeout = timeout
         self._idle: list[socket.socket] = []
@@ -289,7 +291,7 @@ class KeeperClient:
 
     def _ask(self, request: dict[str, Any]) -> Any:
         try:
-            data = frame(request)
+            data = frame(request | self._whose)
         except FrameTooLarge as error:
             raise KeeperRefused("the request is too large") from error
         answer = self._exchange(data)

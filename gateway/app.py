@@ -162,7 +162,7 @@ def client(settings: Settings) -> SpoolClient:
 
 
 def keeper_client(settings: Settings) -> KeeperClient:
-    return KeeperClient(settings.keeper_socket)
+    return KeeperClient(settings.keeper_socket, tenant=settings.node.tenant)
 
 
 def directory(settings: Settings) -> LdapDirectory:

@@ -4,8 +4,9 @@ themselves.
 Promises: only processes of the allowed users are answered (SO_PEERCRED, the kernel's word); each release
 names one letter and is in the journal before it is answered, or it is not made; requests are answered side by
 side. Keys are read at the start and again on SIGHUP; a folder that cannot be read then leaves the held keys
-in use. A body key that was replaced still opens what was sealed to it. Does not: decide what is signed, keep
-a database, listen on a network, log a key.
+in use. A body key that was replaced still opens what was sealed to it. Where several tenants share the node each
+request names its tenant and meets that one's keys alone. Does not: decide what is signed, keep a database, listen on a
+network, log a key.
 
 Its folder is described in gateway/keyring.py, the wire in certs/keys.py.
 """
@@ -21,6 +22,7 @@ import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -55,6 +57,10 @@ _log = structlog.get_logger(__name__)
 # --- requests ----------------------------------------------------------------------------------------------
 
 
+ALONE = ""
+"""The tenant of a keeper that has one folder."""
+
+
 class _Refused(Exception):
     """The answer is no; the text goes to the asker and to the log."""
 
@@ -64,6 +70,16 @@ def _asked(request: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value or len(value) > 32 * 1024:
         raise _Refused(f"'{name}' is missing or no text")
     return value
+
+
+def ring_of(rings: Mapping[str, KeyRing], tenant: object) -> KeyRing:
+    """The keys of the tenant whose work asks, and of no other: who names none, where there are several, has none."""
+    if tenant == ALONE and len(rings) == 1:
+        return next(iter(rings.values()))
+    held = rings.get(tenant) if isinstance(tenant, str) else None
+    if held is None:
+        raise _Refused("no such tenant")
+    return held
 
 
 def _asked_bytes(request: Mapping[str, Any], name: str) -> bytes:
@@ -122,6 +138,50 @@ def _openers(held: Sequence[HeldOpener], after: int) -> dict[str, Any]:
     return {"openers": shown, "more": after + len(shown) < len(held)}
 
 
+Release: TypeAlias = Callable[[str, str, str], None]
+"""(event, key, letter): journalled before anything is handed out."""
+
+
+def _sign(ring: KeyRing, request: Mapping[str, Any], release: Release) -> bytes:
+    held = ring.by_key.get(_asked(request, "key"))
+    if held is None:
+        raise _Refused("no such key")
+    digest, letter = _asked_bytes(request, "digest"), _asked(request, "letter")
+    try:
+        with meter.step("sign"):
+            signature = held.signer.sign_digest(digest, _asked(request, "hash"), request.get("padding") == "pss")
+    except ValueError as error:
+        raise _Refused("digest, hash, padding and key do not fit, or are not allowed") from error
+    release(SIGNED, held.name, letter)
+    return signature
+
+
+def _unwrap(ring: KeyRing, request: Mapping[str, Any], release: Release) -> bytes:
+    wrapped, letter = _asked_bytes(request, "wrapped"), _asked(request, "letter")
+    for name, private in ring.body:
+        try:
+            key = unwrap_key(private, wrapped)
+        except ValueError:
+            continue  # sealed to another of our body keys, or to none: said below
+        release(UNSEALED, name, letter)
+        return key
+    raise _Refused("the wrapped key opens with no body key")
+
+
+def _open_with_key(ring: KeyRing, ask: str, request: Mapping[str, Any], release: Release) -> str | None:
+    """None: it does not open. That is journalled like an opening: which it was, the journal does not tell.
+
+    RFC 3218 §2.3.2: with PKCS #1 v1.5 there is always an answer of the size asked for (certs.openers).
+    """
+    held = ring.opener_by_key.get(_asked(request, "key"))
+    if held is None:
+        raise _Refused("no such key")
+    letter = _asked(request, "letter")
+    opened = _transported(request, held.opener) if ask == "transport" else _agreed(request, held.opener)
+    release(OPENED, held.name, letter)
+    return None if opened is None else to_text(opened)
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -131,31 +191,38 @@ class Keeper:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | Mapping[str, Path],
         socket_path: Path,
         uids: frozenset[int],
         journal: Journal,
         clock: Clock = _now,
     ) -> None:
-        """Reads the keys. Raises ValueError or OSError where the folder cannot be used."""
+        """Reads the keys. `folder`: where they lie, or where by tenant. Raises ValueError or OSError where one cannot
+        be used."""
         self._clock = clock
-        self._folder = folder
+        self._folders = {ALONE: folder} if isinstance(folder, Path) else dict(folder)
         self._socket_path = socket_path
         self._uids = uids
         self._journal = journal
-        self._ring = KeyRing.load(folder)
+        self._rings = {tenant: KeyRing.load(each) for tenant, each in self._folders.items()}
         self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
 
     def reload(self) -> bool:
         """Reads the keys again; on a fault the held ones stay in use, and the log says why."""
+        read = [self._reload(tenant) for tenant in self._folders]  # none waits for another's fault
+        return all(read)
+
+    def _reload(self, tenant: str) -> bool:
+        told = {"tenant": tenant} if tenant else {}
         try:
-            self._ring = KeyRing.load(self._folder)
+            ring = KeyRing.load(self._folders[tenant])
         except (OSError, ValueError) as error:
-            _log.error("keys-not-read", reason=str(error))
+            _log.error("keys-not-read", reason=str(error), **told)
             return False
-        _log.info("keys-read", mailboxes=len(self._ring.mailboxes), seals=len(self._ring.seals))
+        self._rings[tenant] = ring
+        _log.info("keys-read", mailboxes=len(ring.mailboxes), seals=len(ring.seals), **told)
         return True
 
     # --- what is answered ---
@@ -173,64 +240,30 @@ class Keeper:
             return {"down": "the release could not be made"}
 
     def _answer(self, ask: object, request: Mapping[str, Any], uid: int) -> Any:
+        if ask == "ping":
+            return "pong"
+        tenant = request.get("tenant", ALONE)
+        ring, release = ring_of(self._rings, tenant), partial(self._release, tenant, uid)
         match ask:
-            case "ping":
-                return "pong"
             case "mailbox":
-                return _shown(self._ring.mailbox(_asked(request, "address"), self._clock()))
+                return _shown(ring.mailbox(_asked(request, "address"), self._clock()))
             case "seal":
-                return _shown(self._ring.seal(_asked(request, "domain"), self._clock()))
+                return _shown(ring.seal(_asked(request, "domain"), self._clock()))
             case "openers":
-                return _openers(self._ring.opens(_asked(request, "address")), _number(request, "after", MOST_KEYS))
+                return _openers(ring.opens(_asked(request, "address")), _number(request, "after", MOST_KEYS))
             case "sign":
-                return to_text(self._sign(request, uid))
+                return to_text(_sign(ring, request, release))
             case "unwrap":
-                return to_text(self._unwrap(request, uid))
+                return to_text(_unwrap(ring, request, release))
             case "transport" | "agree":
-                return self._open_with_key(str(ask), request, uid)
+                return _open_with_key(ring, str(ask), request, release)
         raise _Refused("no such request")
 
-    def _sign(self, request: Mapping[str, Any], uid: int) -> bytes:
-        held = self._ring.by_key.get(_asked(request, "key"))
-        if held is None:
-            raise _Refused("no such key")
-        digest, letter = _asked_bytes(request, "digest"), _asked(request, "letter")
-        try:
-            with meter.step("sign"):
-                signature = held.signer.sign_digest(digest, _asked(request, "hash"), request.get("padding") == "pss")
-        except ValueError as error:
-            raise _Refused("digest, hash, padding and key do not fit, or are not allowed") from error
-        self._release(SIGNED, held.name, letter, uid)
-        return signature
-
-    def _unwrap(self, request: Mapping[str, Any], uid: int) -> bytes:
-        wrapped, letter = _asked_bytes(request, "wrapped"), _asked(request, "letter")
-        for name, private in self._ring.body:
-            try:
-                key = unwrap_key(private, wrapped)
-            except ValueError:
-                continue  # sealed to another of our body keys, or to none: said below
-            self._release(UNSEALED, name, letter, uid)
-            return key
-        raise _Refused("the wrapped key opens with no body key")
-
-    def _open_with_key(self, ask: str, request: Mapping[str, Any], uid: int) -> str | None:
-        """None: it does not open. That is journalled like an opening: which it was, the journal does not tell.
-
-        RFC 3218 §2.3.2: with PKCS #1 v1.5 there is always an answer of the size asked for (certs.openers).
-        """
-        held = self._ring.opener_by_key.get(_asked(request, "key"))
-        if held is None:
-            raise _Refused("no such key")
-        letter = _asked(request, "letter")
-        opened = _transported(request, held.opener) if ask == "transport" else _agreed(request, held.opener)
-        self._release(OPENED, held.name, letter, uid)
-        return None if opened is None else to_text(opened)
-
-    def _release(self, event: str, key: str, letter: str, uid: int) -> None:
+    def _release(self, tenant: str, uid: int, event: str, key: str, letter: str) -> None:
         """In the journal first: what is not written there is not handed out."""
-        self._journal(event, {"key": key, "letter": letter, "uid": str(uid)})
-        _log.info(event, key=key, letter=letter, uid=uid)
+        whose = {"tenant": tenant} if tenant else {}
+        self._journal(event, {"key": key, "letter": letter, "uid": str(uid), **whose})
+        _log.info(event, key=key, letter=letter, uid=uid, **whose)
 
     # --- the socket ---
 

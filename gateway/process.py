@@ -125,13 +125,14 @@ def keeper(settings: Settings, stop: threading.Event) -> None:
     records = SpoolJournal(app.client(settings))
 
     def record(name: str, facts: dict[str, str]) -> None:
-        letter = facts.pop("letter", "")
-        records.add(settings.node.tenant, [Event(name, letter, facts=tuple(facts.items()))])
+        letter, tenant = facts.pop("letter", ""), facts.pop("tenant")
+        records.add(tenant, [Event(name, letter, facts=tuple(facts.items()))])
 
+    folders = {view.node.tenant: view.keeper.folder for view in settings.views}
     try:
-        serving = Keeper(settings.keeper.folder, settings.keeper_socket, frozenset({os.getuid()}), record)
+        serving = Keeper(folders, settings.keeper_socket, frozenset({os.getuid()}), record)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"the keys in {settings.keeper.folder} cannot be used: {error}") from None
+        raise ConfigError(f"the keys in {', '.join(map(str, folders.values()))} cannot be used: {error}") from None
     run_keeper(serving, stop, lambda: announce(settings, "keeper"))
 
 
