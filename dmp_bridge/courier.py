@@ -18,11 +18,12 @@ from sqlalchemy import Engine
 
 from certs import meter
 from certs.keys import KeeperDown
-from dmp_bridge import candidates, ebrim, filings, rules
+from dmp_bridge import candidates, ebrim, filings, rules, worklist
 from dmp_bridge.confirm import contradiction
 from dmp_bridge.dmp import ALREADY_THERE, DossierClient, Held
 from dmp_bridge.filings import Attempt
-from dmp_bridge.model import Bad, Document, Doubtful, FilingReason, FilingState
+from dmp_bridge.installed import Checked
+from dmp_bridge.model import Bad, Document, FilingReason, FilingState, Match
 from dmp_bridge.packing import UNDETERMINED
 from dmp_bridge.patients import Register, Writer
 from relay.message import Malformed, scan
@@ -46,7 +47,7 @@ class DossierCourier:
     engine: Engine
     journal: Journal
     institutions: frozenset[str] = field(default_factory=frozenset)
-    schema: Callable[[bytes], bool] | None = None
+    schema: Callable[[bytes], Checked] | None = None
     look_again: int = 3
 
     def deliver(self, job: Job) -> dict[str, Outcome]:
@@ -118,7 +119,7 @@ class _Case:
     def _obstacle(self, document: Document) -> Never | None:
         """What keeps the document out: asked of every rule, recorded, put before a person."""
         tenant = self.letter.tenant
-        match = self.courier.register.match(tenant, document.patient)
+        match = self.courier.register.match(tenant, document.patient, document.unique_id)
         held = filings.held_version(self.courier.engine, tenant, self.host, document.set_id)
         context = rules.Context(
             document=document,
@@ -128,15 +129,16 @@ class _Case:
             incoming=self.letter.door in INCOMING,
             held_version=held,
             schema=self.courier.schema,
+            signature=self.letter.verdict.signature,
         )
         rulings = rules.judge(context)
-        self._note("dossier-ruled", document, *((each.rule, each.answer.value) for each in rulings))
+        self._note("dossier-ruled", document, *rules.facts(rulings))
         obstacle = rules.obstacle(rulings)
         if obstacle is None:
             return None
         reason = obstacle.reason or FilingReason.RULE_CANNOT_TELL
-        self._wait(document.unique_id, reason, match if isinstance(match, Doubtful) else None)
-        return Never(reason, obstacle.rule)
+        self._wait(document.unique_id, reason, match)
+        return Never(reason, rules.told(obstacle))
 
     def _send(self, documents: list[Document]) -> list[Outcome]:
         """Begins the attempts; what an earlier one may have stored is looked for before it is sent again."""
@@ -307,7 +309,7 @@ class _Case:
             _log.error("alarm-dossier-host", host=self.host, letter=self.letter.id, detail=answer.detail)
         return [answer for _ in documents]
 
-    def _wait(self, document_id: str, reason: str, doubt: Doubtful | None = None) -> None:
+    def _wait(self, document_id: str, reason: str, match: Match | None = None) -> None:
         self.courier.store.write(
             "worklist.add",
             self.letter.tenant,
@@ -315,8 +317,7 @@ class _Case:
             document_id=document_id,
             host=self.host,
             reason=str(reason),
-            evidence=[list(each) for each in doubt.evidence] if doubt else [],
-            candidates=list(doubt.candidates) if doubt else [],
+            **worklist.told(match),
         )
 
     def _note(self, event: str, document: Document, *facts: tuple[str, str]) -> None:

@@ -124,7 +124,7 @@ def _add(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime
     row_id = _digest(tenant, *key)
     held = worklist.c
     if conn.scalar(select(held.id).where(held.tenant == tenant, held.id == row_id)) is None:
-        told = {name: json.dumps(params.get(name, [])) for name in ("evidence", "candidates")}
+        told = {name: json.dumps(params.get(name, [])) for name in ("evidence", "candidates", "sides", "presented")}
         named = dict(zip(("letter_id", "document_id", "host", "reason"), key, strict=True))
         row = {"tenant": tenant, "id": row_id, "open": True, "added_at": now, **named, **told}
         conn.execute(insert(worklist).values(**row))

@@ -33,6 +33,7 @@ class FilingReason(StrEnum):
     INS_NOT_QUALIFIED = "dossier.ins-not-qualified"
     PATIENT_NOT_UNIQUE = "dossier.patient-not-unique"
     NOT_OURS = "dossier.author-not-ours"
+    OPPOSED = "dossier.opposed"
     MASKED = "dossier.masked"
     OLD_VERSION = "dossier.not-latest-version"
     RULE_CANNOT_TELL = "dossier.cannot-tell"
@@ -164,11 +165,23 @@ class Bad:
 # --- matching ----------------------------------------------------------------------------------------------------
 
 
+class Flag(StrEnum):
+    """What a patient, or a professional for him, has said no to; it stands until it is lifted."""
+
+    FILING = "filing"
+    MAIL_TO = "mail-to-patient"
+    MAIL_ABOUT = "mail-about-patient"
+    NOT_VISIBLE = "not-visible-until-announced"
+    CONSULTATION = "consultation"
+
+
 @dataclass(frozen=True)
 class Matched:
     patient_id: str
     evidence: tuple[tuple[str, str], ...]
     """(trait, 'agrees' | 'differs' | 'absent'): the names of traits, never their values."""
+    flags: frozenset[Flag] = frozenset()
+    """Those that stand for this patient, and those for this document."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +189,10 @@ class Doubtful:
     reason: FilingReason
     evidence: tuple[tuple[str, str], ...] = ()
     candidates: tuple[str, ...] = ()
+    sides: tuple[tuple[tuple[str, str], ...], ...] = ()
+    """The evidence for each candidate, in their order."""
+    presented: tuple[str, ...] = ()
+    """Pseudonyms of the local numbers by which the document's sender knows the patient."""
 
 
 Match: TypeAlias = Matched | Doubtful

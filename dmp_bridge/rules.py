@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from dmp_bridge import cda, codes
-from dmp_bridge.model import Answer, Document, Doubtful, FilingReason, HostProfile, Match, Ruling
+from dmp_bridge.model import Answer, Document, Doubtful, FilingReason, Flag, HostProfile, Match, Matched, Ruling
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,6 +87,13 @@ def patient_matched(context: Context) -> Verdict:
     return (Answer.NO, context.match.reason) if isinstance(context.match, Doubtful) else _YES
 
 
+def not_opposed(context: Context) -> Verdict:
+    """The patient may refuse that it is filed (CSP R1111-47); what he must hear first from a professional waits for the
+    announcement (INVISIBLE_PATIENT, dossier §1.7). A patient who is not found has no say yet: no match, no filing."""
+    flags = context.match.flags if isinstance(context.match, Matched) else frozenset()
+    return _yes_or(not flags & {Flag.FILING, Flag.NOT_VISIBLE}, FilingReason.OPPOSED)
+
+
 def author_ours(context: Context) -> Verdict:
     """Only the structure that wrote a document may file it (EX_2.1-1140), unless the region's profile says
     otherwise."""
@@ -130,6 +137,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("ins-well-formed", ins_well_formed),
     ("ins-of-this-host", ins_of_this_host),
     ("patient-matched", patient_matched),
+    ("not-opposed", not_opposed),
     ("author-ours", author_ours),
     ("not-masked", not_masked),
     ("latest-version", latest_version),

@@ -47,6 +47,12 @@ FILINGS: dict[FilingReason, Reply] = {
         "L'auteur du document n'est pas des nôtres.",
         "The document's author is not one of ours.",
     ),
+    FilingReason.OPPOSED: Reply(
+        550,
+        "5.7.1",
+        "Le patient s'oppose au dépôt, ou n'a pas encore été informé.",
+        "The patient objects to the filing, or has not been told yet.",
+    ),
     FilingReason.MASKED: Reply(550, "5.7.1", "Le document est masqué.", "The document is masked."),
     FilingReason.OLD_VERSION: Reply(
         554,
