@@ -26,14 +26,15 @@ def main(arguments: list[str]) -> None:
 
 def _craft(arguments: list[str]) -> Craft:
     kind, *rest = arguments
+    # Each craft loads large libraries: a process has one.
     if kind == "schemas":
-        from dmp_bridge import schemas
+        from dmp_bridge.schemas import craft as schemas
 
-        return schemas.craft(*rest)
+        return schemas(*rest)
     if kind == "pictures":
-        from dmp_bridge import pictures
+        from dmp_bridge.pictures import craft as pictures
 
-        return pictures.craft()
+        return pictures()
     raise SystemExit(f"no such craft: {kind}")
 
 

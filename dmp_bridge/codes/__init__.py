@@ -7,6 +7,8 @@ answers None, so that the caller refuses by name. Does not: judge whether a host
 from __future__ import annotations
 
 import csv
+import difflib
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -53,6 +55,34 @@ def format_of(document: Document) -> Code:
 def body_known(media_type: str) -> bool:
     """True for a structured body ('') and for the media types of ASS_A12."""
     return not media_type or media_type in _column("media_format", "media", "format")
+
+
+def nearest_type(kind: Code) -> str:
+    """For a type that no table holds: 'code label' of the one that was perhaps meant, by its code, else by its words;
+    '' where none is near."""
+    labels = dict.fromkeys(_column("type_class", "type", "class"), "") | _column("type_labels", "type", "label")
+    near = difflib.get_close_matches(kind.code.upper(), labels, n=5, cutoff=0.75)
+    # Of equally near codes the one that begins alike: a wrong check digit is the usual slip.
+    near.sort(key=lambda code: -_alike(code, kind.code.upper()))
+    if not near and kind.label:
+        by_words = {_spelt(label): code for code, label in labels.items() if label}
+        words = difflib.get_close_matches(_spelt(kind.label), by_words, n=1, cutoff=0.6)
+        near = [by_words[each] for each in words]
+    return f"{near[0]} {labels[near[0]]}".strip() if near else ""
+
+
+def _alike(one: str, other: str) -> int:
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _spelt(label: str) -> str:
+    plain = unicodedata.normalize("NFKD", label.casefold()).encode("ascii", "ignore").decode()
+    return plain.replace("compte rendu", "cr").replace("compte-rendu", "cr")
+
+
+def clause_words(rule: str, language: str = "fr") -> str:
+    """What a clause of the header says when it is broken, 'fr' or 'en'."""
+    return _column("clauses", "rule", language).get(rule, rule)
 
 
 def schematron_of(templates: Sequence[tuple[str, str]]) -> str:
