@@ -82,8 +82,9 @@ def feed(client: Writer, tenant: str, notice: Notice, pseudonyms: Pseudonyms, se
     """Enrols what a message says, in one transaction; answers 'new', 'changed' or 'older'. Raises as `put`, and
     StoreRefused where the message contradicts the register."""
     said = notice.said_at.isoformat()
-    made = {"said_at": said, "event": notice.event, "source": notice.source, "ins_source": notice.ins_source}
-    rows = [row_of(each, pseudonyms, seal, notice.source, said) for each in (notice.patient, *notice.priors)]
+    source = pseudonyms.scrub(notice.source)
+    made = {"event": notice.event, "source": source, "ins_source": notice.ins_source}
+    rows = [row_of(each, pseudonyms, seal, source, said) for each in (notice.patient, *notice.priors)]
     flags = [[flag.value, on] for flag, on in notice.flags]
     at = (notice.flagged_at or notice.said_at).isoformat()
     answer: str = client.write(
