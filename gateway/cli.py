@@ -46,7 +46,7 @@ def pli(context: click.Context, config: Path) -> None:
 @pli.command()
 @click.option(
     "--only",
-    type=click.Choice(["spooler", "keeper", "doors", "collector", "carrier", "refresher"]),
+    type=click.Choice(["spooler", "keeper", "doors", "collector", "carrier", "refresher", "mllp"]),
     help="Run one process of it.",
 )
 @click.option("--name", default="", hidden=True, help="Which of several processes of one kind.")

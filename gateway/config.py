@@ -24,6 +24,7 @@ from pydantic_settings import (
 from gateway import tenants
 from gateway.clients_section import ClientsSection
 from gateway.dns_section import DnsSection
+from gateway.hl7_section import Hl7Section
 from gateway.policy_section import PolicySection
 from gateway.tenants_section import Accounts as Accounts
 from gateway.tenants_section import CollectSection as CollectSection
@@ -232,6 +233,7 @@ class Settings(BaseSettings):
     collect: dict[str, CollectSection] = Field(
         default_factory=dict, description="NAME = a mailbox at another operator that is collected from."
     )
+    hl7: Hl7Section | None = None
     log: Log = Log()
     tenants: dict[str, TenantSection] = Field(
         default_factory=dict,

@@ -157,12 +157,19 @@ def refresher(settings: Settings, stop: threading.Event) -> None:
     refreshing.serve(settings, stop, lambda: announce(settings, "refresher"))
 
 
+def mllp(settings: Settings, stop: threading.Event) -> None:
+    from gateway import feeding
+
+    feeding.serve(settings, stop, lambda: announce(settings, "mllp"))
+
+
 _SIMPLE = {
     "spooler": spooler,
     "keeper": keeper,
     "carrier": carrier,
     "collector": collector,
     "refresher": refresher,
+    "mllp": mllp,
 }
 
 

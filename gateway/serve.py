@@ -33,8 +33,9 @@ def names(settings: Settings) -> list[str]:
     something to collect, 'refresher' unless trust.fetch is false and no white list is fetched."""
     more = [f"doors-{number}" for number in range(2, settings.doors.workers + 1)]
     collector = ["collector"] if any(view.collect for view in settings.views) else []
+    bus = ["mllp"] if any(view.hl7 for view in settings.views) else []
     refresher = ["refresher"] if settings.trust.fetch or settings.trust.white_list_url else []
-    return [*PROCESSES[:-1], *refresher, *more, *collector, PROCESSES[-1]]
+    return [*PROCESSES[:-1], *refresher, *more, *collector, *bus, PROCESSES[-1]]
 
 
 def ready_file(settings: Settings, process: str) -> Path:
@@ -73,7 +74,8 @@ class Child:
 def ensure_free(settings: Settings) -> None:
     """Before any door opens: raises ConfigError where another program, or another Pli, has a port."""
     try:
-        for at in (settings.doors.peers, settings.doors.submission, settings.doors.introspection):
+        told = settings.doors
+        for at in (told.peers, told.submission, told.introspection, *(view.hl7 for view in settings.views)):
             if at:
                 ports.ensure_free(at.host, at.port)
     except ports.PortUnusable as error:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from certs.tls import CIPHERS_1_2
 from gateway.clients_section import ClientsSection
+from gateway.hl7_section import Hl7Section
 from gateway.policy_section import PolicySection
 
 
@@ -139,6 +140,7 @@ class TenantSection(Section):
     accounts: Accounts = Field(description="Its logins, in a file of its own.")
     dossier: DossierSection | None = Field(default=None, description="Its dossier host, and its certificate there.")
     collect: dict[str, CollectSection] = Field(default_factory=dict, description="Its mailboxes at other operators.")
+    hl7: Hl7Section | None = Field(default=None, description="Its hospital's bus, at a port of its own.")
     tls: Tls | None = Field(default=None, description="A certificate of its own, shown to peers.")
     delivery: Delivery | None = Field(default=None, description="A mailbox server of its own.")
     policy: PolicySection | None = Field(default=None, description="What it wants of letters.")
