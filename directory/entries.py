@@ -38,7 +38,7 @@ _TEXTS = {
 }
 READ = (
     *_TEXTS,
-    *("mail", "mssType", "mssListeRouge", "mssCapability", "hcIdentifier", "userCertificate;binary"),
+    *("mail", "mssAdresse", "mssType", "mssListeRouge", "mssCapability", "hcIdentifier", "userCertificate;binary"),
     *("userSMIMECertificate", "dataSource", "dataOwner", "dataSourceDate"),
     *("lifecycleState", "validFrom", "validTo"),
 )
@@ -54,11 +54,16 @@ class Unreadable:
     attribute: str
 
 
+def attribute_of(address: Address) -> str:
+    """Where an address stands: mail is an IA5String (RFC 4524 §2.16), and holds no other than ASCII ones."""
+    return "mssAdresse" if address.is_international else "mail"
+
+
 def attributes(entry: Entry) -> dict[str, list[str | bytes]]:
     """For `directory.ldif.record`; empty fields are left out."""
     values: dict[str, list[str | bytes]] = {
         "objectClass": [CLASS, "pliSource"],
-        "mail": [str(entry.address)],
+        attribute_of(entry.address): [str(entry.address)],
         "mssType": [entry.kind],
         "mssCapability": list(_capability_names(entry.capabilities)),
         "hcIdentifier": [f"{ISSUER}:{kind}:{number}:active" for kind, number in _identifiers(entry)],
@@ -119,9 +124,9 @@ def read(dn: str, values: Values, source: str, wanted: Address | None = None) ->
 
 
 def _address(values: Values, wanted: Address | None) -> Address | None:
-    for raw in values.get("mail", ()):
+    for raw in (*values.get("mail", ()), *values.get("mssAdresse", ())):
         try:
-            address = parse(raw.decode("ascii"))
+            address = parse(raw.decode("utf-8"))
         except (BadAddress, UnicodeDecodeError):
             continue
         if wanted is None or address.key == wanted.key:

@@ -81,7 +81,8 @@ class LdapDirectory:
         if address.is_patient:
             # Citizens are in no directory of professionals (operator §1.2), and the address is an identity.
             return NotFound()
-        answer = self._ask(filters.every(_MAILBOX, filters.equal("mail", address.key)), SAME_ADDRESS_LIMIT)
+        same = filters.equal(entries.attribute_of(address), address.key)
+        answer = self._ask(filters.every(_MAILBOX, same), SAME_ADDRESS_LIMIT)
         if isinstance(answer, DirectoryDown):
             return answer
         found = self._entries(answer, address)

@@ -224,7 +224,8 @@ def ldif(mailboxes: Sequence[Entry], suffix: str = SUFFIX) -> str:
 
 
 def _mailbox_record(entry: Entry, suffix: str) -> str:
-    return record(f"mail={escaped(str(entry.address))},ou=bal,{suffix}", entries.attributes(entry))
+    name = f"{entries.attribute_of(entry.address)}={escaped(str(entry.address))}"
+    return record(f"{name},ou=bal,{suffix}", entries.attributes(entry))
 
 
 def _person_record(entry: Entry, suffix: str) -> str:

@@ -97,7 +97,7 @@ def _database(folder: Path, suffix: str, max_bytes: int) -> list[str]:
         f'directory "{folder / "data"}"',
         f"maxsize {max_bytes}",
         "index objectClass eq",
-        "index mail eq",
+        "index mail,mssAdresse eq",
         "index hcIdentifier eq",
         "index pliWord eq,sub",
         "index pliDomain eq",

@@ -73,6 +73,7 @@ virtual_mailbox_maps = static:inbox/
 virtual_uid_maps = static:65534
 virtual_gid_maps = static:65534
 message_size_limit = 40000000
+smtputf8_enable = {utf8}
 mailbox_size_limit = 0
 virtual_mailbox_limit = 0
 smtp_dns_support_level = disabled
@@ -151,6 +152,8 @@ class Postfix:
     names: Sequence[str] = ()
     """The names of which one must stand in the certificate of a host to which it writes."""
     ways: Sequence[Way] = ()
+    utf8: bool = True
+    """It offers SMTPUTF8."""
 
     def start(self) -> None:
         who, software = account(), programs("postconf")
@@ -209,6 +212,7 @@ class Postfix:
             domain=self.domain,
             routes=routes,
             names=", ".join(self.names),
+            utf8="yes" if self.utf8 else "no",
         )
 
     def _master(self) -> str:

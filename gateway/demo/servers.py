@@ -139,6 +139,8 @@ mail_max_userip_connections = 50
 deliver_log_format = %$
 auth_mechanisms = plain login
 auth_username_format = %Lu
+# Any letter of an international address; who is known stands in the accounts.
+auth_username_chars =
 auth_verbose_passwords = no
 recipient_delimiter =
 login_trusted_networks =

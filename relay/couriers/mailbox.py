@@ -113,7 +113,7 @@ class MailboxCourier:
         begun = smtp.mail(session, letter.sender, options)
         if not begun.ok:
             return {each.id: smtp.judge(begun, REASONS) for each in riders}
-        return smtp.carry(session, riders, data, REASONS)
+        return smtp.carry(session, [utf8.aboard(session, each) for each in riders], data, REASONS)
 
 
 def _all(recipients: tuple[Recipient, ...], trouble: Outcome | None) -> dict[str, Outcome] | None:

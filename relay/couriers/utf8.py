@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from relay import international
-from relay.couriers.session import Session
+from relay.couriers.session import Passenger, Session
 from relay.model import Job, Letter, Never, Outcome, Reason
 
 
@@ -28,8 +28,19 @@ def offered(session: Session) -> bool:
 
 
 def options(session: Session, letter: Letter, addresses: list[str], data: bytes) -> list[str]:
-    """MAIL's parameter, where the letter needs it (RFC 6531 §3.4); commands are UTF-8 from here on. A mailbox server
-    that does not offer it is asked all the same: its own reply says whether it has such a mailbox."""
+    """MAIL's parameter, where the letter needs it (RFC 6531 §3.4); commands are UTF-8 from here on."""
     needed = international.needed(letter, data) or not all(map(str.isascii, addresses))
     session.command_encoding = "utf-8"
     return ["SMTPUTF8"] if needed and offered(session) else []
+
+
+def aboard(session: Session, each: Passenger) -> Passenger:
+    """As the mailbox server behind us knows him: one that reads no international address (Dovecot 2.3) has the
+    mailbox under its name in ASCII. A local part is read by whoever serves the domain alone (RFC 5321 §2.3.11)."""
+    return each if offered(session) else replace(each, address=in_ascii(each.address))
+
+
+def in_ascii(text: str) -> str:
+    """hélène@x.example: xn--hlne-6oae@x.example (RFC 3492, of the lower-case letters); an ASCII address as it is."""
+    local, _, domain = text.rpartition("@")
+    return text if local.isascii() else f"xn--{local.lower().encode('punycode').decode('ascii')}@{domain}"

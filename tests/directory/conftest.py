@@ -47,7 +47,8 @@ def awkward_ldif() -> str:
     crowd = [person(f"foule{number}@{NORTH}", f"Foule{number}", "FOULE", "") for number in range(130)]
     records = [_at(f"cn=jumeau{number}", entry) for number, entry in enumerate(twins)]
     records += [_at(f"cn=foule{number}", entry) for number, entry in enumerate(crowd)]
-    records += [_at("cn=rouge", red), *_broken(), *_lapsed()]
+    accent = person("renée@accents.example", "Renée", "ACCENT", "")
+    records += [_at("cn=rouge", red), _at("cn=accent", accent), *_broken(), *_lapsed()]
     return "".join(records)
 
 

@@ -46,6 +46,14 @@ def test_a_known_address_is_found_without_case(directory: LdapDirectory) -> None
     assert not answer.others
 
 
+def test_an_address_beyond_ascii_is_found(directory: LdapDirectory) -> None:
+    """In an attribute of its own, since mail holds ASCII only; without case, and nobody for letters less accents."""
+    entry = found(directory, "RENÉE@accents.example").entry
+    assert str(entry.address) == "renée@accents.example"
+    assert isinstance(directory.find(parse("renee@accents.example")), NotFound)
+    assert isinstance(directory.find(parse("réné@accents.example")), NotFound)
+
+
 def test_an_unknown_address_is_not_found(directory: LdapDirectory) -> None:
     """Nobody has the address, and nobody's is like it."""
     assert directory.find(parse("zzz@ailleurs.example")) == NotFound()

@@ -23,19 +23,25 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.chain import identity
+from directory.address import parse
+from directory.entries import attributes
+from directory.ldif import escaped, record
 from directory.model import Address
+from directory.region import SUFFIX
 from dmp_bridge import cda, packing
 from dmp_bridge import patients as register
 from dmp_bridge.model import Document, Patient
 from gateway import app
 from gateway import config as configuration
+from gateway.accounts import Accounts
 from gateway.demo import clients, looks, sample, stage
-from gateway.demo.cast import OPERATORS, PASSWORD, RADIOLOGIST, SURGEON, author_of
+from gateway.demo.cast import LILAS, OPERATORS, PARC, PASSWORD, RADIOLOGIST, SURGEON, author_of
 from gateway.demo.clients import Login
 from gateway.demo.postfix import Postfix
 from gateway.demo.processes import free_port, new_folder
 from gateway.demo.running import Company, company, our_account
 from gateway.demo.stage import Seat
+from relay.couriers.utf8 import in_ascii
 from relay.partners import Listed
 from relay.store.bodies import seal_bytes
 
@@ -213,10 +219,26 @@ def _third_operator(built: stage.Stage) -> None:
     listed.append(Listed("patient.mssante.fr", listed[0].subject, "Espace patient"))
     listed.append(Listed(NORD, identity(issued.der).subject, "Hopital Nord"))
     stage.publish(built, listed, datetime.now(UTC))
+    _international_people(built)
     port = free_port()
     for seat in seats:
         text = seat.config.read_text("utf-8")
         seat.config.write_text(text.replace("[peers]\n", f'[peers]\n"{NORD}" = "127.0.0.1:{port}"\n'), "utf-8")
+
+
+HELENE, RENEE, ZOE = f"hélène@{LILAS}", f"renée@{PARC}", f"zoé@{NORD}"
+
+
+def _international_people(built: stage.Stage) -> None:
+    """With addresses beyond ASCII: in the directory, at their operators and, in ASCII, at those operators' Dovecot."""
+    people = [replace(RADIOLOGIST, address=parse(each), rpps="", certificates=()) for each in (HELENE, RENEE, ZOE)]
+    more = "".join(
+        record(f"mssAdresse={escaped(str(each.address))},ou=bal,{SUFFIX}", attributes(each)) for each in people
+    )
+    object.__setattr__(built, "ldif", built.ldif + more)
+    for name, address in (("lilas", HELENE), ("parc", RENEE)):
+        for login in (address, in_ascii(address)):
+            Accounts(built.seats[name].accounts).add(login, PASSWORD)
 
 
 def _der(pem: Path) -> bytes:
