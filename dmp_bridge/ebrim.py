@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
 from lxml import etree
 
-from dmp_bridge import codes
+from dmp_bridge import codes, rim
 from dmp_bridge.model import INS_ROOTS, Author, Code, Document, Ins, Patient
+from dmp_bridge.rim import LCM, RIM
 
-RIM = "urn:oasis:names:tc:ebxml-regrep:xsd:rim:3.0"
-LCM = "urn:oasis:names:tc:ebxml-regrep:xsd:lcm:3.0"
 APPROVED = "urn:oasis:names:tc:ebxml-regrep:StatusType:Approved"
 STABLE = "urn:uuid:7edca82f-054d-47f2-a032-9b2a5b5186c1"
 SUBMISSION_NODE = "urn:uuid:a54d6aa5-d40d-43f9-88c5-b4633d873bdd"
 HAS_MEMBER = "urn:oasis:names:tc:ebxml-regrep:AssociationType:HasMember"
 REPLACES = "urn:ihe:iti:2007:AssociationType:RPLC"
+SIGNS = "urn:ihe:iti:2007:AssociationType:signs"
+SELF = "urn:ihe:iti:xds:2013:uniqueId"
+"""Type of a reference id: the document's own uniqueId, by which a host that answers references only is searched."""
 ACTION_SLOT = "urn:action:extraMetadataSlot"
 
 PACKAGE_SCHEMES = {
@@ -78,6 +80,14 @@ class Replacement:
     """entryUUID of the old one, as the registry knows it now."""
 
 
+@dataclass(frozen=True)
+class LotSeal:
+    """The signature over the lot, as one more document of it (spec/dossier.md §3.5)."""
+
+    unique_id: str
+    raw: bytes = field(repr=False)
+
+
 def submit_objects(
     documents: Sequence[Document],
     submission: Submission,
@@ -86,26 +96,40 @@ def submit_objects(
     uris: Mapping[str, str] | None = None,
     replacements: Sequence[Replacement] = (),
     slots: Mapping[str, str] | None = None,
+    seal: LotSeal | None = None,
+    masks: Sequence[Code] = (),
+    self_reference: bool = False,
 ) -> Element:
     """lcm:SubmitObjectsRequest for one lot. `uris` (by unique_id) is for XDM; `slots` are further slots of
-    each entry, e.g. repositoryUniqueId. The ids of the entries are those of entry_id(). Raises
-    TypeUnknown."""
+    each entry, e.g. repositoryUniqueId; `masks` stand beside each entry's confidentiality. The ids of the entries are
+    those of entry_id(), the seal's the one after. Raises TypeUnknown."""
     root = etree.Element(f"{{{LCM}}}SubmitObjectsRequest", nsmap={"lcm": LCM, "rim": RIM})
-    objects = _add(root, "RegistryObjectList")
+    objects = rim.add(root, "RegistryObjectList")
     for number, document in enumerate(documents, 1):
         further = dict(slots or {})
         if uris is not None:
             further |= _for_archive(document, uris[document.unique_id])
-        _entry(objects, entry_id(number), document, patient, further)
-    _package(objects, submission, patient)
-    _add(objects, "Classification", id="Lot-node", classifiedObject="Lot", classificationNode=SUBMISSION_NODE)
+        shown = replace(document, references=(*document.references, _itself(document))) if self_reference else document
+        _entry(objects, entry_id(number), shown, patient, further, masks)
+    if seal is not None:
+        _seal_entry(objects, entry_id(len(documents) + 1), seal, documents[0], submission, patient)
+    package(objects, submission, patient)
+    rim.add(objects, "Classification", id="Lot-node", classifiedObject="Lot", classificationNode=SUBMISSION_NODE)
     for number, document in enumerate(documents, 1):
-        member = _association(objects, f"Member{number:02}", HAS_MEMBER, "Lot", entry_id(number))
-        _slot(member, "SubmissionSetStatus", "Original")
+        member = rim.association(objects, f"Member{number:02}", HAS_MEMBER, "Lot", entry_id(number))
+        rim.slot(member, "SubmissionSetStatus", "Original")
         for old in replacements:
             if old.document_id == document.unique_id:
-                _association(objects, f"Replace{number:02}", REPLACES, entry_id(number), old.entry_id)
+                rim.association(objects, f"Replace{number:02}", REPLACES, entry_id(number), old.entry_id)
+    if seal is not None:
+        name = entry_id(len(documents) + 1)
+        rim.slot(rim.association(objects, "MemberSeal", HAS_MEMBER, "Lot", name), "SubmissionSetStatus", "Original")
+        rim.association(objects, "Signs", SIGNS, name, "Lot")
     return root
+
+
+def _itself(document: Document) -> tuple[str, str, str]:
+    return document.unique_id, "", SELF
 
 
 def entry_id(number: int) -> str:
@@ -161,92 +185,94 @@ def utc(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y%m%d%H%M%S").zfill(14)
 
 
-# --- ebRIM objects; the order Slot, Name, Description, Classification, ExternalIdentifier is the schema's ---
-
-
-def _add(parent: Element, tag: str, **attributes: str) -> Element:
-    return etree.SubElement(parent, f"{{{RIM}}}{tag}", attributes)
-
-
-def _slot(parent: Element, name: str, *values: str) -> None:
-    kept = [value for value in values if value]
-    if not kept:
-        return
-    holder = _add(_add(parent, "Slot", name=name), "ValueList")
-    for value in kept:
-        _add(holder, "Value").text = value
-
-
-def _name(parent: Element, text: str) -> None:
-    if text:
-        language = {"{http://www.w3.org/XML/1998/namespace}lang": "fr-FR"}
-        etree.SubElement(_add(parent, "Name"), f"{{{RIM}}}LocalizedString", {**language, "value": text[:1024]})
-
-
-def _association(parent: Element, name: str, kind: str, source: str, target: str) -> Element:
-    return _add(parent, "Association", id=name, associationType=kind, sourceObject=source, targetObject=target)
-
-
-def _coded(parent: Element, scheme: str, name: str, code: Code | None) -> None:
-    if code is None:
-        return
-    owner = parent.get("id", "")
-    label = {"classificationScheme": scheme, "classifiedObject": owner, "nodeRepresentation": code.code}
-    held = _add(parent, "Classification", id=f"{owner}-{name}", **label)
-    _slot(held, "codingScheme", code.system)
-    _name(held, code.label or code.code)
-
-
 def _written_by(parent: Element, scheme: str, number: int, author: Author) -> None:
     owner = parent.get("id", "")
     label = {"classificationScheme": scheme, "classifiedObject": owner, "nodeRepresentation": ""}
-    held = _add(parent, "Classification", id=f"{owner}-author{number}", **label)
-    _slot(held, "authorInstitution", institution_xon(author))
-    _slot(held, "authorPerson", person_xcn(author))
-    _slot(held, "authorRole", _plain(author.role)[:256])
+    held = rim.add(parent, "Classification", id=f"{owner}-author{number}", **label)
+    rim.slot(held, "authorInstitution", institution_xon(author))
+    rim.slot(held, "authorPerson", person_xcn(author))
+    rim.slot(held, "authorRole", _plain(author.role)[:256])
     special = author.specialty
     if special is not None:
-        _slot(held, "authorSpecialty", f"{special.code}^{_plain(special.label)[:120]}^{special.system}")
+        rim.slot(held, "authorSpecialty", f"{special.code}^{_plain(special.label)[:120]}^{special.system}")
 
 
-def _identified(parent: Element, scheme: str, name: str, value: str) -> None:
-    owner = parent.get("id", "")
-    label = {"registryObject": owner, "identificationScheme": scheme, "value": value}
-    held = _add(parent, "ExternalIdentifier", id=f"{owner}-{name.rpartition('.')[2]}", **label)
-    _name(held, name)
-
-
-def _package(objects: Element, submission: Submission, patient: PatientId) -> None:
-    package = _add(objects, "RegistryPackage", id="Lot", status=APPROVED)
-    _slot(package, "submissionTime", utc(submission.time))
-    _name(package, submission.title)
+def package(objects: Element, submission: Submission, patient: PatientId) -> None:
+    """The SubmissionSet, whose id is 'Lot'."""
+    package = rim.add(objects, "RegistryPackage", id="Lot", status=APPROVED)
+    rim.slot(package, "submissionTime", utc(submission.time))
+    rim.named(package, submission.title)
     _written_by(package, PACKAGE_SCHEMES["author"], 1, submission.author)
-    _coded(package, PACKAGE_SCHEMES["contentTypeCode"], "content", submission.content_type)
-    _identified(package, PACKAGE_SCHEMES["patientId"], "XDSSubmissionSet.patientId", patient_cx(patient))
-    _identified(package, PACKAGE_SCHEMES["sourceId"], "XDSSubmissionSet.sourceId", submission.source_id)
-    _identified(package, PACKAGE_SCHEMES["uniqueId"], "XDSSubmissionSet.uniqueId", submission.unique_id)
+    rim.coded(package, PACKAGE_SCHEMES["contentTypeCode"], "content", submission.content_type)
+    rim.identified(package, PACKAGE_SCHEMES["patientId"], "XDSSubmissionSet.patientId", patient_cx(patient))
+    rim.identified(package, PACKAGE_SCHEMES["sourceId"], "XDSSubmissionSet.sourceId", submission.source_id)
+    rim.identified(package, PACKAGE_SCHEMES["uniqueId"], "XDSSubmissionSet.uniqueId", submission.unique_id)
 
 
-def _entry(objects: Element, name: str, document: Document, patient: PatientId, slots: Mapping[str, str]) -> None:
+def _seal_entry(
+    objects: Element, name: str, seal: LotSeal, like: Document, submission: Submission, patient: PatientId
+) -> None:
+    """spec/dossier.md §3.5; where the care was given is that of the lot's first document."""
+    kind = {"mimeType": "text/xml", "objectType": STABLE, "status": APPROVED}
+    entry = rim.add(objects, "ExtrinsicObject", id=name, **kind)
+    rim.slot(entry, "creationTime", utc(submission.time))
+    rim.slot(entry, "hash", sha1(seal.raw))
+    rim.slot(entry, "languageCode", "art")
+    rim.slot(entry, "serviceStartTime", utc(submission.time))
+    rim.slot(entry, "size", str(len(seal.raw)))
+    rim.slot(entry, "sourcePatientId", patient_cx(next(iter(like.patient.local_ids), patient)))
+    rim.named(entry, "Source")
+    _written_by(entry, ENTRY_SCHEMES["author"], 1, submission.author)
+    coded = (
+        *_SEAL_CODES,
+        ("healthcareFacilityTypeCode", like.facility),
+        ("practiceSettingCode", like.practice_setting),
+    )
+    for number, (metadata, code) in enumerate(coded, 1):
+        rim.coded(entry, ENTRY_SCHEMES[metadata], f"{metadata}{number}", code)
+    rim.identified(entry, ENTRY_SCHEMES["patientId"], "XDSDocumentEntry.patientId", patient_cx(patient))
+    rim.identified(entry, ENTRY_SCHEMES["uniqueId"], "XDSDocumentEntry.uniqueId", seal.unique_id)
+
+
+_SEAL_CODES = (
+    ("classCode", Code("urn:oid:1.3.6.1.4.1.19376.1.2.1.1.1", "URN", "Digital Signature")),
+    ("confidentialityCode", codes.NORMAL),
+    ("confidentialityCode", codes.confidentiality("MASQUE_PS")),
+    ("confidentialityCode", codes.confidentiality("INVISIBLE_PATIENT")),
+    ("eventCodeList", Code("1.2.840.10065.1.12.1.14", "1.2.840.10065.1.12", "Source")),
+    ("formatCode", Code("http://www.w3.org/2000/09/xmldsig#", "URN", "Default Signature Style")),
+    ("typeCode", Code("E1762", "ASTM", "Full Document")),
+)
+
+
+def _entry(
+    objects: Element,
+    name: str,
+    document: Document,
+    patient: PatientId,
+    slots: Mapping[str, str],
+    masks: Sequence[Code] = (),
+) -> None:
     kind = {"mimeType": document.mime_type, "objectType": STABLE, "status": APPROVED}
-    entry = _add(objects, "ExtrinsicObject", id=name, **kind)
+    entry = rim.add(objects, "ExtrinsicObject", id=name, **kind)
     _entry_slots(entry, document, patient, slots)
-    _name(entry, document.title[:128])
+    rim.named(entry, document.title[:128])
     for number, author in enumerate(document.authors, 1):
         _written_by(entry, ENTRY_SCHEMES["author"], number, author)
-    for number, (metadata, code) in enumerate(_entry_codes(document), 1):
-        _coded(entry, ENTRY_SCHEMES[metadata], f"{metadata}{number}", code)
-    _identified(entry, ENTRY_SCHEMES["patientId"], "XDSDocumentEntry.patientId", patient_cx(patient))
-    _identified(entry, ENTRY_SCHEMES["uniqueId"], "XDSDocumentEntry.uniqueId", document.unique_id)
+    for number, (metadata, code) in enumerate(_entry_codes(document, masks), 1):
+        rim.coded(entry, ENTRY_SCHEMES[metadata], f"{metadata}{number}", code)
+    rim.identified(entry, ENTRY_SCHEMES["patientId"], "XDSDocumentEntry.patientId", patient_cx(patient))
+    rim.identified(entry, ENTRY_SCHEMES["uniqueId"], "XDSDocumentEntry.uniqueId", document.unique_id)
 
 
-def _entry_codes(document: Document) -> list[tuple[str, Code | None]]:
+def _entry_codes(document: Document, masks: Sequence[Code]) -> list[tuple[str, Code | None]]:
     held = codes.class_of(document.type.code)
     if held is None:
         raise TypeUnknown(document.type.code)
     return [
         ("classCode", held),
         ("confidentialityCode", document.confidentiality),
+        *(("confidentialityCode", code) for code in masks),
         *(("eventCodeList", code) for code in document.events),
         ("formatCode", codes.format_of(document)),
         ("healthcareFacilityTypeCode", document.facility),
@@ -256,20 +282,20 @@ def _entry_codes(document: Document) -> list[tuple[str, Code | None]]:
 
 
 def _entry_slots(entry: Element, document: Document, patient: PatientId, slots: Mapping[str, str]) -> None:
-    _slot(entry, "creationTime", utc(document.effective_time))
-    _slot(entry, "hash", sha1(document.raw))
-    _slot(entry, "languageCode", document.language)
+    rim.slot(entry, "creationTime", utc(document.effective_time))
+    rim.slot(entry, "hash", sha1(document.raw))
+    rim.slot(entry, "languageCode", document.language)
     if document.legal_authenticator is not None:
-        _slot(entry, "legalAuthenticator", person_xcn(document.legal_authenticator))
-    _slot(entry, "urn:ihe:iti:xds:2013:referenceIdList", *_references(document))
-    _slot(entry, "serviceStartTime", utc(document.service_start) if document.service_start else "")
-    _slot(entry, "serviceStopTime", utc(document.service_stop) if document.service_stop else "")
-    _slot(entry, "size", str(len(document.raw)))
+        rim.slot(entry, "legalAuthenticator", person_xcn(document.legal_authenticator))
+    rim.slot(entry, "urn:ihe:iti:xds:2013:referenceIdList", *_references(document))
+    rim.slot(entry, "serviceStartTime", utc(document.service_start) if document.service_start else "")
+    rim.slot(entry, "serviceStopTime", utc(document.service_stop) if document.service_stop else "")
+    rim.slot(entry, "size", str(len(document.raw)))
     local = next(iter(document.patient.local_ids), patient)
-    _slot(entry, "sourcePatientId", patient_cx(local))
-    _slot(entry, "sourcePatientInfo", *_source_patient(document.patient))
+    rim.slot(entry, "sourcePatientId", patient_cx(local))
+    rim.slot(entry, "sourcePatientInfo", *_source_patient(document.patient))
     for name, value in slots.items():
-        _slot(entry, name, value)
+        rim.slot(entry, name, value)
 
 
 def _references(document: Document) -> list[str]:

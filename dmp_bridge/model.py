@@ -10,6 +10,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import TypeAlias
 
+from dmp_bridge.norms import Norm
+
 INS_ROOTS = {
     "1.2.250.1.213.1.4.8": "INS-NIR",
     "1.2.250.1.213.1.4.9": "INS-NIA",
@@ -36,11 +38,16 @@ class FilingReason(StrEnum):
     OPPOSED = "dossier.opposed"
     MASKED = "dossier.masked"
     OLD_VERSION = "dossier.not-latest-version"
+    SIGNATURE = "dossier.signature-not-trusted"
+    HOST_FORBIDS = "dossier.host-forbids"
+    PRINTED = "dossier.printed-identity"
     RULE_CANNOT_TELL = "dossier.cannot-tell"
     HOST_DOWN = "dossier.host-down"
     HOST_REFUSED = "dossier.host-refused"
     HOST_WRONG = "dossier.host-contradicts-itself"
     NOT_IN_DOSSIER = "dossier.not-in-dossier"
+    NO_DOSSIER = "dossier.none"
+    DOSSIER_CLOSED = "dossier.closed"
 
 
 class InsStatus(StrEnum):
@@ -152,6 +159,8 @@ class Document:
     """(id, authority OID, type) for referenceIdList."""
     raw: bytes = field(default=b"", repr=False)
     mime_type: str = "text/xml"
+    action: str = ""
+    """What the metadata of its archive ask for: '' (file it), 'C' (it replaces) or 'D' (delete it), payload §2.6."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +221,8 @@ class Ruling:
     rule: str
     answer: Answer
     reason: FilingReason | None = None
+    detail: str = ""
+    """Names and codes, e.g. the type that was perhaps meant; never what a document says of a person."""
 
 
 # --- filing ------------------------------------------------------------------------------------------------------
@@ -233,6 +244,8 @@ class HostProfile:
     ins_root: str = "1.2.250.1.213.1.4.10"
     reads: bool = True
     """False: the host refuses reading (indirect mode, design §8), so its success is believed."""
+    norm: Norm = field(default_factory=Norm)
+    """What its kind asks and allows."""
 
 
 class FilingState(StrEnum):
@@ -241,6 +254,8 @@ class FilingState(StrEnum):
     FAILED = "failed"
     FOUND = "found"
     """Seen in the dossier, filed by someone else."""
+    UNDONE = "undone"
+    """Filed, and taken back: the host holds it with the status that deletion gives."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Answers stored queries from the tables (ITI-18): one function per query, in one table.
 
 Promises: values of a query are bound or compared, never put into SQL as text; answers are bounded; entries
-of several patients are never answered together. Does not: change anything.
+of several patients are never answered together; a masked entry is answered to who wrote it only (MASQUE_PS). Does not:
+change anything.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Table, or_, selec
 
 from certs.xml import parse
 from dmp_bridge.host import names, objects, tables
+from dmp_bridge.host.checks import patient_key
 from dmp_bridge.host.names import Code, refuse
 from dmp_bridge.host.query import CODES, TIMES, Query
-from dmp_bridge.host.registry import patient_key
 
 MAX_LEAVES = 500
 MAX_REFERENCES = 5000
@@ -31,12 +32,18 @@ class Answer:
     id: str
     element: etree._Element
     patient: str = ""
+    hidden_but_from: str | None = None
+    """Of a masked entry: who wrote it, between bars."""
+
+    def visible(self, structure: str) -> bool:
+        return self.hidden_but_from is None or f"|{structure}|" in self.hidden_but_from
 
 
-def find(engine: Engine, query: Query) -> list[Answer]:
-    """Raises Refused."""
+def find(engine: Engine, query: Query, structure: str = "") -> list[Answer]:
+    """What the structure that asks may see. Raises Refused."""
     with engine.connect() as connection:
         found = list(_unique(ANSWERS[query.name](connection, query)))
+    found = [each for each in found if each.visible(structure)]
     if len(found) > (MAX_LEAVES if query.leaf else MAX_REFERENCES):
         raise refuse(Code.TOO_MANY, "narrow the query")
     if query.leaf and len({each.patient for each in found if each.patient}) > 1:
@@ -60,7 +67,8 @@ def _answer(row: Row[tuple[object, ...]]) -> Answer:
     element = parse(held["xml"])
     if "status" in held:
         element.set("status", held["status"])
-    return Answer(held["id"], element, patient_key(held.get("patient_id", "")))
+    hidden = held["institutions"] if held.get("masked") else None
+    return Answer(held["id"], element, patient_key(held.get("patient_id", "")), hidden)
 
 
 def _of_documents(query: Query) -> ColumnElement[bool]:

@@ -18,6 +18,8 @@ XDSB = "urn:ihe:iti:xds-b:2007"
 PROVIDE = "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b"
 RETRIEVE = "urn:ihe:iti:2007:RetrieveDocumentSet"
 STORED_QUERY = "urn:ihe:iti:2007:RegistryStoredQuery"
+UPDATE = "urn:ihe:iti:2010:UpdateDocumentSet"
+EXISTENCE = "urn:hl7-org:v3:PRPA_IN201307UV02"
 
 SUCCESS = "urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:Success"
 FAILURE = "urn:oasis:names:tc:ebxml-regrep:ResponseStatusType:Failure"
@@ -25,12 +27,20 @@ PARTIAL = "urn:ihe:iti:2007:ResponseStatusType:PartialSuccess"
 SEVERITY_ERROR = "urn:oasis:names:tc:ebxml-regrep:ErrorSeverityType:Error"
 APPROVED = "urn:oasis:names:tc:ebxml-regrep:StatusType:Approved"
 DEPRECATED = "urn:oasis:names:tc:ebxml-regrep:StatusType:Deprecated"
+ARCHIVED = "urn:asip:ci-sis:2010:StatusType:Archived"
+DELETED = "urn:asip:ci-sis:2010:StatusType:Deleted"
+STATUSES = frozenset({APPROVED, DEPRECATED, ARCHIVED, DELETED})
 
 HAS_MEMBER = "urn:oasis:names:tc:ebxml-regrep:AssociationType:HasMember"
 _IHE_LINK = "urn:ihe:iti:2007:AssociationType:"
 RPLC, XFRM_RPLC = f"{_IHE_LINK}RPLC", f"{_IHE_LINK}XFRM_RPLC"
 DEPRECATING = frozenset({RPLC, XFRM_RPLC})
 LINKS = frozenset({HAS_MEMBER, RPLC, XFRM_RPLC, f"{_IHE_LINK}APND", f"{_IHE_LINK}XFRM", f"{_IHE_LINK}signs"})
+
+UPDATE_STATUS = "urn:ihe:iti:2010:AssociationType:UpdateAvailabilityStatus"
+SIGNS = f"{_IHE_LINK}signs"
+MASKED = "MASQUE_PS"
+SIGNATURE_FORMAT = "http://www.w3.org/2000/09/xmldsig#"
 
 LOT_NODE = "urn:uuid:a54d6aa5-d40d-43f9-88c5-b4633d873bdd"
 STABLE = "urn:uuid:7edca82f-054d-47f2-a032-9b2a5b5186c1"
@@ -79,6 +89,14 @@ class Code(StrEnum):
     REGISTRY = "XDSRegistryError"
     REPOSITORY = "XDSRepositoryError"
     OUT_OF_RESOURCES = "XDSRepositoryOutOfResources"
+    UPDATE = "XDSMetadataUpdateError"
+    UPDATE_OPERATION = "XDSMetadataUpdateOperationError"
+    VERSION = "XDSMetadataVersionError"
+    PATIENT_CHANGES = "XDSPatientIDReconciliationError"
+    UNMODIFIABLE = "UnmodifiableMetadataError"
+    POLICY = "LocalPolicyRestrictionError"
+    CLOSED = "DMPClosed"
+    INVALID_CONTENT = "InvalidDocumentContent"
 
 
 @dataclass(frozen=True)

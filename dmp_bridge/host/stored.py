@@ -30,15 +30,25 @@ def renamed(element: etree._Element, ids: Mapping[str, str]) -> etree._Element:
 
 
 def stored_entry(entry: Entry, ids: Mapping[str, str], repository_id: str, hash_: str) -> bytes:
-    element = renamed(entry.element, ids)
-    element.set("lid", ids[entry.id])
     own = {"hash": hash_, "size": str(entry.size), "repositoryUniqueId": repository_id}
+    return _with_own(renamed(entry.element, ids), ids[entry.id], 1, own)
+
+
+def amended_entry(
+    element: etree._Element, old_id: str, new_id: str, lid: str, version: int, own: Mapping[str, str]
+) -> bytes:
+    """A further version of a stored entry (ITI-57); `own`: what the host itself says of its document."""
+    return _with_own(renamed(element, {old_id: new_id}), lid, version, own)
+
+
+def _with_own(element: etree._Element, lid: str, version: int, own: Mapping[str, str]) -> bytes:
+    element.set("lid", lid)
     for slot in element.findall(f"{{{names.RIM}}}Slot"):
         if slot.get("name") in own:
             element.remove(slot)
     for name, value in own.items():
         element.insert(0, _slot(name, value))
-    _version(element)
+    _version(element, version)
     return etree.tostring(element)
 
 
@@ -77,10 +87,10 @@ def _slot(name: str, value: str) -> etree._Element:
     return slot
 
 
-def _version(element: etree._Element) -> None:
-    """VersionInfo 1, at its place in the schema's order."""
+def _version(element: etree._Element, number: int = 1) -> None:
+    """VersionInfo, at its place in the schema's order."""
     for held in element.findall(f"{{{names.RIM}}}VersionInfo"):
         element.remove(held)
     before = [f"{{{names.RIM}}}{name}" for name in ("Slot", "Name", "Description")]
     place = sum(1 for child in element if child.tag in before)
-    element.insert(place, etree.Element(f"{{{names.RIM}}}VersionInfo", versionName="1"))
+    element.insert(place, etree.Element(f"{{{names.RIM}}}VersionInfo", versionName=str(number)))

@@ -1,19 +1,20 @@
 """Reads and judges one lot of documents (ITI-41): what can be said without looking at the store.
 
-Promises: a lot is answered whole or refused with every problem found (spec/dossier.md §8.3); document bytes
-are exactly those of the message. Does not: store, nor compare with what is stored (registry.py).
+Promises: a lot is answered whole or refused with every problem found (spec/dossier.md §8.3); of a document its file,
+hash and size are known, not its bytes. Does not: store, nor compare with what is stored (registry.py).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lxml import etree
 
 from dmp_bridge.host import names, objects
+from dmp_bridge.host.contents import Batch, Kept
 from dmp_bridge.host.metadata import entry_problems, link_problems, lot_problems
 from dmp_bridge.host.names import Code, Problem, Refused, refuse
 from dmp_bridge.soap import content
@@ -29,10 +30,21 @@ class Entry:
     unique_id: str
     patient_id: str = field(repr=False)
     mime_type: str
-    sha1: str
-    size: int
+    kept: Kept
     element: etree._Element = field(repr=False)
-    content: bytes = field(repr=False)
+
+    @property
+    def sha1(self) -> str:
+        return self.kept.sha1
+
+    @property
+    def size(self) -> int:
+        return self.kept.size
+
+    @property
+    def is_signature(self) -> bool:
+        """The signature over the lot (spec/dossier.md §3.5)."""
+        return any(code == names.SIGNATURE_FORMAT for code, _ in objects.codes(self.element, names.ENTRY_FORMAT))
 
 
 @dataclass(frozen=True)
@@ -54,16 +66,28 @@ class Lot:
     entries: tuple[Entry, ...]
     links: tuple[Link, ...]
 
+    @property
+    def institutions(self) -> frozenset[str]:
+        """Identifiers of the structures that wrote the lot (XON.10)."""
+        return institutions(self.element, names.LOT_AUTHOR)
 
-def read(request: etree._Element, attachments: Mapping[str, bytes]) -> Lot:
+
+def institutions(element: etree._Element, scheme: str) -> frozenset[str]:
+    """XON.10 of each authorInstitution of an object's authors."""
+    held = objects.classified(element, scheme)
+    told = (value.split("^") for each in held for value in objects.slot(each, "authorInstitution"))
+    return frozenset(fields[9] for fields in told if len(fields) > 9 and fields[9])
+
+
+def read(request: etree._Element, attachments: Mapping[str, Any], batch: Batch) -> Lot:
     """The lot of a ProvideAndRegisterDocumentSetRequest. Raises Refused, and SoapRefused."""
     held = request.find(f"{{{names.LCM}}}SubmitObjectsRequest/{{{names.RIM}}}RegistryObjectList")
     if request.tag != f"{{{names.XDSB}}}ProvideAndRegisterDocumentSetRequest" or held is None:
         raise refuse(Code.REPOSITORY_METADATA, "no RegistryObjectList")
-    lot = _lot_element(held)
+    lot = lot_element(held)
     entries = objects.elements(held, "ExtrinsicObject")
     links = objects.elements(held, "Association")
-    documents = _documents(request, attachments)
+    documents = _documents(request, attachments, batch)
     problems = tuple(_problems(held, lot, entries, links)) + tuple(_pairs(entries, documents))
     if problems:
         raise Refused(*problems)
@@ -72,7 +96,7 @@ def read(request: etree._Element, attachments: Mapping[str, bytes]) -> Lot:
     return _lot(lot, read_entries, tuple(_link(each) for each in links))
 
 
-def _lot_element(held: etree._Element) -> etree._Element:
+def lot_element(held: etree._Element) -> etree._Element:
     """The one SubmissionSet. This host keeps no folders, and says so."""
     packages = objects.elements(held, "RegistryPackage")
     marks = [
@@ -88,11 +112,12 @@ def _lot_element(held: etree._Element) -> etree._Element:
     return lots[0]
 
 
-def _documents(request: etree._Element, attachments: Mapping[str, bytes]) -> dict[str, bytes]:
+def _documents(request: etree._Element, attachments: Mapping[str, Any], batch: Batch) -> dict[str, Kept]:
     found = request.findall(f"{{{names.XDSB}}}Document")
     if len(found) > MAX_DOCUMENTS:
         raise refuse(Code.OUT_OF_RESOURCES, f"more than {MAX_DOCUMENTS} documents")
-    documents = {str(each.get("id", "")): content(each, attachments) for each in found}
+    given = ((str(each.get("id", "")), content(each, attachments)) for each in found)
+    documents = {name: batch.take(held) if isinstance(held, bytes) else held for name, held in given}
     if len(documents) != len(found):
         raise refuse(Code.REPOSITORY_METADATA, "two documents have one id")
     return documents
@@ -140,7 +165,7 @@ def _members(lot: etree._Element, entries: list[etree._Element], links: list[etr
         yield Problem(Code.METADATA, "an entry is not a member of the SubmissionSet, or twice")
 
 
-def _pairs(entries: list[etree._Element], documents: Mapping[str, bytes]) -> Iterator[Problem]:
+def _pairs(entries: list[etree._Element], documents: Mapping[str, Kept]) -> Iterator[Problem]:
     """Documents and entries, one to one, both ways."""
     described = {str(each.get("id")) for each in entries}
     if described - documents.keys():
@@ -159,17 +184,14 @@ def _check_contents(entries: tuple[Entry, ...]) -> None:
             raise refuse(Code.REPOSITORY_METADATA, "size is not that of the document")
 
 
-def _entry(element: etree._Element, document: bytes) -> Entry:
+def _entry(element: etree._Element, document: Kept) -> Entry:
     return Entry(
         id=str(element.get("id")),
         unique_id=objects.identifier(element, names.ENTRY_UNIQUE),
         patient_id=objects.identifier(element, names.ENTRY_PATIENT),
         mime_type=str(element.get("mimeType")),
-        # IHE ITI TF-3 §4.2.3.2.10 fixes SHA-1: it finds damage, it proves nothing.
-        sha1=hashlib.sha1(document, usedforsecurity=False).hexdigest(),
-        size=len(document),
+        kept=document,
         element=element,
-        content=document,
     )
 
 

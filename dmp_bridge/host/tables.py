@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Connection,
     DateTime,
@@ -18,10 +19,12 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    UniqueConstraint,
     create_engine,
     event,
 )
 
+VERSION = 2
 metadata = MetaData()
 
 entries = Table(
@@ -30,7 +33,9 @@ entries = Table(
     Column("id", String(64), primary_key=True),
     # Changes on replacement only (spec/dossier.md §1.4, TD3.1).
     Column("lid", String(64), nullable=False, index=True),
-    Column("unique_id", String(128), nullable=False, unique=True),
+    Column("unique_id", String(128), nullable=False, index=True),
+    # Another one where an attribute was changed (ITI-57); all versions of an entry share its document.
+    Column("version", Integer, nullable=False),
     Column("patient_id", String(256), nullable=False, index=True),
     Column("lot_id", String(64), nullable=False, index=True),
     Column("status", String(64), nullable=False),
@@ -38,7 +43,11 @@ entries = Table(
     Column("size", Integer, nullable=False),
     Column("mime_type", String(256), nullable=False),
     Column("file", String(64), nullable=False),
+    # Structures that wrote it, each between bars; whom else it is hidden from.
+    Column("institutions", String(512), nullable=False),
+    Column("masked", Boolean, nullable=False),
     Column("xml", LargeBinary, nullable=False),
+    UniqueConstraint("unique_id", "version"),
 )
 
 lots = Table(
@@ -62,7 +71,12 @@ links = Table(
     Column("xml", LargeBinary, nullable=False),
 )
 
-patients = Table("patients", metadata, Column("id", String(256), primary_key=True))
+patients = Table(
+    "patients",
+    metadata,
+    Column("id", String(256), primary_key=True),
+    Column("closed", Boolean, nullable=False),
+)
 
 accesses = Table(
     "accesses",
@@ -72,6 +86,8 @@ accesses = Table(
     Column("action", String(128), nullable=False),
     # SHA-256 of the client's certificate: who asked. Never about whom.
     Column("certificate", String(64), nullable=False),
+    # The structure that its assertion, else its certificate, names.
+    Column("structure", String(64), nullable=False),
     Column("outcome", String(128), nullable=False),
     Column("objects", Integer, nullable=False),
 )
@@ -91,5 +107,17 @@ def open_store(path: Path) -> Engine:
     def _begun(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
+    _check_version(engine, path)
     metadata.create_all(engine)
     return engine
+
+
+def _check_version(engine: Engine, path: Path) -> None:
+    """Raises ValueError where another version of this host made the store."""
+    with engine.connect() as connection:
+        tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+    if tables and version != VERSION:
+        raise ValueError(f"{path.name} was made by another version of the dossier host")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")

@@ -53,6 +53,21 @@ FILINGS: dict[FilingReason, Reply] = {
         "Le patient s'oppose au dépôt, ou n'a pas encore été informé.",
         "The patient objects to the filing, or has not been told yet.",
     ),
+    FilingReason.SIGNATURE: Reply(
+        550, "5.7.7", "La signature du document n'est pas sûre.", "The document's signature is not trusted."
+    ),
+    FilingReason.HOST_FORBIDS: Reply(
+        550,
+        "5.7.1",
+        "Les règles de cet hébergeur ne permettent pas ce dépôt.",
+        "This host's rules do not allow this deposit.",
+    ),
+    FilingReason.PRINTED: Reply(
+        550,
+        "5.7.0",
+        "Une identité est imprimée sur le document : à confirmer par une personne.",
+        "An identity is printed on the document: a person must confirm it.",
+    ),
     FilingReason.MASKED: Reply(550, "5.7.1", "Le document est masqué.", "The document is masked."),
     FilingReason.OLD_VERSION: Reply(
         554,
@@ -71,6 +86,15 @@ FILINGS: dict[FilingReason, Reply] = {
     ),
     FilingReason.HOST_WRONG: Reply(
         451, "4.5.0", "L'hébergeur du dossier se contredit.", "The dossier host contradicts itself."
+    ),
+    FilingReason.NO_DOSSIER: Reply(
+        550,
+        "5.1.1",
+        "Le patient n'a pas de dossier chez cet hébergeur.",
+        "The patient has no dossier at this host.",
+    ),
+    FilingReason.DOSSIER_CLOSED: Reply(
+        550, "5.2.1", "Le dossier du patient est fermé.", "The patient's dossier is closed."
     ),
     FilingReason.NOT_IN_DOSSIER: Reply(
         550, "5.0.0", "Le document n'est pas au dossier.", "The document is not in the dossier."

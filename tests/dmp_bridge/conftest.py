@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,18 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Engine
 
 from certs import keys
 from certs.chain import TrustStore
+from certs.keys import LocalSigner
 from certs.throwaway import Pki
 from directory import address
 from directory.model import Entry, Kind
 from dmp_bridge import cda, ebrim, filings, packing, patients, tables
 from dmp_bridge.courier import DossierCourier
 from dmp_bridge.dmp import DossierClient
+from dmp_bridge.host import __main__ as host_main
 from dmp_bridge.model import Code, Document, FilingState, HostProfile, Patient
 from gateway.demo import sample
 from relay import spool
@@ -88,6 +91,8 @@ class Site:
     client: tuple[Path, Path]
     revoked: tuple[Path, Path]
     mailbox: tuple[Path, Path]
+    seal: LocalSigner
+    """Of the client's structure."""
     stranger: tuple[Path, Path]
     """Of an authority that nobody here knows."""
 
@@ -114,35 +119,44 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         client=pki.auth_client("passerelle", *who).write(folder, "client"),
         revoked=revoked.write(folder, "revoked"),
         mailbox=pki.smime("a@tilleuls.test", "a", *who).write(folder, "mailbox"),
+        seal=pki.seal("tilleuls.mssante.fr", *who).signer(),
         stranger=other.auth_client("stranger", *who).write(folder, "stranger"),
     )
 
 
-@pytest.fixture
-def dossier_host(site: Site, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Starts dossier hosts in processes of their own, over one folder; answers their URL."""
-    running: list[subprocess.Popen[str]] = []
+class Hosts:
+    """Dossier hosts over real TLS, each served by a thread of this process; all stopped at the end."""
 
-    def start(wrong: str = "", port: int = 0, **told: str) -> str:
-        files = {"cert": site.host[0], "key": site.host[1], "trust": site.trust_folder}
-        named = {"folder": tmp_path / "host", "port": port, "repository-id": "2.25.7", **files, **told}
+    def __init__(self, site: Site, folder: Path) -> None:
+        self._site, self._folder = site, folder
+        self._running: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def __call__(self, wrong: str = "", port: int = 0, *flags: str, **told: Any) -> str:
+        """Starts one and answers its URL; `flags` and `told` are its options."""
+        files = {"cert": self._site.host[0], "key": self._site.host[1], "trust": self._site.trust_folder}
+        named = {"folder": self._folder / "host", "port": port, "repository-id": "2.25.7", **files, **told}
         named |= {"wrong": wrong} if wrong else {}
-        command = [sys.executable, "-m", "dmp_bridge.host"]
-        command += [text for name, value in named.items() for text in (f"--{name}", str(value))]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        running.append(process)
-        assert process.stdout is not None
-        return process.stdout.readline().strip().rpartition(" ")[2]
+        options = [text for name, value in named.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+        server = host_main.made(host_main.arguments().parse_args([*options, *flags]))
+        listener = socket.create_server(("127.0.0.1", port))
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+        thread.start()
+        self._running.append((server, thread))
+        return f"https://127.0.0.1:{listener.getsockname()[1]}"
 
-    def stop() -> None:
-        while running:
-            process = running.pop()
-            process.terminate()
-            process.communicate(timeout=20)
+    def stop(self) -> None:
+        while self._running:
+            server, thread = self._running.pop()
+            server.should_exit = True
+            thread.join(20)
 
-    start.stop = stop  # type: ignore[attr-defined]
-    yield start
-    stop()
+
+@pytest.fixture
+def dossier_host(site: Site, tmp_path: Path) -> Iterator[Hosts]:
+    """Starts dossier hosts over one folder; answers their URL."""
+    hosts = Hosts(site, tmp_path)
+    yield hosts
+    hosts.stop()
 
 
 class Custody:

@@ -13,7 +13,7 @@ from lxml import etree
 
 from certs.throwaway import Pki
 from certs.xml import parse
-from dmp_bridge import dmp, ebrim, soap
+from dmp_bridge import dmp, ebrim, soap, verdicts
 from dmp_bridge.dmp import DossierClient, by_codes
 from dmp_bridge.model import Document, FilingReason, HostProfile, Ins
 from relay.model import Done, Later, Never
@@ -167,8 +167,8 @@ def test_a_host_whose_name_is_not_in_its_certificate_is_told_nothing(
 def test_registry_responses_of_the_corpus(corpus: Path, name: str, expected: object) -> None:
     """A success is one; with errors it contradicts itself; a failure without a reason is tried again."""
     root = parse((corpus / "xds/messages" / name).read_bytes())
-    response = next(root.iter(f"{{{dmp.RS}}}RegistryResponse"))
-    assert dmp._trouble(response, f"{{{dmp.RS}}}RegistryResponse") == expected
+    response = next(root.iter(f"{{{verdicts.RS}}}RegistryResponse"))
+    assert verdicts.trouble_of(response, f"{{{verdicts.RS}}}RegistryResponse") == expected
 
 
 @pytest.mark.corpus
@@ -185,7 +185,7 @@ def test_registry_responses_of_the_corpus(corpus: Path, name: str, expected: obj
 def test_query_answers_of_the_corpus(corpus: Path, name: str, entries: int | None) -> None:
     """Entries are read, an entry without status is not Approved, an answer without status is no answer."""
     body = parse((corpus / "xds/messages" / name).read_bytes())
-    held = dmp._held(soap.Soap("", "", "", body))
+    held = verdicts.held(soap.Soap("", "", "", body))
     if entries is None:
         assert isinstance(held, Later)
         return
@@ -198,12 +198,12 @@ def test_query_answers_of_the_corpus(corpus: Path, name: str, entries: int | Non
 def test_retrieve_answers_of_the_corpus(corpus: Path) -> None:
     """Two documents under the id that was asked for are a contradiction; an error is an error."""
     read = soap.decode("application/soap+xml", (corpus / "xds/messages/soap-ret-resp.xml").read_bytes())
-    assert dmp._document(read, "1.3.6.1.4...2300") == Never(
+    assert verdicts.document(read, "1.3.6.1.4...2300") == Never(
         FilingReason.HOST_WRONG, "not the one document that was asked for"
     )
     failed = (corpus / "xds/messages/soap-xret-resp-error.xml").read_bytes()
     read = soap.decode("application/soap+xml", failed)
-    assert dmp._document(read, "1.3.6.1.4.1000") == Later(FilingReason.HOST_REFUSED, "MyBigError")
+    assert verdicts.document(read, "1.3.6.1.4.1000") == Later(FilingReason.HOST_REFUSED, "MyBigError")
 
 
 @pytest.mark.parametrize(
@@ -214,8 +214,8 @@ def test_retrieve_answers_of_the_corpus(corpus: Path) -> None:
         (["XDSRegistryDeprecatedDocumentError"], Never, FilingReason.OLD_VERSION),
         (["XDSRegistryMetadataError"], Never, FilingReason.HOST_REFUSED),
         (["XDSRegistryBusy", "XDSRegistryMetadataError"], Never, FilingReason.HOST_REFUSED),
-        (["XDSRegistryBusy"], Later, FilingReason.HOST_REFUSED),
-        (["XDSRepositoryOutOfResources"], Later, FilingReason.HOST_REFUSED),
+        (["XDSRegistryBusy"], Later, FilingReason.HOST_DOWN),
+        (["XDSRepositoryOutOfResources"], Later, FilingReason.HOST_DOWN),
         (["DMPAccessDeniedByRightsService"], Never, FilingReason.HOST_REFUSED),
         (["dmpinvalidcertificate"], Never, FilingReason.HOST_REFUSED),
         (["SomethingNew"], Later, FilingReason.HOST_REFUSED),
@@ -232,10 +232,10 @@ def test_error_codes(codes: list[str], kind: type, reason: FilingReason) -> None
 def test_words_of_a_host_are_not_repeated() -> None:
     """A host may put a patient into its error: only what has the form of a code is kept."""
     response = etree.fromstring(
-        f'<RegistryResponse xmlns="{dmp.RS}" status="x:Failure"><RegistryErrorList><RegistryError '
+        f'<RegistryResponse xmlns="{verdicts.RS}" status="x:Failure"><RegistryErrorList><RegistryError '
         f'errorCode="unknown patient 279035121518989" severity="x:Error"/></RegistryErrorList></RegistryResponse>'
     )
-    answer = dmp._trouble(response, f"{{{dmp.RS}}}RegistryResponse")
+    answer = verdicts.trouble_of(response, f"{{{verdicts.RS}}}RegistryResponse")
     assert answer == Later(FilingReason.HOST_REFUSED, "unnamed")
 
 
@@ -265,4 +265,4 @@ def test_words_of_a_host_are_not_repeated() -> None:
 )
 def test_answers_that_are_no_answer(status: int, kind: str, data: bytes, expected: object) -> None:
     """Statuses, faults and an answer to another question each become a value."""
-    assert dmp._read(status, kind, data, "urn:uuid:mine") == expected
+    assert verdicts.read(status, lambda: soap.decode(kind, data), "urn:uuid:mine") == expected

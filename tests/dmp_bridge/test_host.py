@@ -11,7 +11,7 @@ import pytest
 from lxml import etree
 
 from certs.xml import parse
-from dmp_bridge import soap
+from dmp_bridge import mtom, soap
 from dmp_bridge.host import names, services
 from dmp_bridge.host.contents import Contents
 from dmp_bridge.host.registry import Registry
@@ -36,7 +36,14 @@ def ask(registry: Registry, service: str, action: str, body: etree._Element, *do
 
 
 def answer(registry: Registry, service: str, kind: str, data: bytes) -> soap.Soap:
-    reply = services.answer(registry, service, kind, data, "c" * 64)
+    house, batch, caller = services.House(registry), registry.contents.batch(), "c" * 64
+    try:
+        reader = mtom.Reader(kind, batch.sink)
+        reader.feed(data)
+        reply = services.answer(house, service, reader, batch, b"", caller)
+    except soap.SoapRefused as refusal:
+        batch.drop()
+        reply = services.refused(house, service, refusal, caller)
     return soap.decode(reply.content_type, reply.data)
 
 

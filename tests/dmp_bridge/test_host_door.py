@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,6 @@ from dmp_bridge.host import names, services
 from dmp_bridge.host.contents import Contents
 from dmp_bridge.host.registry import Registry, Wrong
 from dmp_bridge.host.tables import open_store
-
 
 SHARED = {"dmp_bridge.soap", "dmp_bridge.mtom"}
 
@@ -85,10 +85,16 @@ def test_a_server_certificate_may_not_act_as_a_client(dossier_host: Callable[...
         http.post(f"{dossier_host()}/registry", content=b"")
 
 
-@pytest.mark.parametrize("wrong", list(Wrong))
-def test_each_way_to_lie_can_be_told(dossier_host: Callable[..., str], wrong: Wrong) -> None:
-    """The host starts with each of its lies."""
-    assert dossier_host(wrong=wrong.value).startswith("https://127.0.0.1:")
+def test_it_starts_as_a_process_and_tells_where(site: Any, tmp_path: Path) -> None:
+    """The command serves on a free port, says so in one line, and SIGTERM ends it."""
+    command = [sys.executable, "-m", "dmp_bridge.host", "--folder", str(tmp_path), "--port", "0"]
+    command += ["--cert", str(site.host[0]), "--key", str(site.host[1]), "--trust", str(site.trust_folder)]
+    command += ["--wrong", Wrong.WRONG_HASH.value]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.terminate()
+    assert line.startswith("dossier host ready on https://127.0.0.1:")
 
 
 def test_the_query_of_the_manual_is_answered(dossier_host: Callable[..., str], site: Any) -> None:
@@ -112,6 +118,6 @@ def anchor(site: Any) -> Path:
 def test_a_crash_between_files_and_rows_leaves_no_file(tmp_path: Path) -> None:
     """A file that no row tells of is removed when the host starts again."""
     contents = Contents(tmp_path / "documents")
-    contents.keep(b"orphan")
+    contents.batch().take(b"orphan")
     Registry(open_store(tmp_path / "d.db"), contents, "2.25.7", lambda: datetime.now(UTC))
     assert list((tmp_path / "documents").iterdir()) == []
