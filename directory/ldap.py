@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import ldap
 import structlog
 
 from certs.model import Clock
 from directory import entries, filters
+from directory.connection import opened
 from directory.filters import Filter
 from directory.lookup import SEARCH_LIMIT
 from directory.model import Address, Capabilities, DirectoryDown, Entry, Found, Listing, Lookup, NotFound
@@ -187,26 +187,7 @@ class LdapDirectory:
             self._slots.put(kept)
 
     def _open(self) -> Any:
-        connection = ldap.initialize(self._uri)
-        connection.protocol_version = ldap.VERSION3
-        connection.timeout = self._timeout_s
-        connection.set_option(ldap.OPT_NETWORK_TIMEOUT, self._timeout_s)
-        # A referral would carry our password to wherever it points.
-        connection.set_option(ldap.OPT_REFERRALS, 0)
-        connection.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
-        if self._ca:
-            connection.set_option(ldap.OPT_X_TLS_CACERTFILE, str(self._ca))
-        connection.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
-        if needs_start_tls(self._uri):
-            connection.start_tls_s()
-        connection.simple_bind_s(self._bind_dn, self._password)
-        return connection
-
-
-def needs_start_tls(uri: str) -> bool:
-    """Whether passwords and answers would travel in clear to another machine."""
-    parts = urlsplit(uri)
-    return parts.scheme == "ldap" and parts.hostname not in ("127.0.0.1", "::1", "localhost")
+        return opened(self._uri, self._bind_dn, self._password, self._timeout_s, self._ca)
 
 
 def one_of(found: Sequence[Entry]) -> Found:

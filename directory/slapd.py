@@ -100,7 +100,7 @@ def _database(folder: Path, suffix: str, max_bytes: int) -> list[str]:
         "index mail,mssAdresse eq",
         "index hcIdentifier eq",
         "index pliWord eq,sub",
-        "index pliDomain eq",
+        "index pliDomain,pliKey,dataSource,lifecycleState eq",
         "index sn,cn eq,sub",
         "index mssListeRouge eq",
         "index entryUUID,entryCSN eq",

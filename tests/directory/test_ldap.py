@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from directory.address import parse
-from directory.ldap import LdapDirectory, needs_start_tls
+from directory.connection import needs_start_tls
+from directory.ldap import LdapDirectory
 from directory.model import Address, Capabilities, DirectoryDown, Found, Listing, NotFound
 from gateway.demo.servers import Slapd
 
