@@ -18,6 +18,7 @@ Answers {"ok": …}, {"refused": words} or {"down": words}.
 from __future__ import annotations
 
 import base64
+import copy
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -239,6 +240,12 @@ class KeeperClient:
         self._idle: list[socket.socket] = []
         self._lock = threading.Lock()
 
+    def of(self, tenant: str) -> KeeperClient:
+        """The same connections, for the keys of one tenant."""
+        other = copy.copy(self)
+        other._whose = {"tenant": tenant}
+        return other
+
     def ping(self) -> None:
         """Raises KeeperDown unless the keeper answers."""
         self._ask({"ask": "ping"})
@@ -278,7 +285,8 @@ class KeeperClient:
 
     def close(self) -> None:
         with self._lock:
-            idle, self._idle = self._idle, []
+            idle = list(self._idle)
+            self._idle.clear()
         for connection in idle:
             connection.close()
 

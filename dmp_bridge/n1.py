@@ -1,12 +1,13 @@
-"""The CDA R2 level 1 cover around a PDF: what a sender who has only a PDF puts around it.
+"""The CDA R2 level 1 cover around a PDF, a text, an RTF or an image: what a sender who has no CDA puts around it.
 
-Promises: valid by CDA_extended.xsd, header as the CI-SIS structuration minimale asks, the PDF unchanged
-inside. Does not: read, nor check that the PDF says what the header says.
+Promises: valid by CDA_extended.xsd, header as the CI-SIS structuration minimale asks, the content unchanged
+inside, and of the kind that is named. Does not: read it further, nor check that it says what the header says.
 """
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -52,8 +53,13 @@ class N1Header:
 
 def wrap_pdf(pdf: bytes, header: N1Header) -> bytes:
     """The CDA N1 around `pdf`, UTF-8. Raises ValueError if `pdf` is none."""
-    if not pdf.startswith(b"%PDF-"):
-        raise ValueError("not a PDF")
+    return wrap(pdf, "application/pdf", header)
+
+
+def wrap(content: bytes, media_type: str, header: N1Header) -> bytes:
+    """The CDA N1 around content of one of the five kinds (SM §3.4). Raises ValueError where it is not of that kind."""
+    if media_type not in KINDS or not KINDS[media_type](content):
+        raise ValueError(f"not {NAMES.get(media_type, 'a kind that an N1 holds')}")
     names: dict[str | None, str] = {None: _HL7, "ps3-20": _PS3_20}
     # lxml takes None for the default namespace; its stubs do not know.
     root = etree.Element(f"{{{_HL7}}}ClinicalDocument", nsmap=names)  # type: ignore[arg-type]
@@ -67,8 +73,35 @@ def wrap_pdf(pdf: bytes, header: N1Header) -> bytes:
     _replaces(root, header.replaces)
     _encounter(root, header)
     body = _add(_add(root, "component"), "nonXMLBody")
-    _add(body, "text", base64.b64encode(pdf).decode(), mediaType="application/pdf", representation="B64")
+    _add(body, "text", base64.b64encode(content).decode(), mediaType=media_type, representation="B64")
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+
+
+def kind_of(content: bytes) -> str:
+    """The media type of content that an N1 can hold, by how it begins; '' for any other."""
+    return next((media for media, is_it in KINDS.items() if is_it(content)), "")
+
+
+def _is_text(content: bytes) -> bool:
+    """UTF-8, as structuration minimale §3.1 has it always, and readable: no control characters but those of lines."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return bool(text.strip()) and not any(ord(each) < 32 and each not in "\t\n\r\f" for each in text)
+
+
+KINDS: Mapping[str, Callable[[bytes], bool]] = {
+    "application/pdf": lambda content: content.startswith(b"%PDF-"),
+    "text/rtf": lambda content: content.startswith(b"{\\rtf"),
+    "image/jpeg": lambda content: content.startswith(b"\xff\xd8\xff"),
+    "image/tiff": lambda content: content.startswith((b"II*\0", b"MM\0*")),
+    "text/plain": _is_text,
+}
+NAMES = {
+    "application/pdf": "a PDF", "text/rtf": "an RTF", "image/jpeg": "a JPEG image", "image/tiff": "a TIFF image",
+    "text/plain": "a text in UTF-8",
+}  # fmt: skip
 
 
 def _add(parent: Element, tag: str, text: str = "", **attributes: str) -> Element:

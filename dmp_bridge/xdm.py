@@ -11,10 +11,11 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from html import escape
+from importlib import metadata
 
 from lxml import etree
 
@@ -37,6 +38,8 @@ class Archive:
     """Listed documents that are CDA and broken."""
     set_aside: int = 0
     """How many listed entries are no CDA (a PDF, a stylesheet, a text)."""
+    listed: tuple[ebrim.Listed, ...] = ()
+    """Every document entry of the metadata, in order."""
 
 
 def read(data: bytes) -> Archive | Bad:
@@ -54,6 +57,22 @@ def read(data: bytes) -> Archive | Bad:
     return _sorted(listed)
 
 
+def remarks(data: bytes) -> tuple[str, ...]:
+    """What an archive that is read lacks of the layout (payload §2.1); names of rules, nothing of its content."""
+    entries = unzip(data)
+    if isinstance(entries, Bad):
+        return ()
+    tops = {name.casefold() for name in entries.files}
+    found = [f"{name}-absent" for name in ("readme.txt", "index.htm") if name not in tops]
+    # ISO 9660 level 1: upper case, eight characters and three, no accents.
+    plain = re.compile(r"([A-Z0-9_]{1,8}(\.[A-Z0-9]{1,3})?)(/[A-Z0-9_]{1,8}(\.[A-Z0-9]{1,3})?)*")
+    if not all(plain.fullmatch(name) for name in entries.files):
+        found.append("names-not-iso-9660")
+    if sum(bool(_METADATA.fullmatch(name)) for name in entries.files) > 1:
+        found.append("several-subsets")
+    return tuple(found)
+
+
 def _listed(entries: Entries) -> list[tuple[ebrim.Listed, bytes]] | Bad:
     """Every document entry of every subset with the bytes that it names."""
     files = {name.casefold(): content for name, content in entries.files.items()}
@@ -63,10 +82,10 @@ def _listed(entries: Entries) -> list[tuple[ebrim.Listed, bytes]] | Bad:
         return refuse("metadata-absent")
     for match in folders:
         try:
-            metadata = ebrim.listed(xml.parse(entries.files[match[0]], max_bytes=cda.MAX_BYTES))
+            items = ebrim.listed(xml.parse(entries.files[match[0]], max_bytes=cda.MAX_BYTES))
         except xml.XmlRefused:
             return refuse("metadata-unreadable")
-        for item in metadata:
+        for item in items:
             content = files.get(f"{match[1]}{item.uri}".casefold())
             rule = _faithful(item, content)
             if content is None or rule:
@@ -92,7 +111,7 @@ def _faithful(item: ebrim.Listed, content: bytes | None) -> str:
     return "" if wanted == actual else "hash-differs"
 
 
-def _sorted(listed: Iterable[tuple[ebrim.Listed, bytes]]) -> Archive | Bad:
+def _sorted(listed: Sequence[tuple[ebrim.Listed, bytes]]) -> Archive | Bad:
     documents: dict[str, Document] = {}
     refused: list[Bad] = []
     aside = 0
@@ -105,10 +124,10 @@ def _sorted(listed: Iterable[tuple[ebrim.Listed, bytes]]) -> Archive | Bad:
         rule = _agrees(item, document) or ("document-repeated" if document.unique_id in documents else "")
         if rule:
             return refuse(rule)
-        documents[document.unique_id] = document
+        documents[document.unique_id] = replace(document, action=item.action)
     if not documents and not refused:
         return Bad(FilingReason.NOT_A_DOCUMENT, "no-clinical-document")
-    return Archive(tuple(documents.values()), tuple(refused), aside)
+    return Archive(tuple(documents.values()), tuple(refused), aside, tuple(item for item, _ in listed))
 
 
 def _document(item: ebrim.Listed, content: bytes) -> Document | Bad:
@@ -121,6 +140,8 @@ def _agrees(item: ebrim.Listed, document: Document) -> str:
     """What the metadata say of a document must be what the document says of itself (payload §2.8)."""
     if item.unique_id != document.unique_id:
         return "unique-id-differs"
+    if item.action not in ("", "C", "D"):
+        return "action-unknown"
     ids = {(root, value) for root, value in document.patient.local_ids}
     if document.patient.ins is not None:
         ids.add((document.patient.ins.root, document.patient.ins.value))
@@ -148,14 +169,14 @@ def write(documents: Sequence[Document], submission: ebrim.Submission, software:
     if patient is None:
         return Bad(FilingReason.INS_ABSENT, "patient-without-identifier")
     try:
-        metadata = ebrim.submit_objects(documents, submission, patient, uris=names)
+        request = ebrim.submit_objects(documents, submission, patient, uris=names)
     except ebrim.TypeUnknown as unknown:
         return Bad(FilingReason.TYPE_UNKNOWN, str(unknown))
     subset = "IHE_XDM/SUBSET01/"
     files = {
         "README.TXT": _readme(submission, software, list(names.values())).encode("ascii", "replace"),
         "INDEX.HTM": _index(submission).encode("utf-8"),
-        f"{subset}METADATA.XML": etree.tostring(metadata, xml_declaration=True, encoding="UTF-8"),
+        f"{subset}METADATA.XML": etree.tostring(request, xml_declaration=True, encoding="UTF-8"),
     }
     files |= {f"{subset}{names[document.unique_id]}": document.raw for document in documents}
     return _zip(files, submission.time)
@@ -180,6 +201,8 @@ def _readme(submission: ebrim.Submission, software: str, names: Sequence[str]) -
         f"  Organisme (FINESS) : {author.institution_name} ({author.institution_id})",
         "Application de l'emetteur :",
         f"  Nom : {software}",
+        f"  Version : {_version()}",
+        "  Editeur : logiciel libre (GPL-3.0-or-later)",
         "Instructions :",
         "  Ouvrir cette archive avec un logiciel de professionnel de sante.",
         "Arborescence :",
@@ -189,6 +212,10 @@ def _readme(submission: ebrim.Submission, software: str, names: Sequence[str]) -
         *(f"  IHE_XDM/SUBSET01/{name}" for name in names),
     ]
     return "\r\n".join(lines) + "\r\n"
+
+
+def _version() -> str:
+    return metadata.version("pli-gateway")
 
 
 def _index(submission: ebrim.Submission) -> str:

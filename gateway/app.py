@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import structlog
+from sqlalchemy import Engine
 
 from certs.chain import TrustStore
 from certs.keys import KeeperClient
@@ -28,8 +29,9 @@ from dmp_bridge import tables as dossier_tables
 from dmp_bridge.model import HostProfile
 from gateway.accounts import Accounts
 from gateway.config import MINIMUMS, ConfigError, DossierSection, Settings
+from gateway.logins import Household, Logins
 from gateway.tokens import Provider, Tokens
-from relay import retention, spool
+from relay import retention, spool, tenants
 from relay.intake import Intake
 from relay.partners import WhiteList
 from relay.policy import Book
@@ -41,7 +43,7 @@ from relay.store import engine, policies, tables
 from relay.store.bodies import BodyStore, open_bytes, seal_bytes
 
 METADATAS = (tables.metadata, dossier_tables.metadata)
-WRITES: dict[str, Write] = {**spool.WRITES, **filings.WRITES, **patients.WRITES}
+WRITES: dict[str, Write] = {**spool.WRITES, **tenants.WRITES, **filings.WRITES, **patients.WRITES}
 
 T = TypeVar("T")
 
@@ -162,7 +164,19 @@ def client(settings: Settings) -> SpoolClient:
 
 
 def keeper_client(settings: Settings) -> KeeperClient:
-    return KeeperClient(settings.keeper_socket, tenant=settings.node.tenant)
+    """Asks for one tenant's keys; the connections are all tenants'."""
+    return _keeper(settings.keeper_socket).of(settings.node.tenant)
+
+
+@lru_cache(maxsize=4)
+def _keeper(socket: Path) -> KeeperClient:
+    return KeeperClient(socket)
+
+
+@lru_cache(maxsize=4)
+def reader(url: str) -> Engine:
+    """An engine that only reads: one for all parts, and all tenants, of a process."""
+    return engine.reader_engine(url)
 
 
 def directory(settings: Settings) -> LdapDirectory:
@@ -185,32 +199,45 @@ def profile(section: DossierSection | None) -> HostProfile | None:
     )
 
 
-def intake(settings: Settings) -> Intake:
+@dataclass(frozen=True)
+class Common:
+    """What the tenants of a node share in one process: none of it holds anything of a tenant's."""
+
+    client: SpoolClient
+    directory: LdapDirectory
+    trust: Fresh[TrustStore]
+    white_list: Fresh[WhiteList]
+    scanning: Scanning | None
+
+
+def common(settings: Settings) -> Common:
     store = trust(settings)
+    return Common(client(settings), directory(settings), store, white_list(settings, store), scanning(settings))
+
+
+def intake(settings: Settings, shared: Common | None = None) -> Intake:
+    """One tenant's. `shared`: with what the other tenants of this process use too."""
+    parts = shared or common(settings)
     return Intake(
         node=node(settings),
-        client=client(settings),
-        directory=directory(settings),
-        white_list=white_list(settings, store),
-        trust=store,
+        client=parts.client,
+        directory=parts.directory,
+        white_list=parts.white_list,
+        trust=parts.trust,
         finders=(candidates.make_finder(profile(settings.dossier)),),
         pseudonyms=pseudonyms(settings),
         clock=clock,
         may_use=accounts(settings).may_use,
         white_list_age_most=timedelta(hours=settings.trust.white_list_max_age_hours),
-        scanning=scanning(settings),
+        scanning=parts.scanning,
         book=book(settings),
     )
 
 
 def book(settings: Settings) -> Callable[[], Book]:
     """Policy as it stands when asked: the factory's, the file's, then what people have set."""
-    reader, tenant, told = (
-        engine.reader_engine(settings.database_url),
-        settings.node.tenant,
-        settings.policy.all_lines(),
-    )
-    return lambda: Book((*told, *policies.read(reader, tenant)))
+    rows, tenant, told = reader(settings.database_url), settings.node.tenant, settings.policy.all_lines()
+    return lambda: Book((*told, *policies.read(rows, tenant)))
 
 
 def scanning(settings: Settings) -> Scanning | None:
@@ -234,9 +261,23 @@ def scanning(settings: Settings) -> Scanning | None:
     return Scanning(clamd, policy)
 
 
-def accounts(settings: Settings) -> Accounts:
+def accounts(settings: Settings, held: Tokens | None = None) -> Accounts:
+    """One tenant's. `held`: what judges tokens, where another tenant's provider is the same."""
     told = settings.accounts
-    return Accounts(told.file, told.delegations, tokens(settings), told.application_passwords_only)
+    return Accounts(told.file, told.delegations, held or tokens(settings), told.application_passwords_only)
+
+
+def logins(settings: Settings) -> Accounts | Logins:
+    """Who may log in at this node's doors."""
+    if not settings.tenants:
+        return accounts(settings)
+    providers = {view.provider: tokens(view) for view in settings.views}
+    return Logins(
+        [
+            Household(view.node.tenant, node(view).domains, accounts(view, providers[view.provider]))
+            for view in settings.views
+        ]
+    )
 
 
 def tokens(settings: Settings) -> Tokens | None:
@@ -249,9 +290,8 @@ def tokens(settings: Settings) -> Tokens | None:
 
 def register(settings: Settings) -> patients.Register:
     keys = keeper_client(settings)
-    reader = engine.reader_engine(settings.database_url)
     return patients.Register(
-        reader,
+        reader(settings.database_url),
         pseudonyms(settings),
         lambda blob: open_bytes(blob, lambda wrapped: keys.unwrap(wrapped, "patient")),
     )

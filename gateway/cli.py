@@ -23,6 +23,7 @@ from gateway.certs_command import certs
 from gateway.clients_command import autoconfig, dns
 from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_node, with_settings
 from gateway.config import Settings
+from gateway.document_command import cda, xdm
 from gateway.help_command import help_group
 from gateway.journal_command import journal
 from gateway.policy_command import explain, policy
@@ -302,6 +303,8 @@ pli.add_command(help_group)
 pli.add_command(audit)
 pli.add_command(policy)
 pli.add_command(explain)
+pli.add_command(cda)
+pli.add_command(xdm)
 
 
 @pli.command()

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from gateway import tenants
+from gateway.cda_section import CdaSection
 from gateway.clients_section import ClientsSection
 from gateway.dns_section import DnsSection
 from gateway.hl7_section import Hl7Section
@@ -226,6 +227,7 @@ class Settings(BaseSettings):
     clients: ClientsSection = ClientsSection()
     policy: PolicySection = PolicySection()
     dossier: DossierSection | None = None
+    cda: CdaSection = CdaSection()
     carrier: CarrierSection = CarrierSection()
     journal: JournalSection = JournalSection()
     retention: RetentionSection = RetentionSection()

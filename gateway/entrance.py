@@ -8,39 +8,90 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from certs import tls
 from gateway import app
+from gateway.accounts import Accounts
 from gateway.config import ConfigError, Listen, Settings
 from gateway.doors import smtp
 from gateway.doors.ports import PortUnusable
 from gateway.doors.spec import DoorSpec, Limits
+from gateway.logins import Logins
 from relay.intake import Intake
 from relay.model import Door
+from relay.tenants import Desk, Reception
+
+Room: TypeAlias = tuple[Settings, Intake]
+"""One tenant's settings, with its intake."""
 
 
 def serve(settings: Settings, stop: threading.Event, listening: Callable[[], None]) -> None:
     """Opens the configured doors and serves until `stop`; raises ConfigError where a port cannot be opened."""
-    entry = app.intake(settings)
-    shown = (settings.tls.certificate, settings.tls.key)
+    shared = app.common(settings)
+    rooms = [(view, app.intake(view, shared)) for view in settings.views]
     specs = []
     if at := settings.doors.peers:
-        specs.append(
-            _door(settings, Door.PEER, at, tls.renewed(app.tls_role(settings, tls.PEER_IN), shown, entry.trust), entry)
-        )
+        specs.append(_door(settings, Door.PEER, at, _contexts(settings, tls.PEER_IN, shared), rooms))
     if at := settings.doors.submission:
-        role = app.tls_role(settings, tls.APPLICATION_IN if settings.doors.client_certificates else tls.CLIENT_IN)
-        specs.append(_door(settings, Door.SUBMISSION, at, tls.renewed(role, shown, entry.trust), entry))
+        role = tls.APPLICATION_IN if settings.doors.client_certificates else tls.CLIENT_IN
+        specs.append(_door(settings, Door.SUBMISSION, at, _contexts(settings, role, shared), rooms))
     try:
         asyncio.run(_serve(specs, _web(settings), stop, listening))
     except PortUnusable as error:
         raise ConfigError(str(error)) from None
 
 
-def _door(settings: Settings, kind: Door, at: Listen, contexts: tls.Contexts, entry: Intake) -> DoorSpec:
+def _contexts(settings: Settings, role: tls.Role, shared: app.Common) -> tls.Contexts:
+    """The node's certificate; a tenant's own where the other end names that tenant's host (RFC 6066 §3)."""
+
+    def of(view: Settings) -> tls.Contexts:
+        return tls.renewed(app.tls_role(view, role), (view.tls.certificate, view.tls.key), shared.trust)
+
+    own = {view.node.hostname.lower(): of(view) for view in settings.views if view.tls != settings.tls}
+    return by_name(of(settings), own) if own else of(settings)
+
+
+def by_name(usual: tls.Contexts, own: Mapping[str, tls.Contexts]) -> tls.Contexts:
+    """`own`: contexts by host name. A name that is none of them, or none at all, gets the usual one."""
+
+    def choose(session: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        if contexts := own.get((name or "").lower()):
+            session.context = contexts()
+
+    def context() -> ssl.SSLContext:
+        made = usual()
+        made.sni_callback = choose
+        return made
+
+    return context
+
+
+def _door(settings: Settings, kind: Door, at: Listen, contexts: tls.Contexts, rooms: Sequence[Room]) -> DoorSpec:
+    """A tenant's door where there is one tenant; else one at which each recipient, or login, chooses his tenant's."""
+    logins = app.logins(settings)
+    specs = [_spec(view, kind, at, contexts, entry, logins) for view, entry in rooms]
+    if not settings.tenants:
+        return specs[0]
+    desks = tuple(Desk(entry, app.bodies(view)) for view, entry in rooms)
+    by_domain = {domain: spec for spec, desk in zip(specs, desks, strict=True) for domain in desk.intake.node.domains}
+    return replace(
+        specs[0],
+        hostname=settings.node.hostname,
+        tenant="",
+        intake=Reception(desks, desks[0].intake.client),
+        pseudonyms=app.log_names(settings),
+        tenants=by_domain,
+    )
+
+
+def _spec(
+    settings: Settings, kind: Door, at: Listen, contexts: tls.Contexts, entry: Intake, logins: Accounts | Logins
+) -> DoorSpec:
     told = settings.doors
     limits = Limits(
         max_bytes=told.max_bytes,
@@ -62,7 +113,7 @@ def _door(settings: Settings, kind: Door, at: Listen, contexts: tls.Contexts, en
         clock=app.clock,
         trust=entry.trust,
         unsure=settings.trust.cannot_tell,
-        accounts=app.accounts(settings),
+        accounts=logins,
         limits=limits,
     )
 
@@ -81,10 +132,13 @@ def _web(settings: Settings) -> Web:
     from gateway.doors.budgets import Rate
 
     rate = Rate(introspection.ASKED_MOST, introspection.ASKED_WITHIN_S, app.clock)
-    routes = [introspection.route(app.accounts(settings), rate)]
+    routes = [introspection.route(app.logins(settings), rate)]
     if settings.doors.autoconfig:
-        domains = [each.lower() for each in settings.node.domains]
-        files = {each: autoconfiguration.files(autoconfiguration.service(settings, each)) for each in domains}
+        files = {
+            domain.lower(): autoconfiguration.files(autoconfiguration.service(view, domain.lower()))
+            for view in settings.views
+            for domain in view.node.domains
+        }
         routes += autoconfig.routes(files)
     return web.opened(at.host, at.port, routes)
 

@@ -6,25 +6,29 @@ Promises: only the carrier's process needs what is here. Does not: decide, or ru
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from certs import tls
+from certs.chain import TrustStore
+from certs.tls import Contexts
 from dmp_bridge import receipts
 from dmp_bridge.courier import DossierCourier
 from dmp_bridge.dmp import DossierClient
-from gateway import app, unsealing
+from gateway import app, neighbours, unsealing
 from gateway.config import ConfigError, DossierSection, Settings
 from gateway.doors import replies
-from relay import hosts, notices
-from relay.carrier import Carrier, Pace
+from relay import hosts, notices, tenants
+from relay.carrier import Carrier, Pace, opener
 from relay.couriers.closing import Closing
+from relay.couriers.kept import Kept
 from relay.couriers.mailbox import MailboxCourier
-from relay.couriers.peer import PEER_MODES, PeerCourier
+from relay.couriers.peer import PEER_MODES, Near, PeerCourier, nobody_near
 from relay.intake import Intake
 from relay.journal import SpoolJournal
 from relay.model import Courier, Mode
 from relay.schedule import Policy
-from relay.store import engine
 
 
 def where(settings: Settings) -> hosts.Hosts:
@@ -46,21 +50,51 @@ def _split(place: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def letters_out(settings: Settings, entry: Intake) -> Carrier:
-    """The carrier with its couriers."""
-    reader = engine.reader_engine(settings.database_url)
+def letters_out(settings: Settings) -> Carrier:
+    """The carrier of all tenants of the node, with each one's couriers."""
+    shared = app.common(settings)
+    entries = {view.node.tenant: app.intake(view, shared) for view in settings.views}
+    lines, near = Lines(shared.trust), neighbours.street(settings, shared, entries)
+    services = {
+        view.node.tenant: _service(view, entries[view.node.tenant], lines, near.near(view.node.tenant))
+        for view in settings.views
+    }
     return Carrier(
-        client=entry.client,
-        engine=reader,
-        bodies=app.bodies(settings),
-        keeper=app.keeper_client(settings),
-        couriers=couriers(settings, entry),
-        notice=_notices(settings, entry),
+        client=shared.client,
+        engine=app.reader(settings.database_url),
+        opened=tenants.opened(services),
+        couriers=tenants.couriers(services),
+        notice=tenants.notice(services),
         clock=app.clock,
         worker=f"{settings.node.name}-{os.getpid()}",
         pace=_pace(settings),
+    )
+
+
+def _service(settings: Settings, entry: Intake, lines: Lines, near: Callable[[str], Near | None]) -> tenants.Service:
+    return tenants.Service(
+        opened=opener(app.bodies(settings), app.keeper_client(settings)),
+        couriers=couriers(settings, entry, lines, near),
+        notice=_notices(settings, entry),
         scrub=entry.pseudonyms.scrub,
     )
+
+
+class Lines:
+    """What tenants that show one certificate share: its TLS contexts and kept connections; and those to mailboxes."""
+
+    def __init__(self, trust: Callable[[], TrustStore]) -> None:
+        self._trust = trust
+        self._peers: dict[tuple[Path, Path, str], tuple[Contexts, Kept]] = {}
+        self.mailboxes = Kept()
+
+    def peers(self, settings: Settings) -> tuple[Contexts, Kept]:
+        shown = (settings.tls.certificate, settings.tls.key)
+        as_whom = (*shown, settings.node.hostname)
+        if as_whom not in self._peers:
+            contexts = tls.renewed(app.tls_role(settings, tls.PEER_OUT), shown, self._trust)
+            self._peers[as_whom] = contexts, Kept()
+        return self._peers[as_whom]
 
 
 def _pace(settings: Settings) -> Pace:
@@ -69,14 +103,16 @@ def _pace(settings: Settings) -> Pace:
     return Pace(threads=told.threads, per_target=told.per_target, lease_s=told.lease_s, policy=policy)
 
 
-def couriers(settings: Settings, entry: Intake) -> dict[Mode, Courier]:
-    records = SpoolJournal(entry.client)
+def couriers(
+    settings: Settings, entry: Intake, lines: Lines | None = None, near: Callable[[str], Near | None] = nobody_near
+) -> dict[Mode, Courier]:
+    """One tenant's. `near`: who hands its letters to the other tenants of the node."""
+    records, lines = SpoolJournal(entry.client), lines or Lines(entry.trust)
+    contexts, kept = lines.peers(settings)
     peer = PeerCourier(
         hostname=settings.node.hostname,
         where=where(settings),
-        context=tls.renewed(
-            app.tls_role(settings, tls.PEER_OUT), (settings.tls.certificate, settings.tls.key), entry.trust
-        ),
+        context=contexts,
         trust=entry.trust,
         white_list=entry.white_list,
         keeper=app.keeper_client(settings),
@@ -84,9 +120,13 @@ def couriers(settings: Settings, entry: Intake) -> dict[Mode, Courier]:
         clock=app.clock,
         unsure=settings.trust.cannot_tell,
         closing=Closing(entry.directory, entry.trust, records, app.clock),
+        kept=kept,
+        near=near,
     )
     delivery = settings.delivery
-    mailbox = MailboxCourier(delivery.lmtp_host, delivery.lmtp_port, settings.node.hostname, app.clock)
+    mailbox = MailboxCourier(
+        delivery.lmtp_host, delivery.lmtp_port, settings.node.hostname, app.clock, kept=lines.mailboxes
+    )
     opening = unsealing.into_mailboxes(settings, entry, mailbox)
     found: dict[Mode, Courier] = {Mode.MAILBOX: opening, **dict.fromkeys(PEER_MODES, peer)}
     if settings.dossier:
@@ -106,7 +146,7 @@ def dossier_courier(settings: Settings, section: DossierSection, entry: Intake) 
         client=dossier_client(settings, section),
         register=app.register(settings),
         store=entry.client,
-        engine=engine.reader_engine(settings.database_url),
+        engine=app.reader(settings.database_url),
         journal=SpoolJournal(entry.client),
         institutions=frozenset({settings.node.establishment, *section.institutions}),
     )

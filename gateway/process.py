@@ -139,7 +139,7 @@ def keeper(settings: Settings, stop: threading.Event) -> None:
 def carrier(settings: Settings, stop: threading.Event) -> None:
     from gateway import outward, records
 
-    taking = outward.letters_out(settings, app.intake(settings))
+    taking = outward.letters_out(settings)
     threading.Thread(target=records.keep_sealing, args=(settings, stop), daemon=True).start()
     announce(settings, "carrier")
     taking.run(stop)

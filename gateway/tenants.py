@@ -48,7 +48,8 @@ def view(whole: Settings, name: str) -> Settings:
 def _node(whole: Settings, name: str, told: TenantSection) -> Any:
     named = ("hostname", "facility", "practice_setting", "product_number")
     nearer = {each: getattr(told, each) for each in named if getattr(told, each)}
-    own = {"tenant": name, "domains": told.domains, "establishment": told.establishment}
+    domains = tuple(each.lower().rstrip(".") for each in told.domains)
+    own = {"tenant": name, "domains": domains, "establishment": told.establishment}
     return whole.node.model_copy(update=own | nearer)
 
 

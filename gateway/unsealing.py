@@ -15,7 +15,6 @@ from relay.couriers.opening import OpenedFor, OpeningCourier, Unsealer
 from relay.intake import Intake
 from relay.journal import SpoolJournal
 from relay.model import Courier, Letter, Mode
-from relay.store import engine
 
 
 def unsealer(settings: Settings, entry: Intake) -> Unsealer:
@@ -51,7 +50,7 @@ def _waits(entry: Intake) -> Callable[[Letter, str], None]:
 
 
 def _mailboxes(settings: Settings) -> Callable[[Letter], Sequence[str]]:
-    reader = engine.reader_engine(settings.database_url)
+    reader = app.reader(settings.database_url)
 
     def addresses(letter: Letter) -> Sequence[str]:
         held = spool.letter(reader, letter.tenant, letter.id)

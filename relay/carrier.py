@@ -43,6 +43,15 @@ class Unwraps(Protocol):
     def unwrap(self, wrapped: bytes, letter_id: str) -> bytes: ...
 
 
+Opened: TypeAlias = Callable[[Letter], bytes]
+"""A letter's bytes as received, by its tenant's keys."""
+
+
+def opener(bodies: Opens, keeper: Unwraps) -> Opened:
+    """One tenant's, or of a node that serves but one."""
+    return lambda letter: bodies.read(letter.body, lambda key: keeper.unwrap(key, letter.id))
+
+
 Notice: TypeAlias = Callable[[Letter, tuple[Recipient, ...], Callable[[], bytes]], bool]
 """Answers whether there was anything to say."""
 Scrub: TypeAlias = Callable[[str], str]
@@ -69,8 +78,7 @@ class Carrier:
         self,
         client: SpoolClient,
         engine: Engine,
-        bodies: Opens,
-        keeper: Unwraps,
+        opened: Opened,
         couriers: Mapping[Mode, Courier],
         notice: Notice,
         clock: Clock,
@@ -82,8 +90,7 @@ class Carrier:
         before they are recorded."""
         self._client = client
         self._engine = engine
-        self._bodies = bodies
-        self._keeper = keeper
+        self._opened = opened
         self._couriers = dict(couriers)
         self._notice = notice
         self._clock = clock
@@ -192,7 +199,7 @@ class Carrier:
 
     def _raw(self, letter: Letter) -> Callable[[], bytes]:
         """Opens the body when it is first asked for, once."""
-        return cache(lambda: self._bodies.read(letter.body, lambda key: self._keeper.unwrap(key, letter.id)))
+        return cache(lambda: self._opened(letter))
 
     def _clean(self, outcome: Outcome) -> Outcome:
         match outcome:
@@ -207,7 +214,8 @@ class Carrier:
         """Until the store answers, or we are told to end: what is not recorded would be delivered again."""
         while True:
             try:
-                spool.settle(self._client, claimed, self._worker, outcomes, policy=self._pace.policy)
+                pace = self._pace
+                spool.settle(self._client, claimed, self._worker, outcomes, (), pace.policy, pace.per_target)
                 return
             except StoreRefused as refusal:
                 _log.error("carrier.not-settled", letter=claimed.letter.id, why=str(refusal))

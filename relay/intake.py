@@ -31,6 +31,7 @@ from relay.model import (
     Door,
     DoorProof,
     Envelope,
+    Event,
     Extra,
     Findings,
     Letter,
@@ -151,6 +152,16 @@ class Intake:
     def accept(self, envelope: Envelope, raw: bytes, body: BodyRef) -> Receipt | Refusal:
         """Custody of a letter whose sealed body is on disk already. On a Refusal that is certain
         the caller erases the body."""
+        weighed = self.weigh(envelope, raw, body)
+        if isinstance(weighed, Refusal):
+            return weighed
+        if refusal := _nobody(weighed.rows):
+            return refusal
+        with meter.step("enqueue"):
+            return kept(lambda: weighed.keep(self.client), weighed)
+
+    def weigh(self, envelope: Envelope, raw: bytes, body: BodyRef) -> Weighed | Refusal:
+        """Every question but one: whether anybody is served at all (relay.tenants asks it of several tenants)."""
         with meter.step("accept"):
             message = _view(raw)
         if isinstance(message, Refusal):
@@ -171,11 +182,8 @@ class Intake:
         except PolicyDown:
             return Refusal(Reason.STORE_DOWN, permanent=False)
         rows = entry.recipients(envelope, found, gate.serve, self.node)
-        if refusal := _nobody(rows):
-            return refusal
         letter = entry.letter(envelope, message, verdict, body, self.node, self.pseudonyms)
-        with meter.step("enqueue"):
-            return self._keep(letter, rows, envelope.origin)
+        return Weighed(letter, rows, envelope.origin)
 
     def _check_authors(self, message: Message, envelope: Envelope) -> Refusal | None:
         """From is one address with one reading, and whoever is at the door may write in its name."""
@@ -232,18 +240,40 @@ class Intake:
             refusals += found.refusals
         return Findings(tuple(extras), tuple(refusals))
 
-    def _keep(self, letter: Letter, rows: Sequence[Recipient], origin: Origin | None) -> Receipt | Refusal:
-        try:
-            spool.keep(self.client, letter, rows, entry.events(letter, rows), origin)
-        except StoreFull:
-            return Refusal(Reason.DISK_FULL, permanent=False)
-        except StoreDown:
-            return Refusal(Reason.STORE_DOWN, permanent=False)
-        except StoreRefused as surprise:
-            _log.error("store-surprise", letter=letter.id, detail=str(surprise))
-            return Refusal(Reason.SURPRISE, permanent=False)
-        failed = [row for row in rows if row.state is State.FAILED]
-        return Receipt(letter.id, tuple((address.parse(row.address), row.reason) for row in failed))
+
+@dataclass(frozen=True)
+class Weighed:
+    """A letter about which everything is known, and which nobody keeps yet."""
+
+    letter: Letter
+    rows: tuple[Recipient, ...]
+    origin: Origin | None = None
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        return entry.events(self.letter, self.rows)
+
+    @property
+    def receipt(self) -> Receipt:
+        failed = [row for row in self.rows if row.state is State.FAILED]
+        return Receipt(self.letter.id, tuple((address.parse(row.address), row.reason) for row in failed))
+
+    def keep(self, client: SpoolClient) -> None:
+        spool.keep(client, self.letter, self.rows, self.events, self.origin)
+
+
+def kept(keep: Callable[[], None], weighed: Weighed) -> Receipt | Refusal:
+    """What becomes of a letter when the store is asked to keep it."""
+    try:
+        keep()
+    except StoreFull:
+        return Refusal(Reason.DISK_FULL, permanent=False)
+    except StoreDown:
+        return Refusal(Reason.STORE_DOWN, permanent=False)
+    except StoreRefused as surprise:
+        _log.error("store-surprise", letter=weighed.letter.id, detail=str(surprise))
+        return Refusal(Reason.SURPRISE, permanent=False)
+    return weighed.receipt
 
 
 def _view(raw: bytes) -> Message | Refusal:

@@ -151,6 +151,8 @@ class DoorProof:
     helo: str = ""
     doubt: str = ""
     """Why the peer's standing could not be told, where policy took it all the same (relay.peering)."""
+    neighbour: str = ""
+    """Another tenant of this node, which handed the letter over without a session (relay.couriers.neighbour)."""
 
 
 @dataclass(frozen=True)

@@ -106,11 +106,20 @@ def keep(
 ) -> bool:
     """Takes custody; when it returns, the rows are on the disk. True: kept now. False: a letter with this id, or from
     this `origin`, was already kept, nothing was added. Raises StoreDown, StoreFull, StoreRefused."""
+    return bool(client.write("relay.keep", letter.tenant, **kept_parts(letter, recipients, events, origin)))
+
+
+def kept_parts(
+    letter: Letter, recipients: Sequence[Recipient], events: Sequence[Event], origin: Origin | None = None
+) -> dict[str, Any]:
+    """What `relay.keep` is told of one letter."""
     rows = [packed(recipient_row(each, letter.received_at)) for each in recipients]
-    parts = {"letter": packed(letter_row(letter)), "recipients": rows, "events": journal.pack(events)}
-    if origin is not None:
-        parts["origin"] = asdict(origin)
-    return bool(client.write("relay.keep", letter.tenant, **parts))
+    parts: dict[str, Any] = {
+        "letter": packed(letter_row(letter)),
+        "recipients": rows,
+        "events": journal.pack(events),
+    }
+    return parts | ({"origin": asdict(origin)} if origin else {})
 
 
 def claim(client: SpoolClient, worker: str, limit: int, lease_s: float, per_target: int) -> list[Claimed]:

@@ -26,6 +26,8 @@ def received(envelope: Envelope, hostname: str) -> str:
     if envelope.door not in _WITH:
         return f"Received: by {hostname} (Pli, {envelope.door.value}) {stamp}"
     proof = envelope.proof
+    if envelope.proof.neighbour:  # no session, hence no protocol to name
+        return f"Received: from {_said(envelope.proof.helo)} (Pli, neighbour)\r\n\tby {hostname} (Pli) {stamp}"
     helo, client = _said(proof.helo) or "unknown", _said(proof.client) or "unknown"
     tls = f"\r\n\t(using {' '.join(map(_said, proof.tls.split()))})" if proof.tls else ""
     with_ = f"by {hostname} (Pli) with {_WITH[envelope.door][envelope.utf8]}"

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from gateway.accounts import Accounts, Entered
 from gateway.doors import web
 from gateway.doors.budgets import Rate
+from gateway.logins import Logins
 from gateway.tokens import TokensDown
 
 log = structlog.get_logger("gateway.doors")
@@ -30,11 +31,11 @@ ASKED_MOST, ASKED_WITHIN_S = 3_000, 60.0
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def route(accounts: Accounts, rate: Rate) -> Route:
+def route(accounts: Accounts | Logins, rate: Rate) -> Route:
     return Route(PATH, _endpoint(accounts, rate), methods=["POST"])
 
 
-def _endpoint(accounts: Accounts, rate: Rate) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(accounts: Accounts | Logins, rate: Rate) -> Callable[[Request], Awaitable[Response]]:
     threads = ThreadPoolExecutor(2, "introspection")
 
     async def introspect(request: Request) -> Response:

@@ -126,6 +126,7 @@ class SubmissionDoor(Taking):
 
     async def _entered(self, account: str, **how: str) -> None:
         self.account = account
+        self.spec = self.spec.of(account)  # from here on the session is its tenant's
         self._log("login", account=account, **how)
         await self.answer(Turn.AUTH_DONE)
 

@@ -6,7 +6,7 @@ Does not: open sockets.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from certs.model import Clock
 from certs.tls import Contexts
 from directory.model import Address
 from gateway.accounts import Accounts
+from gateway.logins import Logins
 from relay.model import Addressee, BodyRef, Door, DoorProof, Envelope, Receipt, Refusal
 from relay.peering import Unsure
 from relay.pseudonym import Pseudonyms
@@ -108,8 +109,15 @@ class DoorSpec:
     trust: Callable[[], TrustStore] | None = None
     unsure: Unsure = Unsure.DEFER
     """What is done with a peer, or a client's certificate, whose standing nobody can tell."""
-    accounts: Accounts | None = None
+    accounts: Accounts | Logins | None = None
     limits: Limits = field(default_factory=Limits)
+
+    tenants: Mapping[str, DoorSpec] = field(default_factory=dict)
+    """Of a node with several tenants, by mail domain: the same door as that tenant's alone."""
+
+    def of(self, address: str) -> DoorSpec:
+        """The door of the tenant to whom this account, or recipient, belongs. KeyError: to none of them."""
+        return self.tenants[address.rpartition("@")[2].lower()] if self.tenants else self
 
     def __post_init__(self) -> None:
         if self.kind is Door.PEER and self.trust is None:

@@ -30,7 +30,7 @@ class Taking(Session, ABC):
         if not letter.addressees:
             return await self.answer(Turn.NO_RECIPIENT)
         await self.answer(Turn.DATA_GO)
-        letter.incoming = data.Incoming(self.spec.bodies, self.spec.limits.max_bytes)
+        letter.incoming = self._incoming(letter)
         self._reset_timeout(self.spec.limits.data_s)
         await self._take(letter, letter.incoming, self._read_data)
 
@@ -45,10 +45,15 @@ class Taking(Session, ABC):
             return await self.answer(Turn.NO_RECIPIENT if letter else Turn.MAIL_FIRST)
         loop = asyncio.get_running_loop()
         if letter.incoming is None:
-            letter.incoming = data.Incoming(self.spec.bodies, self.spec.limits.max_bytes)
+            letter.incoming = self._incoming(letter)
             letter.deadline = loop.time() + self.spec.limits.data_s
         self._reset_timeout(max(letter.deadline - loop.time(), 0.001))
         await self._take(letter, letter.incoming, self._reads(chunk))
+
+    def _incoming(self, letter: Transaction) -> data.Incoming:
+        """Sealed for the first recipient's tenant (relay.tenants seals for the others)."""
+        bodies = self.spec.of(next(iter(letter.addressees))).bodies
+        return data.Incoming(bodies, self.spec.limits.max_bytes)
 
     def _reads(self, chunk: commands.Chunk) -> Reads:
         async def read(letter: Transaction, incoming: data.Incoming) -> Receipt | Refusal | None:

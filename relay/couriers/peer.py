@@ -85,6 +85,13 @@ class Looked:
 
 Wire: TypeAlias = Callable[[], bytes | Later | Never]
 """The letter's bytes for the way out, made when first asked for."""
+Near: TypeAlias = Callable[[Job, Wire], dict[str, Outcome]]
+"""Hands a letter over without a session."""
+
+
+def nobody_near(domain: str) -> Near | None:
+    """Where this node serves no other tenant."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,8 @@ class PeerCourier:
     total_s: float = smtp.TOTAL_S
     kept: Kept = field(default_factory=Kept)
     """Connections that outlive a letter."""
+    near: Callable[[str], Near | None] = nobody_near
+    """Of a domain that another tenant of this node serves."""
 
     def deliver(self, job: Job) -> dict[str, Outcome]:
         if job.recipients[0].route.mode not in ENCRYPTED:
@@ -122,6 +131,8 @@ class PeerCourier:
         job = group.job
         wire = cache(lambda: self._wire(group))  # signed once a peer is there to take it, and once only
         domain = job.recipients[0].route.target
+        if near := self.near(domain):
+            return near(job, wire)
         found = self.where(domain)
         if isinstance(found, Later | Never):
             return _all(job, found)

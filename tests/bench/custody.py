@@ -144,14 +144,9 @@ def _spooler(url: str, socket: Path) -> Iterator[Callable[[], dict[str, Any]]]:
             process.kill()
 
 
-class _NoBody:
+def _no_body(_letter: Letter) -> bytes:
     """This courier reads none, and the carrier asks for none."""
-
-    def read(self, ref: BodyRef, unwrap: Callable[[bytes], bytes]) -> bytes:
-        raise AssertionError("no letter of this bench is opened")
-
-    def unwrap(self, wrapped: bytes, letter_id: str) -> bytes:
-        raise AssertionError("no letter of this bench is opened")
+    raise AssertionError("no letter of this bench is opened")
 
 
 @dataclass(frozen=True)
@@ -170,8 +165,7 @@ class _Discard:
 def _carry(url: str, client: SpoolClient, count: int, asked: argparse.Namespace) -> None:
     engine, stop, now = reader_engine(url), threading.Event(), _now
     couriers: dict[Mode, Courier] = {Mode.PEER_SIGNED: _Discard(journal.SpoolJournal(client))}
-    nobody = _NoBody()
-    carrier = Carrier(client, engine, nobody, nobody, couriers, lambda *_: False, now, "bench", Pace(asked.threads))
+    carrier = Carrier(client, engine, _no_body, couriers, lambda *_: False, now, "bench", Pace(asked.threads))
     carrying = threading.Thread(target=carrier.run, args=(stop,))
     keeping = [threading.Thread(target=_keep, args=(client, count, asked.sessions, n)) for n in range(asked.sessions)]
     for each in (carrying, *keeping):

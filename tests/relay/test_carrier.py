@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from certs.keys import KeeperDown, unwrap_key
 from relay import spool
-from relay.carrier import Carrier, Pace
+from relay.carrier import Carrier, Pace, opener
 from relay.model import Done, Event, Job, Later, Letter, Mode, Never, Outcome, Reason, Recipient, Route, State
 from relay.schedule import Policy
 from relay.spooler import StoreDown
@@ -72,7 +72,7 @@ class Bench:
     def carrier(self, courier: Any, notice: Any = _no_notice, **more: Any) -> Carrier:
         store = self.store
         couriers = {} if courier is None else {Mode.MAILBOX: courier}
-        parts = (store.client, store.reader, self.bodies, self.keys, couriers, notice, store.clock, "w1")
+        parts = (store.client, store.reader, opener(self.bodies, self.keys), couriers, notice, store.clock, "w1")
         return Carrier(*parts, **more)
 
     def only(self, id: str = "L1") -> Recipient:

@@ -53,7 +53,7 @@ class Courier:
             time.sleep(0.02)
         return {each.id: Done(f"by {worker}") for each in job.recipients}
 
-carrier = Carrier(SpoolClient(Path(path), timeout=5), reader_engine(url), None, None, {Mode.MAILBOX: Courier()},
+carrier = Carrier(SpoolClient(Path(path), timeout=5), reader_engine(url), None, {Mode.MAILBOX: Courier()},
     lambda *_: None, lambda: datetime.now(UTC), worker, Pace(lease_s=float(lease), idle_s=0.05, pause_s=0.1))
 print("ready", flush=True)
 carrier.run(threading.Event())
