@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from dmp_bridge import cda, codes
+from dmp_bridge import cda, codes, header
+from dmp_bridge.installed import Checked
 from dmp_bridge.model import Answer, Document, Doubtful, FilingReason, Flag, HostProfile, Match, Matched, Ruling
+from relay.model import SignatureState
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,11 +29,14 @@ class Context:
     """True: a peer sent it."""
     held_version: int | None = None
     """Highest version of this set that we know to be in the dossier."""
-    schema: Callable[[bytes], bool] | None = None
-    """Validates by schemas that the deployer installed; None where there are none."""
+    schema: Callable[[bytes], Checked] | None = None
+    """Asks the schemas and schematrons that the deployer installed; None where there are none."""
+    signature: SignatureState = SignatureState.NONE
+    """Of the letter that brought the document."""
 
 
-Verdict: TypeAlias = tuple[Answer, FilingReason | None]
+Verdict: TypeAlias = tuple[Answer, FilingReason | None] | tuple[Answer, FilingReason | None, str]
+"""Answer, why, and what more there is to say: names and codes, never what a document says of a person."""
 Rule: TypeAlias = Callable[[Context], Verdict]
 
 _YES: Verdict = (Answer.YES, None)
@@ -42,8 +47,11 @@ def _yes_or(holds: bool, reason: FilingReason) -> Verdict:
 
 
 def type_known(context: Context) -> Verdict:
-    """No class, no entry: payload §2.4, the look-up fails loudly."""
-    return _yes_or(codes.class_of(context.document.type.code) is not None, FilingReason.TYPE_UNKNOWN)
+    """No class, no entry: payload §2.4, the look-up fails loudly, and names the type that was perhaps meant."""
+    kind = context.document.type
+    if codes.class_of(kind.code) is not None:
+        return _YES
+    return Answer.NO, FilingReason.TYPE_UNKNOWN, codes.nearest_type(kind)
 
 
 def identifier_plain(context: Context) -> Verdict:
@@ -61,6 +69,12 @@ def header_complete(context: Context) -> Verdict:
         document.legal_authenticator,
     )
     return _yes_or(all(needed) and document.language == "fr-FR", FilingReason.DOCUMENT_REFUSED)
+
+
+def header_valid(context: Context) -> Verdict:
+    """The structuration minimale, clause by clause, by our own code (dmp_bridge.header)."""
+    broken = header.errors(context.document.raw)
+    return (Answer.NO, FilingReason.DOCUMENT_REFUSED, broken[0].rule) if broken else _YES
 
 
 def body_known(context: Context) -> Verdict:
@@ -120,18 +134,54 @@ def latest_version(context: Context) -> Verdict:
     return _yes_or(held is None or context.document.version > held, FilingReason.OLD_VERSION)
 
 
+def signature_trusted(context: Context) -> Verdict:
+    """What was signed must hold for all of it. Nothing signed is no objection: the sender's session vouched for it."""
+    if context.signature in (SignatureState.INVALID, SignatureState.PARTIAL):
+        return Answer.NO, FilingReason.SIGNATURE
+    if context.signature is SignatureState.CANNOT_TELL:
+        return Answer.CANNOT_TELL, FilingReason.RULE_CANNOT_TELL
+    return (Answer.CANNOT_TELL, None, "unsigned") if context.signature is SignatureState.NONE else _YES
+
+
+def action_files(context: Context) -> Verdict:
+    """What its archive asks for: a deletion is never filed as a document; a replacement says what it replaces
+    (payload §2.6)."""
+    document = context.document
+    if document.action == "D":
+        return Answer.NO, FilingReason.HOST_FORBIDS, "deletion"
+    replacing = bool(document.replaces) or document.version > 1
+    return (
+        _YES if document.action == "" or replacing else (Answer.NO, FilingReason.DOCUMENT_REFUSED, "replaces-nothing")
+    )
+
+
 def schema_valid(context: Context) -> Verdict:
-    """Schemas are others' and installed apart. Without them the answer is recorded, and holds back
-    nothing."""
+    """Schemas are others' and installed apart (`pli cda install`). Without them, or where their process gave no
+    answer, nobody can tell: that holds back where the host's norm asks for it, and is recorded elsewhere."""
+    held = FilingReason.RULE_CANNOT_TELL if context.profile.norm.schema_required else None
     if context.schema is None:
-        return Answer.CANNOT_TELL, None
-    return _yes_or(context.schema(context.document.raw), FilingReason.DOCUMENT_REFUSED)
+        return Answer.CANNOT_TELL, held, "not-installed"
+    checked = context.schema(context.document.raw)
+    if checked.answer is Answer.CANNOT_TELL:
+        return Answer.CANNOT_TELL, held, checked.why
+    return (Answer.NO, FilingReason.DOCUMENT_REFUSED, checked.why) if checked.answer is Answer.NO else _YES
+
+
+def host_allows(context: Context) -> Verdict:
+    """What the profile of this host rules out, whoever wrote the document (design §8)."""
+    profile = context.profile
+    if not profile.enabled:
+        return Answer.NO, FilingReason.HOST_FORBIDS, "disabled"
+    if context.incoming and not profile.files_incoming:
+        return Answer.NO, FilingReason.HOST_FORBIDS, "incoming"
+    return _YES
 
 
 RULES: tuple[tuple[str, Rule], ...] = (
     ("type-known", type_known),
     ("identifier-plain", identifier_plain),
     ("header-complete", header_complete),
+    ("header-valid", header_valid),
     ("body-known", body_known),
     ("ins-present", ins_present),
     ("ins-well-formed", ins_well_formed),
@@ -141,8 +191,12 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("author-ours", author_ours),
     ("not-masked", not_masked),
     ("latest-version", latest_version),
+    ("signature-trusted", signature_trusted),
+    ("action-files", action_files),
+    ("host-allows", host_allows),
     ("schema-valid", schema_valid),
 )
+"""The costly one last. Each is asked through this table, so that a test can switch one off and see what goes wrong."""
 
 
 def judge(context: Context) -> tuple[Ruling, ...]:
@@ -156,3 +210,13 @@ def obstacle(rulings: Sequence[Ruling]) -> Ruling | None:
     refused = [ruling for ruling in rulings if ruling.answer is Answer.NO]
     doubted = [ruling for ruling in rulings if ruling.answer is Answer.CANNOT_TELL and ruling.reason]
     return next(iter([*refused, *doubted]), None)
+
+
+def told(ruling: Ruling) -> str:
+    """'type-known: 11502-2 …' for a record and for a person; without content of the document."""
+    return f"{ruling.rule}: {ruling.detail}" if ruling.detail else ruling.rule
+
+
+def facts(rulings: Sequence[Ruling]) -> tuple[tuple[str, str], ...]:
+    """Each rule's answer as it is kept and shown: 'yes', 'no: 11502-2 …', 'cannot-tell: unsigned'."""
+    return tuple((each.rule, ": ".join(filter(None, (each.answer.value, each.detail)))) for each in rulings)

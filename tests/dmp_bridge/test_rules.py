@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dmp_bridge import rules
+from dmp_bridge import norms, rules
+from dmp_bridge.installed import Checked
 from dmp_bridge.model import Answer, Code, Document, Doubtful, FilingReason, HostProfile, Ins, Matched, Ruling
+from relay.model import SignatureState
 
 REGION = HostProfile("region", "https://127.0.0.1:1", "2.25.5", "2.25.6")
 
@@ -24,10 +27,11 @@ def answer(context: rules.Context, name: str) -> Ruling:
 
 
 def test_a_good_document_meets_no_obstacle(context: rules.Context) -> None:
-    """Every rule is asked, in order; only the absent schemas cannot tell, and hold back nothing."""
+    """Every rule is asked, in order; absent schemas and an absent signature cannot tell, and hold back nothing."""
     rulings = rules.judge(context)
     assert [ruling.rule for ruling in rulings] == [name for name, _ in rules.RULES]
-    assert {ruling.rule for ruling in rulings if ruling.answer is not Answer.YES} == {"schema-valid"}
+    unsure = {ruling.rule: ruling.detail for ruling in rulings if ruling.answer is not Answer.YES}
+    assert unsure == {"schema-valid": "not-installed", "signature-trusted": "unsigned"}
     assert rules.obstacle(rulings) is None
 
 
@@ -48,7 +52,9 @@ def test_a_document_that_breaks_a_rule_is_held_back(
 ) -> None:
     """The obstacle names the rule and its reason."""
     broken = replace(context, document=replace(context.document, **change))
-    assert rules.obstacle(rules.judge(broken)) == Ruling(rule, Answer.NO, reason)
+    found = rules.obstacle(rules.judge(broken))
+    assert found is not None
+    assert (found.rule, found.answer, found.reason) == (rule, Answer.NO, reason)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +113,90 @@ def test_an_old_version_is_not_filed_over_a_newer_one(
 
 
 def test_installed_schemas_decide(context: rules.Context) -> None:
-    """Where there are schemas they answer yes or no."""
-    for holds, expected in ((True, Answer.YES), (False, Answer.NO)):
-        given = replace(context, schema=lambda raw, h=holds: h)
-        assert answer(given, "schema-valid").answer is expected
+    """Where there are schemas they answer yes or no, and a no says which of them."""
+    asked = replace(context, schema=lambda raw: Checked(Answer.YES))
+    assert answer(asked, "schema-valid") == Ruling("schema-valid", Answer.YES)
+    asked = replace(context, schema=lambda raw: Checked(Answer.NO, "xsd"))
+    assert answer(asked, "schema-valid") == Ruling("schema-valid", Answer.NO, FilingReason.DOCUMENT_REFUSED, "xsd")
+
+
+@pytest.mark.parametrize("schema", [None, lambda raw: Checked(Answer.CANNOT_TELL, "too-slow")])
+def test_schemas_that_do_not_answer_hold_back_where_the_norm_asks_for_them(
+    context: rules.Context, schema: Callable[[bytes], Checked] | None
+) -> None:
+    """Absent, or without an answer within their budget: recorded in a region, an obstacle under the national norm."""
+    regional = answer(replace(context, schema=schema), "schema-valid")
+    assert (regional.answer, regional.reason) == (Answer.CANNOT_TELL, None)
+    profile = replace(REGION, norm=norms.norm("national"))
+    national = rules.obstacle(rules.judge(replace(context, schema=schema, profile=profile)))
+    assert national is not None
+    assert (national.rule, national.reason) == ("schema-valid", FilingReason.RULE_CANNOT_TELL)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected", "reason"),
+    [
+        (SignatureState.VALID, Answer.YES, None),
+        (SignatureState.NONE, Answer.CANNOT_TELL, None),
+        (SignatureState.CANNOT_TELL, Answer.CANNOT_TELL, FilingReason.RULE_CANNOT_TELL),
+        (SignatureState.INVALID, Answer.NO, FilingReason.SIGNATURE),
+        (SignatureState.PARTIAL, Answer.NO, FilingReason.SIGNATURE),
+    ],
+)
+def test_a_signature_that_does_not_hold_holds_back(
+    context: rules.Context, state: SignatureState, expected: Answer, reason: FilingReason | None
+) -> None:
+    """What was signed must hold for all of it; what cannot be checked waits; nothing signed is only recorded."""
+    ruling = answer(replace(context, signature=state), "signature-trusted")
+    assert (ruling.answer, ruling.reason) == (expected, reason)
+
+
+def test_a_host_s_profile_has_its_say(context: rules.Context) -> None:
+    """A host that is switched off, or that takes nothing that came in, is not filed into."""
+    off = answer(replace(context, profile=replace(REGION, enabled=False)), "host-allows")
+    assert off == Ruling("host-allows", Answer.NO, FilingReason.HOST_FORBIDS, "disabled")
+    came = answer(replace(context, incoming=True), "host-allows")
+    assert came == Ruling("host-allows", Answer.NO, FilingReason.HOST_FORBIDS, "incoming")
+    assert answer(context, "host-allows").answer is Answer.YES
+
+
+def test_a_broken_header_is_named_by_its_clause(context: rules.Context) -> None:
+    """The clause of the minimal structure that is broken stands in the ruling."""
+    raw = context.document.raw.replace(b'<languageCode code="fr-FR"/>', b'<languageCode code="en-US"/>')
+    ruling = answer(replace(context, document=replace(context.document, raw=raw)), "header-valid")
+    assert ruling == Ruling("header-valid", Answer.NO, FilingReason.DOCUMENT_REFUSED, "language")
+
+
+@pytest.mark.parametrize(
+    ("kind", "meant"),
+    [
+        (Code("11502-3", "2.16.840.1.113883.6.1"), "11502-2 CR d'examens biologiques"),
+        (Code("IMAGERIE", "2.25.1", "Compte rendu d’imagerie medicale"), "18748-4 CR d'imagerie médicale"),
+        (Code("ZZZ", "2.25.1", "Menu de la cantine"), ""),
+    ],
+)
+def test_an_unknown_type_is_refused_with_the_nearest(context: rules.Context, kind: Code, meant: str) -> None:
+    """By its code, else by its words; nothing is suggested where nothing is near."""
+    odd = replace(context, document=replace(context.document, type=kind))
+    ruling = rules.obstacle(rules.judge(odd))
+    assert ruling == Ruling("type-known", Answer.NO, FilingReason.TYPE_UNKNOWN, meant)
+    assert rules.told(ruling) == (f"type-known: {meant}" if meant else "type-known")
+
+
+@pytest.mark.parametrize("name", [name for name, _ in rules.RULES])
+def test_each_rule_s_answer_is_the_one_that_counts(
+    context: rules.Context, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whichever rule says no, it alone keeps the document out, and the record says so."""
+    refusing = [
+        (each, (lambda _: (Answer.NO, FilingReason.MASKED)) if each == name else ask) for each, ask in rules.RULES
+    ]
+    monkeypatch.setattr(rules, "RULES", tuple(refusing))
+    rulings = rules.judge(context)
+    obstacle = rules.obstacle(rulings)
+    assert obstacle is not None
+    assert obstacle.rule == name
+    assert dict(rules.facts(rulings))[name] == "no"
 
 
 def test_a_no_comes_before_a_cannot_tell() -> None:
