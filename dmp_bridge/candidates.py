@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from dmp_bridge import cda, ebrim, xdm
 from dmp_bridge.archive import lists_xdm, looks_like_zip, refuse
 from dmp_bridge.model import Bad, Document, FilingReason, HostProfile
+from dmp_bridge.printed import RULE, is_pdf
 from relay.message import Malformed, Message, Part
 from relay.model import INCOMING, Door, Envelope, Extra, Findings, Mode, Route, SignatureState, Verdict
 
@@ -27,14 +28,17 @@ MAX_DOCUMENTS = 100
 _UNSOUND = {SignatureState.INVALID, SignatureState.PARTIAL}
 
 
-def make_finder(profile: HostProfile | None) -> Finder:
-    """A finder for one dossier host; without a host nothing is ever found."""
+def make_finder(profile: HostProfile | None, *, pictures: bool = False) -> Finder:
+    """A finder for one dossier host; without a host nothing is ever found. `pictures`: a letter that holds a PDF and
+    no document gets a row too, so that its pages are looked at later (dmp_bridge.printed), never on the way in."""
 
     def find(message: Message, envelope: Envelope, verdict: Verdict) -> Findings:
         if profile is None or not profile.enabled or not _may_qualify(envelope, verdict):
             return Findings()
         kinds = (_kind(part) for part in message.parts)
         kind = next((each for each in kinds if each), "")
+        if not kind and pictures and any(map(is_pdf, message.parts)):
+            kind = RULE.removeprefix("candidates.")
         return Findings(extras=(_extra(profile, envelope.door, kind),)) if kind else Findings()
 
     return find

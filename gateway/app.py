@@ -24,9 +24,10 @@ from certs.revocation import Patience
 from certs.seen import Seen
 from certs.tls import Role
 from directory.ldap import LdapDirectory
-from dmp_bridge import candidates, filings, patients, roll
+from dmp_bridge import candidates, choices, filings, patients, roll
 from dmp_bridge import tables as dossier_tables
 from dmp_bridge.model import HostProfile
+from dmp_bridge.norms import norm
 from gateway.accounts import Accounts
 from gateway.config import MINIMUMS, ConfigError, DossierSection, Settings
 from gateway.logins import Household, Logins
@@ -43,7 +44,7 @@ from relay.store import engine, policies, tables
 from relay.store.bodies import BodyStore, open_bytes, seal_bytes
 
 METADATAS = (tables.metadata, dossier_tables.metadata)
-WRITES: dict[str, Write] = {**spool.WRITES, **tenants.WRITES, **filings.WRITES, **patients.WRITES}
+WRITES: dict[str, Write] = {**spool.WRITES, **tenants.WRITES, **filings.WRITES, **choices.WRITES, **patients.WRITES}
 
 T = TypeVar("T")
 
@@ -196,6 +197,8 @@ def profile(section: DossierSection | None) -> HostProfile | None:
         files_incoming=section.files_incoming,
         enabled=section.enabled,
         ins_root=section.ins_root,
+        reads=norm(section.norm).reads,
+        norm=norm(section.norm),
     )
 
 
@@ -224,7 +227,7 @@ def intake(settings: Settings, shared: Common | None = None) -> Intake:
         directory=parts.directory,
         white_list=parts.white_list,
         trust=parts.trust,
-        finders=(candidates.make_finder(profile(settings.dossier)),),
+        finders=(candidates.make_finder(profile(settings.dossier), pictures=settings.cda.pictures),),
         pseudonyms=pseudonyms(settings),
         clock=clock,
         may_use=accounts(settings).may_use,

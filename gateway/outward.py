@@ -16,7 +16,7 @@ from certs.tls import Contexts
 from dmp_bridge import receipts
 from dmp_bridge.courier import DossierCourier
 from dmp_bridge.dmp import DossierClient
-from gateway import app, neighbours, unsealing
+from gateway import app, checkers, neighbours, unsealing
 from gateway.config import ConfigError, DossierSection, Settings
 from gateway.doors import replies
 from relay import hosts, notices, tenants
@@ -130,7 +130,9 @@ def couriers(
     opening = unsealing.into_mailboxes(settings, entry, mailbox)
     found: dict[Mode, Courier] = {Mode.MAILBOX: opening, **dict.fromkeys(PEER_MODES, peer)}
     if settings.dossier:
-        dossier = unsealing.into_dossier(settings, entry, dossier_courier(settings, settings.dossier, entry))
+        plain = dossier_courier(settings, settings.dossier, entry)
+        looking = checkers.with_pictures(settings, settings.dossier.name, plain, entry)
+        dossier = unsealing.into_dossier(settings, entry, looking)
         found |= {Mode.DOSSIER: dossier, Mode.DOSSIER_SHOW: dossier}
     return found
 
@@ -149,6 +151,7 @@ def dossier_courier(settings: Settings, section: DossierSection, entry: Intake) 
         engine=app.reader(settings.database_url),
         journal=SpoolJournal(entry.client),
         institutions=frozenset({settings.node.establishment, *section.institutions}),
+        schema=checkers.schemas(settings, app.profile(section)),
     )
 
 

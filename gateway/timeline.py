@@ -56,6 +56,7 @@ QUIET = frozenset({"key-used", "key-opened", "unsealed", "looked-up", "dossier-r
 NOTES: dict[str, tuple[str, str]] = {
     "filed": ("", ""),
     "already-in-dossier": ("déjà au dossier", "already in the dossier"),
+    "nothing-printed": ("aucune identité imprimée n'y est lue", "no printed identity was read in it"),
     "proposed": ("proposé au classement", "proposed for filing"),
     "work-list": ("à vérifier", "to be checked"),
     "peer-unsure": (
