@@ -271,10 +271,15 @@ def _modifications(
 ) -> list[tuple[int, str, list[bytes] | None]]:
     """What differs of what the source says; what others wrote beside it stays."""
     names = [name for name in {**before, **after} if name != "objectClass"]
+    classes = {each.lower() for each in found.get("objectClass", [])}
+    missing = [each for each in after.get("objectClass", []) if each.lower() not in classes]
     return [
-        (ldap.MOD_REPLACE, name, after.get(name) or None)
-        for name in names
-        if not _same(found.get(name, []), after.get(name, []))
+        *([(ldap.MOD_ADD, "objectClass", missing)] if missing else []),
+        *(
+            (ldap.MOD_REPLACE, name, after.get(name) or None)
+            for name in names
+            if not _same(found.get(name, []), after.get(name, []))
+        ),
     ]
 
 

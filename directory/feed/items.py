@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from directory.address import BadAddress, parse
@@ -130,8 +130,8 @@ def structure(kind: str, number: str) -> str:
 
 
 def mailbox(values: dict[str, str]) -> Item:
-    """The item of one mailbox, from named fields. Its key is address, holder, structure and service, since one address
-    on several rows is legal (directory §3.5). Raises Refused."""
+    """The item of one mailbox, from named fields. Its key is the address with its holder, so that who moves to another
+    structure keeps his entry; see `apart`. Raises Refused."""
     try:
         address = parse(values["address"])
     except BadAddress:
@@ -141,12 +141,22 @@ def mailbox(values: dict[str, str]) -> Item:
     if not values["kind"]:
         raise Refused("kind")
     named = values | {"address": str(address), "kind": values["kind"].upper()}
-    key = "|".join((address.key, named["person"], named["structure"], named["service"].casefold()))
+    holder = named["person"] or f"{named['structure']}|{named['service'].casefold()}"
+    key = f"{address.key}|{holder}"
     return item(Branch.MAILBOXES, key, named)
 
 
 def item(branch: Branch, key: str, values: dict[str, str]) -> Item:
     return Item(branch, key, tuple(values.get(name, "") for name in FIELDS[branch]))
+
+
+def apart(one: Item, other: Item) -> Item | None:
+    """`other` under a key of its own, where two rows of one mailbox are two places: one address on several rows is
+    legal (directory §3.5)."""
+    place = FIELDS[Branch.MAILBOXES].index("structure")
+    if one.branch is not Branch.MAILBOXES or one.values[place] == other.values[place]:
+        return None
+    return replace(other, key=f"{other.key}|{other.values[place]}")
 
 
 def merged(one: Item, other: Item, gathers: Collection[str]) -> Item:

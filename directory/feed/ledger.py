@@ -7,7 +7,7 @@ Does not: hold what people changed by hand, nor speak LDAP. It can be made again
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError
 
-from directory.feed.items import Branch, Item, Source, merged
+from directory.feed.items import Branch, Item, Source, apart, merged
 from directory.feed.lines import FeedError
 
 _BATCH = 5_000
@@ -171,14 +171,15 @@ def stage(connection: Connection, items: Iterable[Item], gathers: Collection[str
     connection.execute(staged.delete())
     seen = _Seen()
     for batch in _batches(items):
+        known = dict(_already(connection, batch))
         wanted: dict[tuple[str, str], Item] = {}
         for each in batch:
-            place = (each.branch.value, each.key)
-            wanted[place] = seen.met(wanted.get(place), each, gathers)
-        for place, other in _already(connection, wanted):
-            wanted[place] = seen.met(other, wanted[place], gathers, counted=True)
+            seen.add(each, known, wanted, gathers)
         _put(connection, wanted)
     return Staging(seen.items, seen.again, seen.differed)
+
+
+Places = dict[tuple[str, str], Item]
 
 
 @dataclass
@@ -187,14 +188,19 @@ class _Seen:
     again: int = 0
     differed: int = 0
 
-    def met(self, other: Item | None, item: Item, gathers: Collection[str], counted: bool = False) -> Item:
-        """One more item, and the one that stood under its key."""
-        self.items += not counted
-        if other is None:
-            return item
-        self.again += 1
-        self.differed += other.values != item.values
-        return merged(other, item, gathers)
+    def add(self, item: Item, known: Places, wanted: Places, gathers: Collection[str]) -> None:
+        """One more item; `known` is what earlier batches brought, `wanted` what this one does."""
+        self.items += 1
+        place = (item.branch.value, item.key)
+        other = wanted.get(place) or known.get(place)
+        if other is not None and (further := apart(other, item)) is not None:
+            item, place = further, (further.branch.value, further.key)
+            other = wanted.get(place)
+        if other is not None:
+            self.again += 1
+            self.differed += other.values != item.values
+            item = merged(other, item, gathers)
+        wanted[place] = item
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
@@ -203,10 +209,10 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield batch
 
 
-def _already(connection: Connection, wanted: Mapping[tuple[str, str], Item]) -> Iterator[tuple[tuple[str, str], Item]]:
+def _already(connection: Connection, batch: Sequence[Item]) -> Iterator[tuple[tuple[str, str], Item]]:
     """What earlier batches brought under these keys."""
-    for branch in {branch for branch, _ in wanted}:
-        keys = [key for its, key in wanted if its == branch]
+    for branch in {item.branch.value for item in batch}:
+        keys = [item.key for item in batch if item.branch.value == branch]
         for begin in range(0, len(keys), 900):  # below SQLite's limit of parameters
             part = keys[begin : begin + 900]
             asked = select(staged.c.key, staged.c.said).where(staged.c.branch == branch, staged.c.key.in_(part))
@@ -214,7 +220,7 @@ def _already(connection: Connection, wanted: Mapping[tuple[str, str], Item]) -> 
                 yield (branch, key), Item(Branch(branch), key, tuple(said.split(_SEPARATOR)))
 
 
-def _put(connection: Connection, wanted: Mapping[tuple[str, str], Item]) -> None:
+def _put(connection: Connection, wanted: Places) -> None:
     rows = [
         {"branch": branch, "key": key, "said": _SEPARATOR.join(item.values)} for (branch, key), item in wanted.items()
     ]
