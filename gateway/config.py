@@ -219,8 +219,12 @@ class Settings(BaseSettings):
     trust: Trust
     directory: DirectorySection
     delivery: Delivery
-    keeper: KeeperSection = Field(default=NOT_THIS_ONES, description="Needed where the node serves one tenant.")
-    accounts: Accounts = Field(default=NOT_THIS_ONES, description="Needed where the node serves one tenant.")
+    keeper: KeeperSection = Field(
+        default=NOT_THIS_ONES, validate_default=False, description="Needed where the node serves one tenant."
+    )
+    accounts: Accounts = Field(
+        default=NOT_THIS_ONES, validate_default=False, description="Needed where the node serves one tenant."
+    )
     provider: ProviderSection | None = None
     peers: dict[str, str] = Field(default_factory=dict, description="domain = host:port, instead of an MX look-up.")
     dns: DnsSection = DnsSection()

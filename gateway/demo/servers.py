@@ -152,11 +152,11 @@ ssl_cipher_list = ECDHE+AESGCM:ECDHE+CHACHA20
 ssl_dh =
 passdb {{
   driver = passwd-file
-  args = username_format=%Lu {folder}/accounts
+  args = username_format=%Lu {accounts}
 }}
 userdb {{
   driver = passwd-file
-  args = username_format=%Lu {folder}/accounts
+  args = username_format=%Lu {accounts}
 }}
 namespace inbox {{
   inbox = yes
@@ -191,7 +191,8 @@ service lmtp {{
 
 @dataclass(frozen=True)
 class Dovecot:
-    """A private IMAP and LMTP server over `accounts`, a passwd-file of addresses (user:{SCHEME}hash::::::).
+    """A private IMAP and LMTP server over `accounts`, a passwd-file of addresses (user:{SCHEME}hash::::::), or a folder
+    with one for each domain, named like it.
 
     Accounts, certificate (PEM chain) and key (PEM) are read at `start`. IMAP offers STARTTLS; Dovecot takes
     loopback for a safe place and would also let a client log in without. LMTP answers per recipient, 550 to
@@ -239,11 +240,11 @@ class Dovecot:
         for name in ("run", "state", "mail"):
             (folder / name).mkdir(exist_ok=True)
             give(folder / name, who)
-        copies = {"accounts": self.accounts, "cert.pem": self.certificate, "key.pem": self.key}
-        for name, source in copies.items():
+        for name, source in {"cert.pem": self.certificate, "key.pem": self.key}.items():
             place(folder, name, source.read_bytes(), who)
         text = _DOVECOT_CONF.format(
             folder=folder,
+            accounts=_placed_accounts(folder, self.accounts, who),
             home=software.dovecot_home,
             hostname=self.hostname,
             user=who.name,
@@ -253,6 +254,18 @@ class Dovecot:
             imaps_port=self.imaps_port,
         )
         return place(folder, "dovecot.conf", text.encode(), who)
+
+
+def _placed_accounts(folder: Path, accounts: Path, who: Account) -> str:
+    """The file; or one for each domain, so that none of them lets anybody in at another domain."""
+    if not accounts.is_dir():
+        place(folder, "accounts", accounts.read_bytes(), who)
+        return f"{folder}/accounts"
+    (folder / "accounts").mkdir(exist_ok=True)
+    give(folder / "accounts", who)
+    for file in accounts.iterdir():
+        place(folder / "accounts", file.name, file.read_bytes(), who)
+    return f"{folder}/accounts/%Ld"
 
 
 def _require_short(folder: Path) -> None:

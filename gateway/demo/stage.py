@@ -141,7 +141,7 @@ def _keys(pki: Pki, seat: Seat, server: Issued) -> list[Entry]:
     pki.auth_client(f"dossier.{who.domain}", who.organisation, who.unit, who.department).write(tls, "auth-cli")
     keys = seat.folder / "keys"
     pki.seal(who.domain, who.organisation, who.unit).write(keys / "seal", "seal")
-    _body_key(keys)
+    keep_keys(keys)
     return [_mailbox(pki, seat, entry) for entry in who.mailboxes]
 
 
@@ -160,7 +160,8 @@ def _with_certificate(entry: Entry, issued: Issued) -> Entry:
     return Entry(**{**entry.__dict__, "certificates": (issued.der,)})
 
 
-def _body_key(keys: Path) -> None:
+def keep_keys(keys: Path) -> None:
+    """A tenant's body key in its key folder; beside the folder its public half, the digest and the pseudonym key."""
     body = X25519PrivateKey.generate()
     private = body.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
