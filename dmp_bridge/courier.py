@@ -4,7 +4,7 @@ host says.
 Promises: an attempt is on the disk before the host is asked, and the host's success is believed only after
 it gave the document back byte by byte (where it lets itself be read); "already there" is Done only where
 our own rows have that attempt. What is not filed stands on the work list. Does not: correct an identity,
-choose a host, or answer the sender (receipts.py).
+choose a host (hosts.py), take a document back (undoing.py), or answer the sender (receipts.py).
 """
 
 from __future__ import annotations
@@ -12,28 +12,42 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import Engine
 
 from certs import meter
 from certs.keys import KeeperDown
-from dmp_bridge import candidates, ebrim, filings, rules, worklist
+from dmp_bridge import candidates, ebrim, filings, rules, sameness, worklist
 from dmp_bridge.confirm import contradiction
 from dmp_bridge.dmp import ALREADY_THERE, DossierClient, Held
+from dmp_bridge.existence import Dossier, DossierState
 from dmp_bridge.filings import Attempt
+from dmp_bridge.hosts import ONLY, Hosts
 from dmp_bridge.installed import Checked
 from dmp_bridge.model import Bad, Document, FilingReason, FilingState, Match
 from dmp_bridge.packing import UNDETERMINED
 from dmp_bridge.patients import Register, Writer
+from dmp_bridge.replacing import replacements
+from dmp_bridge.undoing import UNDONE, Asked, Undoing, newest
 from relay.message import Malformed, scan
 from relay.model import INCOMING, Done, Event, Job, Journal, Later, Letter, Mode, Never, Outcome, Reason
 from relay.spooler import StoreDown
 
 FILED, ALREADY, PROPOSED = "filed", "already-in-dossier", "proposed"
 """Notes of a Done."""
+REPLACED, DELETED = "replaced", "deleted"
+"""What earlier recipients are told of a document."""
 
+Carry = Callable[[Letter, Document, str], None]
+"""(the letter that filed, its document, 'replaced' or 'deleted'): see DossierCourier.carry."""
 _log = structlog.get_logger(__name__)
+
+
+def _nothing(letter: Letter, document: Document, what: str) -> None:
+    """Nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,7 @@ class DossierCourier:
     """`institutions`: Struct_IdNat of the structures whose documents we may file. `look_again`: how often a
     document that a peer should have filed is looked for before a person is asked."""
 
-    client: DossierClient
+    hosts: Hosts
     register: Register
     store: Writer
     engine: Engine
@@ -49,6 +63,10 @@ class DossierCourier:
     institutions: frozenset[str] = field(default_factory=frozenset)
     schema: Callable[[bytes], Checked] | None = None
     look_again: int = 3
+    undo_within: timedelta = timedelta(days=3)
+    """So long after a deposit may it be taken back."""
+    carry: Carry = _nothing
+    """Told of what was replaced or taken back, so that earlier recipients hear of it."""
 
     def deliver(self, job: Job) -> dict[str, Outcome]:
         with meter.step("file"):
@@ -65,12 +83,34 @@ class DossierCourier:
             found = candidates.documents(scan(job.raw()))
         except Malformed as malformed:
             return Never(FilingReason.NOT_A_DOCUMENT, str(malformed))
-        case = _Case(self, job.letter, job.attempt)
-        outcomes: list[Outcome] = [case.refused(each) for each in found if isinstance(each, Bad)]
         documents = [each for each in found if isinstance(each, Document)]
+        case = self._case(job, documents)
+        outcomes: list[Outcome] = [case.refused(each) for each in found if isinstance(each, Bad)]
         shown = all(each.route.mode is Mode.DOSSIER_SHOW for each in job.recipients)
         outcomes += case.show(documents) if shown else case.file(documents)
         return worst(outcomes)
+
+    def _case(self, job: Job, documents: Sequence[Document]) -> _Case:
+        matches = Matches(self.register, job.letter.tenant)
+        client, rule = self.hosts.of(job.letter.tenant, documents, matches.of)
+        case = _Case(self, job.letter, job.attempt, client, matches)
+        if documents and rule != ONLY:
+            case.note("dossier-host", documents[0], ("rule", rule))
+        return case
+
+
+class Matches:
+    """Whose each document of one letter is: asked of the register once."""
+
+    def __init__(self, register: Register, tenant: str) -> None:
+        self._register, self._tenant = register, tenant
+        self._held: dict[str, Match] = {}
+
+    def of(self, document: Document) -> Match:
+        if document.unique_id not in self._held:
+            found = self._register.match(self._tenant, document.patient, document.unique_id)
+            self._held[document.unique_id] = found
+        return self._held[document.unique_id]
 
 
 def worst(outcomes: Sequence[Outcome]) -> Outcome:
@@ -92,10 +132,12 @@ class _Case:
     courier: DossierCourier
     letter: Letter
     attempt: int
+    client: DossierClient
+    matches: Matches
 
     @property
     def host(self) -> str:
-        return self.courier.client.profile.name
+        return self.client.profile.name
 
     # --- filing ---------------------------------------------------------------------------------------
 
@@ -103,28 +145,49 @@ class _Case:
         outcomes: list[Outcome] = []
         fit: list[Document] = []
         for document in documents:
-            if self._filed(document):
-                outcomes += self._check([document], ALREADY, fresh=False)
-            else:
-                obstacle = self._obstacle(document)
-                outcomes += [obstacle] if obstacle else []
-                fit += [] if obstacle else [document]
+            known = self._taken_back(document) or self._known(document) or self._obstacle(document)
+            outcomes += [known] if known else []
+            fit += [] if known else [document]
         return outcomes + (self._send(fit) if fit else [])
 
-    def _filed(self, document: Document) -> bool:
+    def _taken_back(self, document: Document) -> Outcome | None:
+        """A deletion that our own sender asks for (payload §2.6); None where it is none, or nothing is there."""
+        if document.action != "D" or self.letter.door in INCOMING:
+            return None
+        held = filings.of_document(self.courier.engine, self.letter.tenant, self.host, document.unique_id)
+        filing = newest(held)
+        if filing is None:
+            gone = any(each.state is FilingState.UNDONE for each in held)
+            return Done(document.unique_id, UNDONE) if gone else None
+        undoing = Undoing(self.client, self.courier.store, self.courier.journal)
+        asked = Asked(f"letter:{self.letter.id}", self.letter.received_at, self.courier.undo_within)
+        answer = undoing.undo(filing, document, asked)
+        if isinstance(answer, Done):
+            self.courier.carry(self.letter, document, DELETED)
+        return answer
+
+    def _known(self, document: Document) -> Outcome | None:
+        """Done where we filed this document already: these bytes, or another form of the same document."""
         engine, tenant = self.courier.engine, self.letter.tenant
         sha1 = ebrim.sha1(document.raw)
-        return filings.filed(engine, tenant, self.host, document.unique_id, sha1) is not None
+        form = partial(sameness.digest, document.raw)
+        filing = filings.filed(engine, tenant, self.host, document.unique_id, sha1, form)
+        if filing is None:
+            return None
+        if filing.sha1 == sha1:
+            return self._check([document], ALREADY, fresh=False)[0]
+        self.note("dossier-same", document, ("filed-as", filing.sha1))
+        return Done(document.unique_id, ALREADY)
 
     def _obstacle(self, document: Document) -> Never | None:
         """What keeps the document out: asked of every rule, recorded, put before a person."""
         tenant = self.letter.tenant
-        match = self.courier.register.match(tenant, document.patient, document.unique_id)
+        match = self.matches.of(document)
         held = filings.held_version(self.courier.engine, tenant, self.host, document.set_id)
         context = rules.Context(
             document=document,
             match=match,
-            profile=self.courier.client.profile,
+            profile=self.client.profile,
             institutions=self.courier.institutions,
             incoming=self.letter.door in INCOMING,
             held_version=held,
@@ -132,7 +195,7 @@ class _Case:
             signature=self.letter.verdict.signature,
         )
         rulings = rules.judge(context)
-        self._note("dossier-ruled", document, *rules.facts(rulings))
+        self.note("dossier-ruled", document, *rules.facts(rulings))
         obstacle = rules.obstacle(rulings)
         if obstacle is None:
             return None
@@ -142,12 +205,15 @@ class _Case:
 
     def _send(self, documents: list[Document]) -> list[Outcome]:
         """Begins the attempts; what an earlier one may have stored is looked for before it is sent again."""
+        absent = self._absent(documents)
+        if absent is not None:
+            return [absent] if isinstance(absent, Later) else self._failed(documents, absent)
         lot = self._submission(documents)
         earlier = self._begin(documents, lot.unique_id)
         known = [each for each in documents if each.unique_id in earlier]
-        if not known or not self.courier.client.profile.reads:
+        if not known or not self.client.profile.reads:
             return self._submit(documents, lot, earlier)
-        held = self.courier.client.find([each.unique_id for each in known])
+        held = self.client.find([each.unique_id for each in known])
         if not isinstance(held, tuple):
             return [_unconfirmed(held)]
         ids = {each.unique_id for each in held}
@@ -156,15 +222,26 @@ class _Case:
         outcomes = self._check(there, FILED, fresh=False) if there else []
         return outcomes + (self._submit(rest, self._submission(rest), earlier) if rest else [])
 
+    def _absent(self, documents: Sequence[Document]) -> Later | Never | None:
+        """TD0.2, where the host's norm asks for it: no dossier, or a closed one, is not fed."""
+        patient = documents[0].patient.ins
+        if not self.client.profile.norm.asks_existence or patient is None:
+            return None
+        found = self.client.existence(patient)
+        if not isinstance(found, Dossier):
+            return found
+        reason = {DossierState.NONE: FilingReason.NO_DOSSIER, DossierState.CLOSED: FilingReason.DOSSIER_CLOSED}
+        return Never(reason[found.state], "TD0.2") if found.state in reason else None
+
     def _submit(self, documents: list[Document], lot: ebrim.Submission, earlier: frozenset[str]) -> list[Outcome]:
         patient = documents[0].patient.ins
-        replaced = self._replacements(documents)
+        replaced = replacements(self.client, documents)
         if patient is None or not isinstance(replaced, tuple):
             trouble = replaced if not isinstance(replaced, tuple) else Never(FilingReason.INS_ABSENT)
             return [trouble] if isinstance(trouble, Later) else self._failed(documents, trouble)
         for each in documents:
-            self._note("dossier-begun", each, ("lot", lot.unique_id))
-        answer = self.courier.client.submit(documents, lot, patient, replaced)
+            self.note("dossier-begun", each, ("lot", lot.unique_id))
+        answer = self.client.submit(documents, lot, patient, replaced)
         if isinstance(answer, Done):
             return self._check(documents, FILED, fresh=True)
         if isinstance(answer, Later):
@@ -195,7 +272,7 @@ class _Case:
 
     def _check(self, documents: list[Document], note: str, *, fresh: bool) -> list[Outcome]:
         """After a success: does the host hold, and give back, what it was sent?"""
-        client = self.courier.client
+        client = self.client
         if not client.profile.reads:
             return [self._done(each, "", note) for each in documents]
         held = client.find([each.unique_id for each in documents])
@@ -205,7 +282,7 @@ class _Case:
         return [self._checked(each, held, note, fresh) for each in documents]
 
     def _checked(self, document: Document, held: tuple[Held, ...], note: str, fresh: bool) -> Outcome:
-        found = contradiction(self.courier.client, document, held, fresh=fresh)
+        found = contradiction(self.client, document, held, fresh=fresh)
         if isinstance(found, Later):
             return found
         if found:
@@ -213,28 +290,11 @@ class _Case:
         entry = next(each.entry_id for each in held if each.unique_id == document.unique_id)
         return self._done(document, entry, note)
 
-    def _replacements(self, documents: Sequence[Document]) -> tuple[ebrim.Replacement, ...] | Later | Never:
-        """The present entryUUID of what is replaced: only the host knows it (spec/dossier.md §1.4)."""
-        replacing = [each for each in documents if each.replaces]
-        if not replacing:
-            return ()
-        if not self.courier.client.profile.reads:
-            return Never(FilingReason.RULE_CANNOT_TELL, "what is replaced cannot be read")
-        held = self.courier.client.find([each.replaces for each in replacing])
-        if not isinstance(held, tuple):
-            return held
-        entries = {each.unique_id: each for each in held}
-        if any(each.replaces not in entries for each in replacing):
-            return Never(FilingReason.NOT_IN_DOSSIER, "what is replaced is not there")
-        if not all(entries[each.replaces].approved for each in replacing):
-            return Never(FilingReason.OLD_VERSION, "what is replaced was replaced already")
-        return tuple(ebrim.Replacement(each.unique_id, entries[each.replaces].entry_id) for each in replacing)
-
     # --- looking --------------------------------------------------------------------------------------
 
     def show(self, documents: Sequence[Document]) -> list[Outcome]:
         """The sender's node files (design §8): here the document is looked for, else a person is asked."""
-        client = self.courier.client
+        client = self.client
         held = client.find([each.unique_id for each in documents]) if client.profile.reads else ()
         if not isinstance(held, tuple):
             return [held]
@@ -247,9 +307,9 @@ class _Case:
         if entry is not None:
             values = {**filings.begin_params([attempt]), "entry_id": entry}
             self.courier.store.write("filing.found", self.letter.tenant, **values)
-            self._note("dossier-found", document)
+            self.note("dossier-found", document)
             return Done(document.unique_id, ALREADY)
-        if self.attempt < self.courier.look_again and self.courier.client.profile.reads:
+        if self.attempt < self.courier.look_again and self.client.profile.reads:
             return Later(FilingReason.NOT_IN_DOSSIER)
         self._wait(document.unique_id, FilingReason.NOT_IN_DOSSIER)
         return Done(document.unique_id, PROPOSED)
@@ -266,7 +326,7 @@ class _Case:
         number = int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:16], "big")
         return ebrim.Submission(
             unique_id=f"2.25.{number}",
-            source_id=self.courier.client.profile.source_id,
+            source_id=self.client.profile.source_id,
             time=self.letter.received_at,
             author=documents[0].authors[0],
             content_type=UNDETERMINED,
@@ -282,6 +342,7 @@ class _Case:
             sha1=ebrim.sha1(document.raw),
             size=len(document.raw),
             host=self.host,
+            canonical=sameness.digest(document.raw) if lot_id else "",
         )
 
     def _begin(self, documents: Sequence[Document], lot_id: str) -> frozenset[str]:
@@ -295,8 +356,12 @@ class _Case:
         self.courier.store.write("filing.end", self.letter.tenant, id=row_id, state=state.value, **values)
 
     def _done(self, document: Document, entry_id: str, note: str) -> Done:
+        if document.replaces and note == FILED:
+            self.courier.carry(self.letter, document, REPLACED)
         self._end(document, FilingState.FILED, entry_id=entry_id)
-        self._note("dossier-filed", document, ("entry", entry_id))
+        written_by = next((each.institution_id for each in document.authors if each.institution_id), "")
+        told = (("entry", entry_id), ("note", note), ("type", document.type.code), ("structure", written_by))
+        self.note("dossier-filed", document, *told)
         return Done(document.unique_id, note)
 
     def _failed(self, documents: Sequence[Document], answer: Never) -> list[Outcome]:
@@ -304,7 +369,7 @@ class _Case:
             self._end(each, FilingState.FAILED, reason=answer.reason)
             self._wait(each.unique_id, answer.reason)
             event = "dossier-alarm" if answer.reason == FilingReason.HOST_WRONG else "dossier-refused"
-            self._note(event, each, ("reason", str(answer.reason)), ("detail", answer.detail))
+            self.note(event, each, ("reason", str(answer.reason)), ("detail", answer.detail))
         if answer.reason == FilingReason.HOST_WRONG:
             _log.error("alarm-dossier-host", host=self.host, letter=self.letter.id, detail=answer.detail)
         return [answer for _ in documents]
@@ -320,7 +385,7 @@ class _Case:
             **worklist.told(match),
         )
 
-    def _note(self, event: str, document: Document, *facts: tuple[str, str]) -> None:
+    def note(self, event: str, document: Document, *facts: tuple[str, str]) -> None:
         named = (("host", self.host), ("document", document.unique_id), *facts)
         self.courier.journal.add(self.letter.tenant, [Event(event, self.letter.id, facts=named)])
 

@@ -33,6 +33,8 @@ class Attempt:
     sha1: str
     size: int
     host: str
+    canonical: str = ""
+    """SHA-256 of the document's canonical form: the same document in another serialisation has the same."""
 
 
 @dataclass(frozen=True)
@@ -150,10 +152,29 @@ def of_document(engine: Engine, tenant: str, host: str, document_id: str) -> tup
     return tuple(_filings(engine, tenant, filings.c.host == host, filings.c.document_id == document_id))
 
 
-def filed(engine: Engine, tenant: str, host: str, document_id: str, sha1: str) -> Filing | None:
-    """The filing by which exactly these bytes came into the dossier, where there is one."""
-    found = of_document(engine, tenant, host, document_id)
-    return next((each for each in found if each.state is FilingState.FILED and each.sha1 == sha1), None)
+def filed(
+    engine: Engine, tenant: str, host: str, document_id: str, sha1: str, canonical: Callable[[], str] = str
+) -> Filing | None:
+    """The filing by which this document came into the dossier: exactly these bytes, else the same canonical form.
+    `canonical` is asked only where another serialisation of the document is there."""
+    found = [each for each in of_document(engine, tenant, host, document_id) if each.state is FilingState.FILED]
+    same = next((each for each in found if each.sha1 == sha1), None)
+    if same is not None or not found:
+        return same
+    form = canonical()
+    return next((each for each in found if form and each.canonical == form), None)
+
+
+def host_of(engine: Engine, tenant: str, document_ids: Sequence[str]) -> str:
+    """The host at which we began, or ended, the deposit of one of these documents; '' where there is none."""
+    held = filings.c
+    if not document_ids:
+        return ""
+    chosen = select(held.host).where(
+        held.tenant == tenant, held.document_id.in_(list(document_ids)), held.state.in_(_HELD)
+    )
+    with engine.connect() as conn:
+        return str(conn.scalar(chosen.order_by(held.begun_at.desc()).limit(1)) or "")
 
 
 def held_version(engine: Engine, tenant: str, host: str, set_id: str) -> int | None:
@@ -195,6 +216,9 @@ def _filings(engine: Engine, tenant: str, *where: Any) -> Iterator[Filing]:
             host=row.host,
             state=FilingState(row.state),
             entry_id=row.entry_id,
+            canonical=row.canonical,
+            ended_at=row.ended_at,
+            set_id=row.set_id,
         )
 
 

@@ -270,3 +270,6 @@ class Filing:
     host: str
     state: FilingState
     entry_id: str = ""
+    canonical: str = ""
+    ended_at: datetime | None = None
+    set_id: str = ""

@@ -127,6 +127,8 @@ filings = Table(
     Column("sha1", String(40), nullable=False),
     Column("size", Integer, nullable=False),
     Column("host", String(64), nullable=False),
+    # SHA-256 of the canonical form: the same document in another serialisation has the same.
+    Column("canonical", String(64), nullable=False, server_default=""),
     Column("state", String(16), nullable=False),
     Column("entry_id", String(64), nullable=False),
     Column("reason", String(64), nullable=False),

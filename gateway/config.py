@@ -231,6 +231,9 @@ class Settings(BaseSettings):
     clients: ClientsSection = ClientsSection()
     policy: PolicySection = PolicySection()
     dossier: DossierSection | None = None
+    dossiers: dict[str, DossierSection] = Field(
+        default_factory=dict, description="NAME = a further dossier host, which patients may choose."
+    )
     cda: CdaSection = CdaSection()
     carrier: CarrierSection = CarrierSection()
     journal: JournalSection = JournalSection()

@@ -15,8 +15,7 @@ from certs.chain import TrustStore
 from certs.tls import Contexts
 from dmp_bridge import receipts
 from dmp_bridge.courier import DossierCourier
-from dmp_bridge.dmp import DossierClient
-from gateway import app, checkers, neighbours, unsealing
+from gateway import app, carrying, checkers, dossier_hosts, neighbours, unsealing
 from gateway.config import ConfigError, DossierSection, Settings
 from gateway.doors import replies
 from relay import hosts, notices, tenants
@@ -137,20 +136,16 @@ def couriers(
     return found
 
 
-def dossier_client(settings: Settings, section: DossierSection) -> DossierClient:
-    host = app.profile(section)
-    assert host is not None
-    return DossierClient(host, section.certificate, section.key, app.trust(settings))
-
-
 def dossier_courier(settings: Settings, section: DossierSection, entry: Intake) -> DossierCourier:
     return DossierCourier(
-        client=dossier_client(settings, section),
+        hosts=dossier_hosts.hosts(settings),
         register=app.register(settings),
         store=entry.client,
         engine=app.reader(settings.database_url),
         journal=SpoolJournal(entry.client),
         institutions=frozenset({settings.node.establishment, *section.institutions}),
+        undo_within=dossier_hosts.undo_within(section),
+        carry=carrying.carrier(settings, section, entry),
         schema=checkers.schemas(settings, app.profile(section)),
     )
 

@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 _REPLACED = ("tls", "delivery", "policy", "clients", "provider")
 """Sections of the node that a tenant may have of its own."""
-OWN = ("keeper", "accounts", "dossier", "collect", "hl7")
+OWN = ("keeper", "accounts", "dossier", "dossiers", "collect", "hl7")
 """Sections that are a tenant's alone: with several, the node has none."""
 
 
@@ -121,7 +121,7 @@ def _private(told: TenantSection) -> Iterator[tuple[str, str]]:
         "the key file": [told.keeper.body_public_key, told.keeper.digest_key, told.keeper.pseudonym_key],
         "the accounts file": [told.accounts.file],
         "the TLS key": [told.tls.key] if told.tls else [],
-        "the dossier key": [told.dossier.key] if told.dossier else [],
+        "the dossier key": [each.key for each in (told.dossier, *told.dossiers.values()) if each],
     }
     for what, paths in files.items():
         for path in {each.resolve() for each in paths}:

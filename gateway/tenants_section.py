@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from certs.tls import CIPHERS_1_2
+from dmp_bridge import norms
 from gateway.clients_section import ClientsSection
 from gateway.hl7_section import Hl7Section
 from gateway.policy_section import PolicySection
@@ -88,14 +89,34 @@ class DossierSection(Section):
     files_incoming: bool = Field(default=False, description="File what peers send (regional rules only).")
     enabled: bool = True
     ins_root: str = "1.2.250.1.213.1.4.10"
+    norm: str = Field(
+        default="regional", description="What this kind of host asks: regional, regional-signed, national."
+    )
+    sector: str = Field(default="SA08", description="Secteur d'activité of the structure (SAxx), for assertions.")
+    homologation_file: Path | None = Field(
+        default=None, description="Holds the deployer's homologation number; the national norm needs it."
+    )
+    undo_hours: float = Field(default=72, ge=0, description="So long may a deposit be taken back.")
+    tell_earlier: bool = Field(
+        default=True, description="Earlier recipients get what replaces a document, or hear that it was taken back."
+    )
 
-    @field_validator("name")
+    @field_validator("norm")
     @classmethod
-    def national_ships_disabled(cls, name: str) -> str:
-        """The national profile needs a homologation that this software does not have (design §7)."""
-        if name == "national":
+    def norm_is_known(cls, norm: str) -> str:
+        if norm not in norms.names():
+            raise ValueError(f"'{norm}' is none of: {', '.join(norms.names())}")
+        return norm
+
+    @model_validator(mode="after")
+    def national_ships_disabled(self) -> DossierSection:
+        """The national rules need a homologation that this software does not have (design §7)."""
+        national = self.name == "national" or not norms.norm(self.norm).ships_enabled
+        if national and (self.homologation_file is None or self.norm != "national"):
             raise ValueError("the national profile ships disabled: it needs the deployer's homologation")
-        return name
+        if self.files_incoming and not norms.norm(self.norm).incoming:
+            raise ValueError("files_incoming: the norm of this host lets no incoming document be filed")
+        return self
 
 
 class CollectSection(Section):
@@ -139,6 +160,7 @@ class TenantSection(Section):
     keeper: KeeperSection = Field(description="Its keys, in a folder of its own.")
     accounts: Accounts = Field(description="Its logins, in a file of its own.")
     dossier: DossierSection | None = Field(default=None, description="Its dossier host, and its certificate there.")
+    dossiers: dict[str, DossierSection] = Field(default_factory=dict, description="Its further dossier hosts.")
     collect: dict[str, CollectSection] = Field(default_factory=dict, description="Its mailboxes at other operators.")
     hl7: Hl7Section | None = Field(default=None, description="Its hospital's bus, at a port of its own.")
     tls: Tls | None = Field(default=None, description="A certificate of its own, shown to peers.")

@@ -119,5 +119,5 @@ def _check_version(engine: Engine, path: Path) -> None:
         version = connection.exec_driver_sql("PRAGMA user_version").scalar()
     if tables and version != VERSION:
         raise ValueError(f"{path.name} was made by another version of the dossier host")
-    with engine.connect() as connection:
+    with engine.begin() as connection:
         connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -23,10 +24,11 @@ from certs.keys import LocalSigner
 from certs.throwaway import Pki
 from directory import address
 from directory.model import Entry, Kind
-from dmp_bridge import cda, ebrim, filings, packing, patients, tables
+from dmp_bridge import cda, choices, ebrim, filings, packing, patients, tables
 from dmp_bridge.courier import DossierCourier
 from dmp_bridge.dmp import DossierClient
 from dmp_bridge.host import __main__ as host_main
+from dmp_bridge.hosts import Hosts
 from dmp_bridge.model import Code, Document, FilingState, HostProfile, Patient
 from gateway.demo import sample
 from relay import spool
@@ -124,7 +126,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     )
 
 
-class Hosts:
+class Stage:
     """Dossier hosts over real TLS, each served by a thread of this process; all stopped at the end."""
 
     def __init__(self, site: Site, folder: Path) -> None:
@@ -152,9 +154,9 @@ class Hosts:
 
 
 @pytest.fixture
-def dossier_host(site: Site, tmp_path: Path) -> Iterator[Hosts]:
+def dossier_host(site: Site, tmp_path: Path) -> Iterator[Stage]:
     """Starts dossier hosts over one folder; answers their URL."""
-    hosts = Hosts(site, tmp_path)
+    hosts = Stage(site, tmp_path)
     yield hosts
     hosts.stop()
 
@@ -174,6 +176,20 @@ class Custody:
             lambda blob: bodies.open_bytes(blob, lambda wrapped: keys.unwrap_key(private, wrapped)),
         )
 
+    @property
+    def pseudonyms(self) -> Pseudonyms:
+        return self._pseudonyms
+
+    def seal(self, data: bytes) -> bytes:
+        """As a door seals: with the half that opens nothing."""
+        return bodies.seal_bytes(self._public, data)
+
+    def facts(self, event: str) -> list[dict[str, str]]:
+        """What the journal says of such events, oldest first."""
+        asked = "SELECT facts FROM journal WHERE event = ? ORDER BY number"
+        with self.engine.connect() as connection:
+            return [json.loads(each) for each in connection.exec_driver_sql(asked, (event,)).scalars()]
+
     def know(self, tenant: str, *known: Patient) -> None:
         """Puts patients into the register."""
         seal = bodies.seal_bytes
@@ -185,7 +201,7 @@ def custody(tmp_path: Path, now: datetime) -> Iterator[Custody]:
     """The real spooler over a real store, upgraded by the migrations."""
     url = f"sqlite:///{tmp_path / 'custody.db'}"
     migrations.upgrade(url, (relay_tables.metadata, tables.metadata))
-    writes = {**spool.WRITES, **patients.WRITES, **filings.WRITES}
+    writes = {**spool.WRITES, **patients.WRITES, **filings.WRITES, **choices.WRITES}
     spooler = Spooler(writer_engine(url), tmp_path / "spool", writes, lambda: now)
     stop = threading.Event()
     thread = threading.Thread(target=spooler.serve, args=(stop,))
@@ -212,7 +228,7 @@ class Bridge:
 
     def courier(self, url: str, **profile: Any) -> DossierCourier:
         return DossierCourier(
-            self.client(url, **profile),
+            Hosts.only(self.client(url, **profile)),
             self._custody.register,
             self._custody.client,
             self._custody.engine,

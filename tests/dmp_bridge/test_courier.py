@@ -14,6 +14,7 @@ import pytest
 
 from dmp_bridge import cda, filings
 from dmp_bridge.courier import worst
+from dmp_bridge.hosts import Hosts
 from dmp_bridge.model import Document, FilingReason, FilingState, InsStatus
 from gateway.demo import sample
 from relay.model import Done, Door, Later, Mode, Never
@@ -289,8 +290,9 @@ def test_a_letter_overtaken_by_another_with_the_same_document_is_done(
         dossier_host(port=int(url.rpartition(":")[2]))
     courier, mail = bridge.courier(url), bridge.mail(report)
     others: list[Any] = []
-    overtaken = Overtaken(courier.client, lambda: others.append(bridge.deliver(url, mail, letter_id="02" * 13)))
-    outcome = replace(courier, client=overtaken).deliver(bridge.job(mail))["r1"]
+    client = courier.hosts.clients["regional"]
+    overtaken: Any = Overtaken(client, lambda: others.append(bridge.deliver(url, mail, letter_id="02" * 13)))
+    outcome = replace(courier, hosts=Hosts.only(overtaken)).deliver(bridge.job(mail))["r1"]
     assert others == [Done(report.unique_id, "filed")]
     assert outcome == Done(report.unique_id, "already-in-dossier")
     assert stored(bridge, url, report)
