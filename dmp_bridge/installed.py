@@ -185,6 +185,10 @@ class Checker:
             return Checked(Answer.CANNOT_TELL, "surprise")
         return _checked(answer)
 
+    def warm(self) -> bool:
+        """Starts the process ahead of the first document; whether it is ready."""
+        return self._shop is not None and self._shop.warm()
+
     @property
     def installed(self) -> bool:
         return self._shop is not None
