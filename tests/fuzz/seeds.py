@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from certs import ber, cms, envelope
 from certs.envelope import Recipe
 from relay import smime
+from tests.fuzz import dossier
 from tests.fuzz.surgery import loosened
 from tests.fuzz.world import CONTENT, FROM, HIDDEN, LETTER, NOW, PROTECTED, SECRET, WRAPPED, World, world
 from tests.hostile.cms import enveloped_attacks, signed_attacks
@@ -29,8 +30,16 @@ ANOTHER = frozenset(
 OLD = Recipe(content="aes-256-cbc", transport="pkcs1v15")
 
 
+_DOSSIER = {
+    "zip": dossier.zip_seeds, "metadata": dossier.metadata_seeds, "cda": dossier.cda_seeds,
+    "symbols": dossier.symbol_seeds,
+}  # fmt: skip
+
+
 def of(door: str) -> tuple[bytes, ...]:
     made = {"ber": _ber, "cms": _cms, "mime": _mime, "commands": _commands, "addresses": _addresses}
+    if door in _DOSSIER:
+        return tuple(_DOSSIER[door]())
     return tuple(made[door](world()))
 
 
