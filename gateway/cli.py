@@ -24,6 +24,7 @@ from gateway.clients_command import autoconfig, dns
 from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_node, with_settings
 from gateway.config import Settings
 from gateway.document_command import cda, xdm
+from gateway.health_command import health
 from gateway.help_command import help_group
 from gateway.journal_command import journal
 from gateway.policy_command import explain, policy
@@ -47,7 +48,7 @@ def pli(context: click.Context, config: Path) -> None:
 @pli.command()
 @click.option(
     "--only",
-    type=click.Choice(["spooler", "keeper", "doors", "collector", "carrier", "refresher", "mllp"]),
+    type=click.Choice(["spooler", "keeper", "doors", "collector", "carrier", "refresher", "mllp", "monitor"]),
     help="Run one process of it.",
 )
 @click.option("--name", default="", hidden=True, help="Which of several processes of one kind.")
@@ -301,6 +302,7 @@ pli.add_command(dns)
 pli.add_command(autoconfig)
 pli.add_command(help_group)
 pli.add_command(audit)
+pli.add_command(health)
 pli.add_command(policy)
 pli.add_command(explain)
 pli.add_command(cda)

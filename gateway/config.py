@@ -25,6 +25,7 @@ from gateway import tenants
 from gateway.cda_section import CdaSection
 from gateway.clients_section import ClientsSection
 from gateway.dns_section import DnsSection
+from gateway.monitor_section import MonitorSection
 from gateway.hl7_section import Hl7Section
 from gateway.policy_section import PolicySection
 from gateway.tenants_section import Accounts as Accounts
@@ -244,6 +245,7 @@ class Settings(BaseSettings):
     )
     hl7: Hl7Section | None = None
     log: Log = Log()
+    monitor: MonitorSection | None = None
     tenants: dict[str, TenantSection] = Field(
         default_factory=dict,
         description="Where the node serves several: NAME = what is that tenant's, instead of node.tenant and the rest.",

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 import structlog
 
+Processors: TypeAlias = Sequence[structlog.typing.Processor]
 
-def configure(level: str, file: Path | None, process: str, scrub: Callable[[str], str]) -> None:
-    """Sets up this process's log. `scrub` replaces identities in a text."""
+
+def configure(
+    level: str, file: Path | None, process: str, scrub: Callable[[str], str], counting: Processors = ()
+) -> None:
+    """Sets up this process's log. `scrub` replaces identities in a text; `counting` sees each line after that."""
     out = _out(file)
     structlog.configure(
         processors=[
@@ -24,6 +28,7 @@ def configure(level: str, file: Path | None, process: str, scrub: Callable[[str]
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _naming(process),
             _scrubbing(scrub),
+            *counting,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),

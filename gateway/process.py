@@ -1,4 +1,4 @@
-"""What each process of a node does: spooler, keeper, doors, carrier, collector, refresher.
+"""What each process of a node does: spooler, keeper, doors, carrier, collector, refresher, monitor.
 
 Promises: a process imports only what it serves with, and says that it serves only once it does; a start that cannot
 succeed is a sentence and exit code 2. Does not: build parts (gateway.app and gateway.outward do) or watch over the
@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from certs import meter
 from gateway import app
 from gateway.config import ConfigError, Settings
-from gateway.log import configure
+from gateway.log import Processors, configure
 from gateway.serve import REFUSED, announce
 
 
@@ -38,7 +38,8 @@ def run(process: str, settings: Settings, stop: threading.Event, name: str = "")
 
     `name`: which of several processes of this kind; its pid file is called so.
     """
-    configure(settings.log.level, settings.log.file, name or process, app.log_names(settings).scrub)
+    counting = _counting(settings, name or process)
+    configure(settings.log.level, settings.log.file, name or process, app.log_names(settings).scrub, counting)
     if name:
         threading.Thread(target=_end_with, args=(os.getppid(), stop), daemon=True).start()
     try:
@@ -51,6 +52,16 @@ def run(process: str, settings: Settings, stop: threading.Event, name: str = "")
         sys.exit(REFUSED)
     finally:
         _leave_totals(settings.paths.run / f"{name or process}.meter")
+
+
+def _counting(settings: Settings, name: str) -> Processors:
+    """Where a monitor is wanted this process counts, and answers who asks."""
+    if settings.monitor is None:
+        return ()
+    from gateway import metrics
+
+    metrics.tell(metrics.socket_of(settings.paths.run, name))
+    return (metrics.counted,)
 
 
 def _leave_totals(path: Path) -> None:
@@ -157,6 +168,14 @@ def refresher(settings: Settings, stop: threading.Event) -> None:
     refreshing.serve(settings, stop, lambda: announce(settings, "refresher"))
 
 
+def monitor(settings: Settings, stop: threading.Event) -> None:
+    if settings.monitor is None:
+        raise ConfigError("there is nothing to monitor at: name a port in [monitor]")
+    from gateway import monitor as watching
+
+    watching.serve_until(settings, stop, lambda: announce(settings, "monitor"))
+
+
 def mllp(settings: Settings, stop: threading.Event) -> None:
     from gateway import feeding
 
@@ -170,6 +189,7 @@ _SIMPLE = {
     "collector": collector,
     "refresher": refresher,
     "mllp": mllp,
+    "monitor": monitor,
 }
 
 

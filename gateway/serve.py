@@ -18,6 +18,7 @@ from pathlib import Path
 
 import structlog
 
+from gateway import notify
 from gateway.config import ConfigError, Settings
 from gateway.doors import ports
 
@@ -30,12 +31,14 @@ REFUSED = 2
 
 def names(settings: Settings) -> list[str]:
     """Of the node's processes: 'doors' once per configured worker ('doors', 'doors-2', …), 'collector' where there is
-    something to collect, 'refresher' unless trust.fetch is false and no white list is fetched."""
+    something to collect, 'refresher' unless trust.fetch is false and no white list is fetched, 'monitor' where it has
+    a port."""
     more = [f"doors-{number}" for number in range(2, settings.doors.workers + 1)]
     collector = ["collector"] if any(view.collect for view in settings.views) else []
     bus = ["mllp"] if any(view.hl7 for view in settings.views) else []
     refresher = ["refresher"] if settings.trust.fetch or settings.trust.white_list_url else []
-    return [*PROCESSES[:-1], *refresher, *more, *collector, *bus, PROCESSES[-1]]
+    monitor = ["monitor"] if settings.monitor else []
+    return [*PROCESSES[:-1], *refresher, *more, *collector, *bus, *monitor, PROCESSES[-1]]
 
 
 def ready_file(settings: Settings, process: str) -> Path:
@@ -43,8 +46,9 @@ def ready_file(settings: Settings, process: str) -> Path:
 
 
 def announce(settings: Settings, process: str) -> None:
-    """Called by a process once it serves: its pid file appears."""
+    """Called by a process once it serves: its pid file appears, and systemd is told where it is a unit by itself."""
     ready_file(settings, process).write_text(f"{os.getpid()}\n")
+    notify.serves_alone()
 
 
 @dataclass
@@ -58,7 +62,7 @@ class Child:
     """When it starts again; None while it runs."""
 
     def start(self) -> None:
-        self.process = subprocess.Popen(self.command)
+        self.process = subprocess.Popen(self.command, env=notify.environment())
         self.started, self.due = time.monotonic(), None
 
     def ended(self) -> int | None:
@@ -97,8 +101,10 @@ def supervise(settings: Settings, config: Path, stop: threading.Event) -> int:
             file=sys.stderr,
             flush=True,
         )
+        notify.tell("READY=1")
         return _keep(settings, children, stop)
     finally:
+        notify.tell("STOPPING=1")
         _end(children)
 
 
@@ -136,8 +142,9 @@ def _started(settings: Settings, children: list[Child], stop: threading.Event, l
 
 
 def _keep(settings: Settings, children: list[Child], stop: threading.Event) -> int:
-    log = structlog.get_logger()
+    log, alive = structlog.get_logger(), notify.Watchdog()
     while not stop.wait(0.2):
+        alive()
         for child in children:
             code = child.ended()
             if code is None:
