@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 
-from tests.bench import cms, crash, custody, house, main_job
+from tests.bench import cms, crash, custody, doors, house, main_job
 
 BENCHES = {
     "cms": cms.bench,
     "main-job": main_job.bench,
     "custody": custody.bench,
+    "doors": doors.bench,
     "house": house.bench,
     "crash": crash.bench,
 }
