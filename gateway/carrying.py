@@ -19,7 +19,7 @@ import structlog
 from directory import address
 from directory.address import BadAddress
 from dmp_bridge import filings
-from dmp_bridge.courier import REPLACED
+from dmp_bridge.courier import DELETED, REPLACED
 from dmp_bridge.model import Document
 from gateway import app
 from gateway.config import DossierSection, Settings
@@ -43,6 +43,18 @@ def carrier(settings: Settings, section: DossierSection, entry: Intake) -> Calla
             _send(settings, entry, letter, document, what, told)
 
     return carry
+
+
+def deleted(settings: Settings, section: DossierSection, letter: Letter, document: Document) -> None:
+    """Whoever got a document that was taken back is asked to delete it, the letter's own recipients too."""
+    if not section.tell_earlier or not letter.sender:
+        return
+    told = [
+        *_addresses(settings, letter.tenant, letter.id),
+        *earlier(settings, section.name, letter, document.unique_id),
+    ]
+    if told:
+        _send(settings, app.intake(settings), letter, document, DELETED, tuple(dict.fromkeys(told)))
 
 
 def earlier(settings: Settings, host: str, letter: Letter, document_id: str) -> tuple[str, ...]:
@@ -70,8 +82,8 @@ def _send(
     if not to:
         return
     store = app.bodies(settings)
-    raw = _body(settings, letter) if what == REPLACED else _deletion(settings, letter, document, to)
-    body = store.put(raw)
+    raw = body(settings, letter) if what == REPLACED else _deletion(settings, letter, document, to)
+    kept = store.put(raw)
     sender = address.parse(letter.sender)
     envelope = Envelope(
         id=_id(letter, document, what, told),
@@ -82,14 +94,15 @@ def _send(
         proof=DoorProof(),
         received_at=app.clock(),
     )
-    answer = entry.accept(envelope, raw, body)
+    answer = entry.accept(envelope, raw, kept)
     if isinstance(answer, Refusal):
         if answer.certain:
-            store.erase(body)
+            store.erase(kept)
         _log.warning("dossier-not-carried", letter=letter.id, reason=answer.reason)
 
 
-def _body(settings: Settings, letter: Letter) -> bytes:
+def body(settings: Settings, letter: Letter) -> bytes:
+    """A letter's bytes. Raises OSError where they are not kept any more."""
     keys = app.keeper_client(settings)
     return app.bodies(settings).read(letter.body, lambda wrapped: keys.unwrap(wrapped, letter.id))
 

@@ -24,6 +24,7 @@ from gateway.clients_command import autoconfig, dns
 from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_node, with_settings
 from gateway.config import Settings
 from gateway.document_command import cda, xdm
+from gateway.dossier_command import dossier
 from gateway.health_command import health
 from gateway.help_command import help_group
 from gateway.journal_command import journal
@@ -296,6 +297,7 @@ def verify(settings: Settings) -> None:
 
 
 pli.add_command(journal)
+pli.add_command(dossier)
 pli.add_command(account)
 pli.add_command(certs)
 pli.add_command(dns)

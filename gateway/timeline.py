@@ -41,6 +41,9 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "dossier-begun": ("dépôt au dossier commencé", "deposit begun"),
     "dossier-filed": ("dépôt confirmé par relecture", "deposit confirmed by reading it back"),
     "dossier-found": ("trouvé au dossier", "found in the dossier"),
+    "dossier-host": ("hébergeur choisi", "host chosen"),
+    "dossier-same": ("même document sous une autre forme", "the same document in another form"),
+    "dossier-undone": ("dépôt retiré", "deposit taken back"),
     "dossier-refused": ("dépôt refusé", "deposit refused"),
     "dossier-alarm": ("ALARME : l'hébergeur se contredit", "ALARM: the dossier host contradicts itself"),
     "key-used": ("clé employée par le gardien", "key used by the keeper"),
@@ -55,6 +58,7 @@ QUIET = frozenset({"key-used", "key-opened", "unsealed", "looked-up", "dossier-r
 
 NOTES: dict[str, tuple[str, str]] = {
     "filed": ("", ""),
+    "taken-back": ("retiré du dossier", "taken back from the dossier"),
     "already-in-dossier": ("déjà au dossier", "already in the dossier"),
     "nothing-printed": ("aucune identité imprimée n'y est lue", "no printed identity was read in it"),
     "proposed": ("proposé au classement", "proposed for filing"),
