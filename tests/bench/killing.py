@@ -98,7 +98,6 @@ def states(scene: Scene, load: Load) -> Counter[str]:
 
 WISHES = ("data", "unanswered", "queued", "running", "")
 """Where a letter is wished to be at the next hit; '' is wherever it may be."""
-WISH_S = 4.0
 
 
 @dataclass
@@ -106,13 +105,14 @@ class Aim:
     """The next moment to hit: a letter where it is wished to be; after a while, wherever it is."""
 
     dice: random.Random
+    patience_s: float = 1.0
     missed: int = 0
     """Looks that found no letter under way, where nothing was hit."""
     _wish: str = ""
     _until: float = 0.0
 
     def choose(self) -> None:
-        self._wish, self._until = self.dice.choice(WISHES), time.monotonic() + WISH_S
+        self._wish, self._until = self.dice.choice(WISHES), time.monotonic() + self.patience_s
 
     def suits(self, found: Counter[str]) -> bool:
         if not found:
@@ -157,6 +157,8 @@ class Killer:
     def _hit(self, target: str, scene: Scene, load: Load) -> bool:
         if load.surprises:
             raise load.surprises[0]
+        if not self.aim.suits(states(scene, load)):
+            return False  # nothing stands still for a look in vain
         with still(self.seat) as pids:
             found = states(scene, load)
             if not self.aim.suits(found):

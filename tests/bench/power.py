@@ -115,7 +115,7 @@ class Cutter:
     hit: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.aim = killing.Aim(self.dice)
+        self.aim = killing.Aim(self.dice, patience_s=20.0)  # a node that starts anew each time is slow to get work
 
     def strike(self, load: Load) -> None:
         """One cut at a moment when a letter is under way; the node runs again on what was on the disk."""
@@ -129,6 +129,8 @@ class Cutter:
     def _cut(self, load: Load) -> bool:
         if load.surprises:
             raise load.surprises[0]
+        if not self.aim.suits(killing.states(self.scene, load)):
+            return False
         with killing.still(self.scene.lilas) as pids:
             found = killing.states(self.scene, load)
             if not self.aim.suits(found):
