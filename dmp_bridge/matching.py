@@ -76,10 +76,19 @@ def _suffices(name: str, answer: str) -> bool:
 
 def beside(doubt: Doubtful, patient: Patient, candidates: Iterable[Candidate]) -> Doubtful:
     """The doubt with its candidates, the likeliest first, each with his own evidence."""
-    distinct = {each.patient.id: each for each in candidates}.values()
-    ranked = sorted(distinct, key=lambda each: (-_likeness(patient, each), each.patient.id))[:SHOWN_MOST]
+    ranked = sorted(candidates, key=lambda each: (-_likeness(patient, each), each.patient.id))[:SHOWN_MOST]
     sides = tuple(side(patient, each) for each in ranked)
     return replace(doubt, candidates=tuple(each.patient.id for each in ranked), sides=sides)
+
+
+def together(found: Iterable[Candidate]) -> list[Candidate]:
+    """Each patient once, with all the ways in which he was found."""
+    known: dict[str, Candidate] = {}
+    for each in found:
+        held = known.get(each.patient.id, each)
+        ways = {name: getattr(held, name) or getattr(each, name) for name in ("formerly", "linked", "numbered")}
+        known[each.patient.id] = replace(held, **ways)
+    return list(known.values())
 
 
 def side(patient: Patient, candidate: Candidate) -> Evidence:

@@ -156,7 +156,7 @@ class Register:
         found += [Candidate(each, numbered=True) for each in self._identified(tenant, "local", keys)]
         near = (Candidate(each) for each in self._near(tenant, patient))
         found += [each for each in near if matching.worth_showing(patient, each)]
-        return list({each.patient.id: each for each in reversed(found)}.values())
+        return matching.together(found)
 
     def _near(self, tenant: str, patient: Patient) -> list[Patient]:
         """Born on the same day, or of the same birth name and first given name."""

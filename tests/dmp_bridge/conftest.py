@@ -24,11 +24,10 @@ from certs.keys import LocalSigner
 from certs.throwaway import Pki
 from directory import address
 from directory.model import Entry, Kind
-from dmp_bridge import cda, choices, ebrim, filings, packing, patients, tables
+from dmp_bridge import cda, ebrim, filings, packing, patients, tables
 from dmp_bridge.courier import DossierCourier
 from dmp_bridge.dmp import DossierClient
 from dmp_bridge.host import __main__ as host_main
-from dmp_bridge.hosts import Hosts
 from dmp_bridge.model import Code, Document, FilingState, HostProfile, Patient
 from gateway.demo import sample
 from relay import spool
@@ -126,7 +125,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     )
 
 
-class Stage:
+class Hosts:
     """Dossier hosts over real TLS, each served by a thread of this process; all stopped at the end."""
 
     def __init__(self, site: Site, folder: Path) -> None:
@@ -154,9 +153,9 @@ class Stage:
 
 
 @pytest.fixture
-def dossier_host(site: Site, tmp_path: Path) -> Iterator[Stage]:
+def dossier_host(site: Site, tmp_path: Path) -> Iterator[Hosts]:
     """Starts dossier hosts over one folder; answers their URL."""
-    hosts = Stage(site, tmp_path)
+    hosts = Hosts(site, tmp_path)
     yield hosts
     hosts.stop()
 
@@ -201,7 +200,7 @@ def custody(tmp_path: Path, now: datetime) -> Iterator[Custody]:
     """The real spooler over a real store, upgraded by the migrations."""
     url = f"sqlite:///{tmp_path / 'custody.db'}"
     migrations.upgrade(url, (relay_tables.metadata, tables.metadata))
-    writes = {**spool.WRITES, **patients.WRITES, **filings.WRITES, **choices.WRITES}
+    writes = {**spool.WRITES, **patients.WRITES, **filings.WRITES}
     spooler = Spooler(writer_engine(url), tmp_path / "spool", writes, lambda: now)
     stop = threading.Event()
     thread = threading.Thread(target=spooler.serve, args=(stop,))
@@ -228,7 +227,7 @@ class Bridge:
 
     def courier(self, url: str, **profile: Any) -> DossierCourier:
         return DossierCourier(
-            Hosts.only(self.client(url, **profile)),
+            self.client(url, **profile),
             self._custody.register,
             self._custody.client,
             self._custody.engine,
