@@ -27,6 +27,13 @@ def account() -> None:
     """Accounts: logins of the mail doors and of Dovecot."""
 
 
+def _ours(settings: Settings, login: str) -> None:
+    """An account is an address of its own tenant: a line for another's would be a way into that one's mailbox."""
+    domain = login.partition("/")[0].rpartition("@")[2].lower()
+    if domain not in {each.lower() for each in settings.node.domains}:
+        raise Failure(f"{login} is of no domain of {settings.node.tenant}: {', '.join(settings.node.domains)}")
+
+
 def _kept(settings: Settings, change: Callable[[Accounts], T]) -> T:
     try:
         return change(Accounts(settings.accounts.file))
@@ -43,6 +50,7 @@ def _kept(settings: Settings, change: Callable[[Accounts], T]) -> T:
 @with_settings
 def account_password(settings: Settings, login: str, password_file: Path | None) -> None:
     """Add LOGIN, an address of this node, or give it another password."""
+    _ours(settings, login)
     if password_file:
         password = (password_file.read_text("utf-8").splitlines() or [""])[0]
     else:
@@ -56,6 +64,7 @@ def account_password(settings: Settings, login: str, password_file: Path | None)
 @with_settings
 def account_application(settings: Settings, login: str, device: str) -> None:
     """A password for one DEVICE of LOGIN, shown once; it logs in as LOGIN/DEVICE."""
+    _ours(settings, login)
     password = _kept(settings, lambda accounts: accounts.add_device(login, device))
     click.echo(f"{login.lower()}/{device} {password}")
 
@@ -66,6 +75,7 @@ def account_application(settings: Settings, login: str, device: str) -> None:
 @with_settings
 def account_bind(settings: Settings, login: str, subject: str) -> None:
     """Let SUBJECT of the OpenID provider (Pro Santé Connect) log in as LOGIN."""
+    _ours(settings, login)
     _kept(settings, lambda accounts: accounts.bind(login, subject))
 
 
@@ -76,6 +86,7 @@ def account_bind(settings: Settings, login: str, subject: str) -> None:
 @with_settings
 def account_certificate(settings: Settings, login: str, file: Path, by_address: bool) -> None:
     """Let the client certificate in FILE (PEM or DER), and its successors of the same name, log in as LOGIN."""
+    _ours(settings, login)
     try:
         der = _first_certificate(file.read_bytes())
         bound = _kept(settings, lambda accounts: accounts.bind_certificate(login, der, by_address=by_address))

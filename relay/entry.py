@@ -114,6 +114,7 @@ def events(letter: Letter, rows: Sequence[Recipient]) -> tuple[Event, ...]:
         "door": letter.door.value,
         "size": str(letter.body.size),
         "peer": letter.proof.peer_fingerprint,
+        "neighbour": letter.proof.neighbour,
         "tls": letter.proof.tls,
         "doubt": letter.proof.doubt,
         "note": "peer-unsure" if letter.proof.doubt else "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import smtplib
 import ssl
@@ -35,6 +36,7 @@ from gateway import app
 from gateway import config as configuration
 from gateway.accounts import Accounts
 from gateway.demo import clients, looks, sample, stage
+from gateway.demo import town as towns
 from gateway.demo.cast import LILAS, OPERATORS, PARC, PASSWORD, RADIOLOGIST, SURGEON, author_of
 from gateway.demo.clients import Login
 from gateway.demo.postfix import Postfix
@@ -302,3 +304,18 @@ def _world(change: Callable[[stage.Stage], None] = lambda _: None) -> Any:
             shutil.rmtree(folder, ignore_errors=True)
 
     return opened()
+
+
+# Taken out of the environment: to the settings it would be their key `tenants`.
+TENANTS = int(os.environ.pop("PLI_TENANTS", "4"))
+
+
+@pytest.fixture(scope="session")
+def town() -> Iterator[towns.Town]:
+    """One node with several tenants, as many as PLI_TENANTS says."""
+    folder = new_folder("pli-t-")
+    try:
+        with towns.running(towns.build(folder / "s", TENANTS, datetime.now(UTC))) as built:
+            yield built
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -7,7 +7,7 @@ import smtplib
 import ssl
 from typing import Any
 
-from gateway.demo.cast import PASSWORD, RADIOLOGIST
+from gateway.demo.cast import LILAS, PASSWORD, RADIOLOGIST
 
 LOGIN = str(RADIOLOGIST.address)
 
@@ -38,14 +38,22 @@ def test_a_device_has_its_own_password(world: Any) -> None:
 
 def test_a_certificate_is_bound_by_its_subject(world: Any) -> None:
     """From the first certificate of a PEM chain; the list shows the name that is bound."""
-    bound = world.pli(world.lilas, "account", "certificate", "labo@lilas.example", str(world.ca))
+    bound = world.pli(world.lilas, "account", "certificate", f"labo@{LILAS}", str(world.ca))
     assert bound.returncode == 0, bound.stderr
     name = bound.stdout.strip()
     listed = [json.loads(row) for row in world.pli(world.lilas, "account", "list", "--json").stdout.splitlines()]
-    row = {"login": "labo@lilas.example", "kind": "bound only", "subjects": [], "certificates": [name]}
+    row = {"login": f"labo@{LILAS}", "kind": "bound only", "subjects": [], "certificates": [name]}
     assert name.startswith("CN=")
     assert row in listed
-    assert world.pli(world.lilas, "account", "remove", "labo@lilas.example").returncode == 0
+    assert world.pli(world.lilas, "account", "remove", f"labo@{LILAS}").returncode == 0
+
+
+def test_an_address_of_another_is_no_account(world: Any) -> None:
+    """The twin: a line for an address of somebody else's domain would be a way into his mailbox."""
+    for command in (["certificate", "labo@lilas.example", str(world.ca)], ["bind", "labo@lilas.example", "899700000001"]):
+        refused = world.pli(world.lilas, "account", *command)
+        assert refused.returncode == 2
+        assert f"labo@lilas.example is of no domain of lilas: {LILAS}" in refused.stderr
 
 
 def test_mistakes_are_sentences(world: Any) -> None:
