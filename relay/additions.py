@@ -17,6 +17,7 @@ from sqlalchemy import Connection, insert, select
 from relay import entry, journal
 from relay.model import Extra, Letter, State
 from relay.spooler import SpoolClient, StoreRefused, Write
+from relay.store import lanes
 from relay.store.rows import packed, recipient_row, unpacked
 from relay.store.tables import letters, recipients
 
@@ -45,6 +46,7 @@ def _add(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime
         if row["tenant"] != tenant or row["letter_id"] != letter_id or row["state"] != State.QUEUED:
             raise StoreRefused("a recipient is added queued, to its own letter")
         conn.execute(insert(recipients), row)
+        lanes.wake(conn, [row], now)
         journal.append(conn, tenant, [events[row["id"]]], now)
         there.add(row["address"])
         added += 1

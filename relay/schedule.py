@@ -21,6 +21,10 @@ class Policy:
     """RFC 5321 §4.5.4.1: at least 4-5 days before giving up."""
     spread: float = 0.2
     """A delay is lengthened by up to this share."""
+    warn_s: float = 4 * 3600
+    """So long unsettled, and the sender is warned, once (RFC 3461 §4.1 DELAY); 0: never."""
+    silent_s: float = 3 * 86400
+    """So long without the receipt that was asked for, and a letter is 'sans nouvelle'; 0: never."""
 
 
 FACTORY = Policy()
@@ -33,11 +37,11 @@ def next_due(policy: Policy, recipient_id: str, attempts: int, queued_at: dateti
     if now >= end:
         return None
     delay = policy.delays_s[min(attempts, len(policy.delays_s)) - 1]
-    share = 1 + policy.spread * _fraction(recipient_id, attempts)
+    share = 1 + policy.spread * fraction(recipient_id, attempts)
     return min(now + timedelta(seconds=delay * share), end)
 
 
-def _fraction(recipient_id: str, attempts: int) -> float:
+def fraction(name: str, attempts: int) -> float:
     """Between 0 and 1, and the same whenever it is asked."""
-    digest = hashlib.sha256(f"{recipient_id} {attempts}".encode()).digest()
+    digest = hashlib.sha256(f"{name} {attempts}".encode()).digest()
     return int.from_bytes(digest[:4], "big") / 2**32

@@ -35,11 +35,11 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, update
 
-from relay import additions, collected, journal, retention, settlement
+from relay import additions, collected, feedback, journal, retention, settlement
 from relay.model import Event, Letter, Origin, Outcome, Reason, Recipient, State, new_id
 from relay.schedule import FACTORY, Policy
 from relay.spooler import SpoolClient, StoreRefused, Write
-from relay.store import claims, policies, statements
+from relay.store import claims, lanes, policies, statements
 from relay.store.reads import Line, Step, due_notices, find, is_due, letter, queue, timeline, verify
 from relay.store.rows import Held, letter_of, letter_row, packed, recipient_of, recipient_row, unpacked
 from relay.store.statements import places
@@ -80,6 +80,8 @@ TRANSITIONS: dict[str, dict[State, frozenset[State]]] = {
 }
 """From where to where each act may move a recipient. keep creates; renew and noticed move nothing."""
 
+MOST_AT_ONCE = 8
+"""Letters at once towards one destination, however well it goes."""
 MOST_LAPSES = 8
 """So many workers may die in a row over one recipient; then it is held for a person to look at."""
 
@@ -146,6 +148,7 @@ def settle(
     outcomes: Mapping[str, Outcome],
     events: Sequence[Event] = (),
     policy: Policy = FACTORY,
+    per_target: int = MOST_AT_ONCE,
 ) -> None:
     """Records an outcome for every recipient of the claim. Raises StoreRefused, and records nothing, if the
     lease was lost; asking again after StoreDown records once."""
@@ -158,6 +161,7 @@ def settle(
         outcomes=settlement.pack(outcomes),
         events=journal.pack(events),
         policy=asdict(policy),
+        per_target=per_target,
     )
 
 
@@ -190,6 +194,7 @@ def _keep(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetim
         raise StoreRefused("a letter without a recipient")
     conn.execute(statements.new_letter(), row)
     conn.execute(statements.new_recipients(), rows)
+    lanes.wake(conn, (each for each in rows if each["state"] == State.QUEUED), now)
     events = journal.unpack(params["events"]) or [Event("accepted", row["id"])]
     journal.append(conn, tenant, events, now)
     return True
@@ -212,12 +217,17 @@ def _kept(row: dict[str, Any], letter_id: str) -> dict[str, Any]:
 
 
 def _claim(conn: Connection, _tenant: str, params: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    claims.take_turns(conn)
     _lapse(conn, now)
     lease, until = new_id(now), now + timedelta(seconds=params["lease_s"])
-    take, told = claims.take(params["worker"], lease, params["limit"], params["per_target"], now, until)
+    take, told = claims.take(
+        conn.dialect.name, params["worker"], lease, params["limit"], params["per_target"], now, until
+    )
     by_letter: dict[tuple[str, str, str], list[Held]] = {}
     for row in conn.execute(take, told).mappings():
         by_letter.setdefault((row["tenant"], row["letter_id"], row["lane"]), []).append(row)
+    seen = {(tenant, lane) for tenant, _, lane in by_letter}
+    lanes.served(conn, seen, now, all_of_them=len(by_letter) < params["limit"])
     return [_leased(conn, rows) for rows in by_letter.values()]
 
 
@@ -240,6 +250,8 @@ def _lapse(conn: Connection, now: datetime) -> None:
         (claims.set_aside(now, Reason.SURPRISE.value), "set-aside"),
     ):
         for row in conn.execute(statement).all():
+            if name == "lapsed":
+                lanes.wake(conn, [row._mapping], now)
             event = Event(name, row.letter_id, row.id, (("attempt", str(row.attempts)),))
             journal.append(conn, row.tenant, [event], now)
 
@@ -274,8 +286,23 @@ def _settle(conn: Connection, tenant: str, params: Mapping[str, Any], now: datet
         # worker and lease_until go, the lease's name stays: by it a repeated request is known.
         freed = {"worker": "", "lease_until": None, "lapses": 0}
         conn.execute(statements.move_recipient(), places(tenant=tenant, id=row["id"]) | values | freed)
+        if values["state"] == State.QUEUED:
+            lanes.wake(conn, [row], values["due_at"])
         events.append(event)
+    _learn(conn, rows, params, now)
     journal.append(conn, tenant, events, now)
+
+
+def _learn(conn: Connection, rows: Sequence[Held], params: Mapping[str, Any], now: datetime) -> None:
+    """One letter is one experience with its destination, however many it was for; it failed where all of it did."""
+    outcomes = [settlement.unpack(params["outcomes"].get(row["id"])) for row in rows]
+    if any(feedback.ours(each) for each in outcomes):
+        return
+    name = lanes.end_of(rows[0])
+    before = lanes.standing(conn, name)
+    failed = all(feedback.whole(each) for each in outcomes)
+    known = feedback.after(before, name, failed=failed, most=params.get("per_target", MOST_AT_ONCE), now=now)
+    lanes.learn(conn, name, before, known, rows[0]["reason"] if failed else "", now)
 
 
 # --- inside the spooler: notes and a person's acts ---------------------------------------------------------
@@ -310,6 +337,8 @@ def _act(action: str, word: str, to: State, changed: _Change) -> Write:
         if action == "resend":
             retention.require_body(conn, tenant, row["letter_id"])
         conn.execute(statements.move_recipient(), one | {"state": to.value, **changed(row, now)})
+        if to is State.QUEUED:
+            lanes.wake(conn, [row], now)
         journal.append(conn, tenant, [settlement.event(word, row, {"by": params.get("by", "")})], now)
 
     return write

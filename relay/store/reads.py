@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select
 
 from relay.model import Letter, Recipient, State
-from relay.store import statements
+from relay.store import lanes, statements
 from relay.store.rows import letter_of, recipient_of
 from relay.store.statements import places
 from relay.store.tables import journal, letters, recipients
@@ -181,6 +181,7 @@ _INVARIANTS: dict[str, Select[Any]] = {
         _r.c.state.in_(["done", "failed"]), _r.c.settled_at.is_(None)
     ),
     "recipients failed without a reason": select(_r.c.id).where(_r.c.state == "failed", _r.c.reason == ""),
+    "recipients in a lane that sleeps": lanes.forgotten(),
     "letters that the journal does not know": select(letters.c.id).where(
         ~select(journal.c.number)
         .where(journal.c.tenant == letters.c.tenant, journal.c.letter_id == letters.c.id)

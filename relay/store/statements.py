@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Column, Insert, Select, Update, bindparam, insert, select, update
 
 from relay.model import State
-from relay.store.tables import journal, letters, recipients
+from relay.store.tables import journal, lanes, letters, recipients
 
 
 def given(column: Column[Any]) -> BindParameter[Any]:
@@ -94,9 +94,8 @@ def renew_lease() -> Update:
 
 @cache
 def due() -> Select[Any]:
-    """due_at (now) -> an id, if a recipient's time has come."""
-    r = recipients
-    return select(r.c.id).where(r.c.state == State.QUEUED.value, r.c.due_at <= given(r.c.due_at)).limit(1)
+    """due_at (now) -> a lane, if there is something to take in it."""
+    return select(lanes.c.lane).where(lanes.c.due_at <= given(lanes.c.due_at)).limit(1)
 
 
 @cache

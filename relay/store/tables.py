@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -56,6 +57,8 @@ letters = Table(
     Column("id", String(64), primary_key=True),
     Column("door", String(16), nullable=False),
     Column("sender", String(320), nullable=False),
+    # For comparing: lower case.
+    Column("sender_key", String(320), nullable=False, server_default=""),
     Column("message_id", String(1000), nullable=False),
     Column("body_name", String(128), nullable=False),
     Column("body_size", Integer, nullable=False),
@@ -68,7 +71,7 @@ letters = Table(
     Column("require_tls", Boolean, nullable=False, server_default=false()),
     Column("utf8", Boolean, nullable=False, server_default=false()),
     Index("letters_by_message_id", "tenant", "message_id"),
-    Index("letters_by_sender", "tenant", "sender"),
+    Index("letters_by_sender", "tenant", "sender_key"),
 )
 
 recipients = Table(
@@ -78,6 +81,7 @@ recipients = Table(
     Column("id", String(64), primary_key=True),
     Column("letter_id", String(64), nullable=False),
     Column("address", String(320), nullable=False),
+    Column("address_key", String(320), nullable=False, server_default=""),
     Column("mode", String(32), nullable=False),
     Column("target", String(255), nullable=False),
     # What shares a connection and a cap: mode and target in one column, so that one index walks the lanes.
@@ -101,18 +105,63 @@ recipients = Table(
     Column("orcpt", String(600), nullable=False),
     # '' (none to send), 'due' or 'sent'.
     Column("notice", String(8), nullable=False, server_default=""),
+    # The same of the warning that it is delayed; once in a recipient's five days.
+    Column("warning", String(8), nullable=False, server_default=""),
+    # Of the other side's people: relay.model.Word. '' where none was asked.
+    Column("word", String(16), nullable=False, server_default=""),
     ForeignKeyConstraint(["tenant", "letter_id"], ["letters.tenant", "letters.id"], name="recipients_of_letter"),
     Index("recipients_by_letter", "tenant", "letter_id", "lane"),
-    Index("recipients_by_address", "tenant", "address"),
-    Index("recipients_by_lane", "state", "lane", "due_at"),
+    Index("recipients_by_address", "tenant", "address_key"),
+    Index("recipients_by_lane", "state", "tenant", "lane", "due_at"),
     Index("recipients_by_lease", "state", "lease_until"),
-    Index("recipients_by_due", "state", "due_at"),
+    Index("recipients_by_age", "state", "queued_at"),
+    Index(
+        "recipients_by_word",
+        "word",
+        "settled_at",
+        sqlite_where=text("word = 'awaited'"),
+        postgresql_where=text("word = 'awaited'"),
+    ),
+    Index(
+        "recipients_by_warning",
+        "warning",
+        sqlite_where=text("warning = 'due'"),
+        postgresql_where=text("warning = 'due'"),
+    ),
     Index(
         "recipients_by_notice",
         "notice",
         sqlite_where=text("notice = 'due'"),
         postgresql_where=text("notice = 'due'"),
     ),
+)
+
+lanes = Table(
+    "lanes",
+    metadata,
+    # What waits, gathered: one row for each tenant's queue towards one target by one mode.
+    Column("tenant", String(64), primary_key=True),
+    Column("lane", String(300), primary_key=True),
+    Column("destination", String(300), nullable=False),
+    # When there is something to take; NULL where nothing waits. A lane that was served goes to the end of the row.
+    Column("due_at", Moment()),
+    Index("lanes_by_due", "due_at"),
+    Index("lanes_by_destination", "destination"),
+)
+
+destinations = Table(
+    "destinations",
+    metadata,
+    # '': the node's own knowledge of who is at the other end, whichever tenant writes to him.
+    Column("tenant", String(64), primary_key=True),
+    Column("destination", String(300), primary_key=True),
+    Column("width", Float, nullable=False),
+    Column("failures", Integer, nullable=False),
+    # Dead: not called before.
+    Column("until", Moment()),
+    Column("reason", String(128), nullable=False),
+    # When one of its people, or its server, last sent a receipt that named a letter of ours.
+    Column("answered_at", Moment()),
 )
 
 journal = Table(
