@@ -24,11 +24,13 @@ from certs.keys import LocalSigner
 from certs.throwaway import Pki
 from directory import address
 from directory.model import Entry, Kind
-from dmp_bridge import cda, ebrim, filings, packing, patients, tables
+from dmp_bridge import cda, choices, ebrim, filings, packing, patients, tables
 from dmp_bridge.courier import DossierCourier
 from dmp_bridge.dmp import DossierClient
 from dmp_bridge.host import __main__ as host_main
+from dmp_bridge.hosts import Hosts
 from dmp_bridge.model import Code, Document, FilingState, HostProfile, Patient
+from dmp_bridge.standing import Standing
 from gateway.demo import sample
 from relay import spool
 from relay.journal import SpoolJournal
@@ -125,7 +127,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     )
 
 
-class Hosts:
+class Stage:
     """Dossier hosts over real TLS, each served by a thread of this process; all stopped at the end."""
 
     def __init__(self, site: Site, folder: Path) -> None:
@@ -153,9 +155,9 @@ class Hosts:
 
 
 @pytest.fixture
-def dossier_host(site: Site, tmp_path: Path) -> Iterator[Hosts]:
+def dossier_host(site: Site, tmp_path: Path) -> Iterator[Stage]:
     """Starts dossier hosts over one folder; answers their URL."""
-    hosts = Hosts(site, tmp_path)
+    hosts = Stage(site, tmp_path)
     yield hosts
     hosts.stop()
 
@@ -200,7 +202,7 @@ def custody(tmp_path: Path, now: datetime) -> Iterator[Custody]:
     """The real spooler over a real store, upgraded by the migrations."""
     url = f"sqlite:///{tmp_path / 'custody.db'}"
     migrations.upgrade(url, (relay_tables.metadata, tables.metadata))
-    writes = {**spool.WRITES, **patients.WRITES, **filings.WRITES}
+    writes = {**spool.WRITES, **patients.WRITES, **filings.WRITES, **choices.WRITES}
     spooler = Spooler(writer_engine(url), tmp_path / "spool", writes, lambda: now)
     stop = threading.Event()
     thread = threading.Thread(target=spooler.serve, args=(stop,))
@@ -219,15 +221,17 @@ class Bridge:
         self._trust = site.trust()
         self._clients: list[DossierClient] = []
 
-    def client(self, url: str, **profile: Any) -> DossierClient:
-        told = HostProfile("regional", url, "2.25.7", "2.25.2", **profile)
-        made = DossierClient(told, *self._site.client, lambda: self._trust, timeout=10)
+    def client(self, url: str, standing: Standing | None = None, **profile: Any) -> DossierClient:
+        told = HostProfile(
+            **{"name": "regional", "url": url, "repository_id": "2.25.7", "source_id": "2.25.2", **profile}
+        )
+        made = DossierClient(told, *self._site.client, lambda: self._trust, timeout=10, standing=standing)
         self._clients.append(made)
         return made
 
     def courier(self, url: str, **profile: Any) -> DossierCourier:
         return DossierCourier(
-            self.client(url, **profile),
+            Hosts.only(self.client(url, **profile)),
             self._custody.register,
             self._custody.client,
             self._custody.engine,
