@@ -1,6 +1,6 @@
 """The settings of the hospital's bus: where ADT messages come in, from whom, and how its authorities are called.
 
-Promises: the door opens on loopback, or to named networks alone. Does not: open it (gateway.feeding does).
+Promises: the door opens on loopback, or to named networks alone. Does not: open it (gateway.bus does).
 """
 
 from __future__ import annotations

@@ -177,9 +177,9 @@ def monitor(settings: Settings, stop: threading.Event) -> None:
 
 
 def mllp(settings: Settings, stop: threading.Event) -> None:
-    from gateway import feeding
+    from gateway import bus
 
-    feeding.serve(settings, stop, lambda: announce(settings, "mllp"))
+    bus.serve(settings, stop, lambda: announce(settings, "mllp"))
 
 
 _SIMPLE = {
