@@ -27,7 +27,7 @@ from dmp_bridge.existence import Dossier, DossierState
 from dmp_bridge.filings import Attempt
 from dmp_bridge.hosts import ONLY, Hosts
 from dmp_bridge.installed import Checked
-from dmp_bridge.model import Bad, Document, FilingReason, FilingState, Match
+from dmp_bridge.model import Bad, Document, FilingReason, FilingState, Match, Matched
 from dmp_bridge.packing import UNDETERMINED
 from dmp_bridge.patients import Register, Writer
 from dmp_bridge.replacing import replacements
@@ -361,8 +361,13 @@ class _Case:
         self._end(document, FilingState.FILED, entry_id=entry_id)
         written_by = next((each.institution_id for each in document.authors if each.institution_id), "")
         told = (("entry", entry_id), ("note", note), ("type", document.type.code), ("structure", written_by))
-        self.note("dossier-filed", document, *told)
+        self.note("dossier-filed", document, *told, *self._whose(document))
         return Done(document.unique_id, note)
+
+    def _whose(self, document: Document) -> tuple[tuple[str, str], ...]:
+        """The register's own number of the patient: a dossier that was fed counts once (relay.indicators)."""
+        match = self.matches.of(document)
+        return (("patient", match.patient_id),) if isinstance(match, Matched) else ()
 
     def _failed(self, documents: Sequence[Document], answer: Never) -> list[Outcome]:
         for each in documents:

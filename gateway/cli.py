@@ -27,6 +27,7 @@ from gateway.document_command import cda, xdm
 from gateway.dossier_command import dossier
 from gateway.health_command import health
 from gateway.help_command import help_group
+from gateway.indicators_command import indicators
 from gateway.journal_command import journal
 from gateway.policy_command import explain, policy
 
@@ -305,6 +306,7 @@ pli.add_command(autoconfig)
 pli.add_command(help_group)
 pli.add_command(audit)
 pli.add_command(health)
+pli.add_command(indicators)
 pli.add_command(policy)
 pli.add_command(explain)
 pli.add_command(cda)

@@ -23,6 +23,7 @@ from certs import meter
 from gateway import app
 from gateway.config import ConfigError, Settings
 from gateway.log import Processors, configure
+from gateway.presence import Presence
 from gateway.serve import REFUSED, announce
 
 
@@ -55,13 +56,21 @@ def run(process: str, settings: Settings, stop: threading.Event, name: str = "")
 
 
 def _counting(settings: Settings, name: str) -> Processors:
-    """Where a monitor is wanted this process counts, and answers who asks."""
+    """What sees each log line: at the doors who was connected; where a monitor is wanted, what is counted."""
+    present: Processors = (_presence(settings),) if name.partition("-")[0] == "doors" else ()
     if settings.monitor is None:
-        return ()
+        return present
     from gateway import metrics
 
     metrics.tell(metrics.socket_of(settings.paths.run, name))
-    return (metrics.counted,)
+    return (metrics.counted, *present)
+
+
+def _presence(settings: Settings) -> Presence:
+    from relay.journal import SpoolJournal
+
+    tenants = {domain.lower(): view.node.tenant for view in settings.views for domain in view.node.domains}
+    return Presence(SpoolJournal(app.client(settings.views[0])), tenants, app.clock)
 
 
 def _leave_totals(path: Path) -> None:

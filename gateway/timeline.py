@@ -46,6 +46,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "dossier-undone": ("dépôt retiré", "deposit taken back"),
     "dossier-refused": ("dépôt refusé", "deposit refused"),
     "dossier-alarm": ("ALARME : l'hébergeur se contredit", "ALARM: the dossier host contradicts itself"),
+    "connected": ("connexion à la boîte", "connection to the mailbox"),
     "key-used": ("clé employée par le gardien", "key used by the keeper"),
     "body-erased": ("contenu effacé, au terme de sa conservation", "content erased at the end of its retention"),
     "not-collected": ("laissé dans la boîte distante", "left in the mailbox at the other operator"),

@@ -108,8 +108,12 @@ def _row(of: Letter | Envelope, address: str, route: Route, asked: Asked, at: da
     )
 
 
-def events(letter: Letter, rows: Sequence[Recipient]) -> tuple[Event, ...]:
-    """What the journal says of an entry: accepted, verified, and for each recipient queued or failed."""
+Facts: TypeAlias = tuple[tuple[str, str], ...]
+
+
+def events(letter: Letter, rows: Sequence[Recipient], about: Facts = ()) -> tuple[Event, ...]:
+    """What the journal says of an entry: accepted, verified, and for each recipient queued or failed. `about`: what the
+    letter says of itself (relay.indicators)."""
     accepted = {
         "door": letter.door.value,
         "size": str(letter.body.size),
@@ -120,7 +124,7 @@ def events(letter: Letter, rows: Sequence[Recipient]) -> tuple[Event, ...]:
         "note": "peer-unsure" if letter.proof.doubt else "",
     }
     return (
-        Event("accepted", letter.id, "", _facts(accepted)),
+        Event("accepted", letter.id, "", (*_facts(accepted), *about)),
         Event("verified", letter.id, "", facts_of(letter.verdict)),
         *(of_recipient(row) for row in rows),
     )

@@ -21,7 +21,7 @@ from certs.model import Clock
 from directory import address
 from directory.lookup import Directory
 from directory.model import Address, DirectoryDown, Entry, Found
-from relay import entry, international, reports, smime, spool, trace
+from relay import entry, indicators, international, reports, smime, spool, trace
 from relay import message as mime
 from relay.gate import Gate, Opposed, nobody_opposed, too_large
 from relay.message import Malformed, Message
@@ -183,7 +183,7 @@ class Intake:
             return Refusal(Reason.STORE_DOWN, permanent=False)
         rows = entry.recipients(envelope, found, gate.serve, self.node)
         letter = entry.letter(envelope, message, verdict, body, self.node, self.pseudonyms)
-        return Weighed(letter, rows, envelope.origin)
+        return Weighed(letter, rows, envelope.origin, indicators.about(message))
 
     def _check_authors(self, message: Message, envelope: Envelope) -> Refusal | None:
         """From is one address with one reading, and whoever is at the door may write in its name."""
@@ -248,10 +248,11 @@ class Weighed:
     letter: Letter
     rows: tuple[Recipient, ...]
     origin: Origin | None = None
+    about: entry.Facts = ()
 
     @property
     def events(self) -> tuple[Event, ...]:
-        return entry.events(self.letter, self.rows)
+        return entry.events(self.letter, self.rows, self.about)
 
     @property
     def receipt(self) -> Receipt:

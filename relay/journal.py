@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, select
 
+from relay import indicators
 from relay.model import Event
 from relay.spooler import MEMO, SpoolClient
 from relay.store import statements
@@ -60,6 +61,7 @@ def append(conn: Connection, tenant: str, events: Sequence[Event], now: datetime
         head = Head(row["number"], row["hash"])
         rows.append(row)
     conn.execute(statements.new_rows(), rows)
+    indicators.count(conn, tenant, events, now)
     _remember(conn, chain, head)
 
 
