@@ -25,6 +25,8 @@ from gateway.doors import ports
 PROCESSES = ("spooler", "keeper", "doors", "carrier")
 """In the order in which they start and, backwards, end: who keeps letters outlives who brings them."""
 
+MEMORY = {"MALLOC_MMAP_THRESHOLD_": "262144"}
+"""mallopt(3): once a large letter was freed, glibc would take the next ones from heaps that never shrink again."""
 REFUSED = 2
 """Exit code of a process that cannot start and would not on a second try."""
 
@@ -62,7 +64,7 @@ class Child:
     """When it starts again; None while it runs."""
 
     def start(self) -> None:
-        self.process = subprocess.Popen(self.command, env=notify.environment())
+        self.process = subprocess.Popen(self.command, env={**MEMORY, **notify.environment()})
         self.started, self.due = time.monotonic(), None
 
     def ended(self) -> int | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
@@ -26,6 +27,10 @@ FLUSH: Final = 262_144
 _END: Final = b"\r\n.\r\n"
 
 Run: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
+
+
+LARGE: Final = 1_048_576
+"""Octets from which on a letter needs room: so few of them are in memory at once (Limits.large_letters)."""
 
 
 class TooMuch(Exception):
@@ -79,15 +84,19 @@ def _undecided(seen: bytes) -> int:
 class Incoming:
     """One letter on its way: to the sealed body and to the view. A thread seals while the door reads on."""
 
-    def __init__(self, bodies: BodiesLike, max_bytes: int) -> None:
+    def __init__(self, bodies: BodiesLike, max_bytes: int, room: asyncio.Semaphore | None = None) -> None:
         self._bodies = bodies
         self._most = max_bytes
+        self._room = room
+        self._until = 0.0
+        """On the loop's clock; 0: it has no room, or needs none."""
         self._half = b""
         """A CR at the end of a chunk: the LF may open the next one."""
         self._lock = threading.Lock()
         self._writer: WriterLike | None = None
-        self._pieces: list[bytes] = []
-        self._sealed = 0
+        # Its buffer becomes the whole letter without a copy (io.BytesIO.getvalue): a list of pieces would double it
+        self._whole = io.BytesIO()
+        self._due: list[bytes] = []
         self._over = False
         self.handed_over = False
         """The intake is being asked, or was."""
@@ -99,7 +108,8 @@ class Incoming:
         self.size += len(piece)
         self.fault = self.fault or fault or (Reason.TOO_LARGE if self.size > self._most else None)
         if self.fault is None:
-            self._pieces.append(piece)
+            self._whole.write(piece)
+            self._due.append(piece)
             self.waiting += len(piece)
 
     def take_chunked(self, piece: bytes) -> None:
@@ -108,6 +118,22 @@ class Incoming:
         self._half = whole[-1:] if whole.endswith(b"\r") else b""
         whole = whole[: len(whole) - len(self._half)]
         self.take(whole, unstrict(whole))
+
+    async def make_room(self, limits: Limits) -> None:
+        """Of a letter that has become large: its turn is waited for, unread, so that memory has a bound."""
+        if self._room and not self._until and self.size > LARGE and self.fault is None:
+            await self._room.acquire()
+            self._until = asyncio.get_running_loop().time() + limits.large_s
+
+    def leave_room(self) -> None:
+        if self._room and self._until:
+            self._room.release()
+            self._until = 0.0
+
+    def patience(self, limits: Limits) -> float:
+        """Seconds for the next piece: whoever holds room may not hold it for ever."""
+        left = self._until - asyncio.get_running_loop().time() if self._until else limits.chunk_s
+        return max(0.0, min(limits.chunk_s, left))
 
     def close(self) -> None:
         """After the last chunk: a CR that is still alone stays so."""
@@ -126,7 +152,7 @@ class Incoming:
         if self._over:
             raise ConnectionResetError
         self._writer = self._writer or self._bodies.writer()
-        due, self._sealed, self.waiting = self._pieces[self._sealed :], len(self._pieces), 0
+        due, self._due, self.waiting = self._due, [], 0
         self._writer.write(b"".join(due))
 
     def keep(self, accept: Callable[[bytes, BodyRef], Receipt | Refusal]) -> Receipt | Refusal:
@@ -135,8 +161,8 @@ class Incoming:
             with self._lock, meter.step("accept"):
                 self._seal()
                 assert self._writer is not None
-                ref, raw = self._writer.finish(), b"".join(self._pieces)
-                self._writer = None
+                ref, raw = self._writer.finish(), self._whole.getvalue()
+                self._writer, self._whole = None, io.BytesIO()
         except OSError as error:
             self.drop()
             return Refusal(_disk(error), permanent=False)
@@ -149,7 +175,7 @@ class Incoming:
         """Nothing stays of a letter that was not kept; harmless for one that was, or is just being."""
         with self._lock:
             self._over = True
-            self._pieces.clear()
+            self._whole, self._due = io.BytesIO(), []
             if self._writer is not None:
                 self._writer.abort()
                 self._writer = None
@@ -166,7 +192,7 @@ async def receive(reader: asyncio.StreamReader, incoming: Incoming, limits: Limi
     """
     unstuffing = Unstuffing()
     while not unstuffing.ended:
-        async with asyncio.timeout(limits.chunk_s):
+        async with asyncio.timeout(incoming.patience(limits)):
             chunk = await reader.read(READ)
         if not chunk:
             raise ConnectionResetError
@@ -177,6 +203,7 @@ async def receive(reader: asyncio.StreamReader, incoming: Incoming, limits: Limi
             raise TooMuch
         if incoming.waiting >= FLUSH and incoming.fault is None:
             await run(incoming.seal)
+        await incoming.make_room(limits)
     if unstuffing.rest:
         # The reader is empty, and nobody else runs between: these are its next bytes.
         reader.feed_data(unstuffing.rest)
@@ -188,22 +215,23 @@ async def receive_chunk(reader: asyncio.StreamReader, incoming: Incoming, size: 
     if incoming.size + size > limits.max_bytes + limits.drain_bytes:
         raise TooMuch
     while left:
-        piece = await _some(reader, left, limits)
+        piece = await _some(reader, left, incoming.patience(limits))
         left -= len(piece)
         with meter.step("accept"):
             incoming.take_chunked(piece)
         if incoming.waiting >= FLUSH and incoming.fault is None:
             await run(incoming.seal)
+        await incoming.make_room(limits)
 
 
 async def skip(reader: asyncio.StreamReader, size: int, limits: Limits) -> None:
     """Reads `size` octets and forgets them."""
     while size:
-        size -= len(await _some(reader, size, limits))
+        size -= len(await _some(reader, size, limits.chunk_s))
 
 
-async def _some(reader: asyncio.StreamReader, most: int, limits: Limits) -> bytes:
-    async with asyncio.timeout(limits.chunk_s):
+async def _some(reader: asyncio.StreamReader, most: int, within_s: float) -> bytes:
+    async with asyncio.timeout(within_s):
         piece = await reader.read(min(most, READ))
     if not piece:
         raise ConnectionResetError

@@ -42,6 +42,8 @@ class Porter:
         """Failed logins by client address: after too many, nobody logs in from there."""
         self.guesses = Guesses(limits.guesses, limits.failures_s, limits.known_s, clock)
         self._letters = Rate(limits.letters, limits.letters_s, clock)
+        self.room = asyncio.Semaphore(limits.large_letters)
+        """For letters beyond data.LARGE octets: what is in memory has a bound, however many come at once."""
         self.closing = False
 
     def enter(self, guest: Guest) -> bool:

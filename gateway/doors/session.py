@@ -192,6 +192,7 @@ class Session(SMTP, ABC):
         super()._set_post_data_state()  # type: ignore[no-untyped-call]
         if self.transaction and self.transaction.incoming:
             self.transaction.incoming.drop()
+            self.transaction.incoming.leave_room()
         self.transaction = None
 
     async def handle_exception(self, error: Exception) -> str:

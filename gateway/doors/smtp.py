@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from asyncio import sslproto
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Sequence
@@ -32,6 +33,10 @@ from relay.model import Door, DoorProof, Reason, Refusal
 from relay.peering import Turned, meet
 
 __all__ = ["DoorSpec", "Limits", "PortTaken", "PortUnusable", "ensure_free", "serve"]
+
+
+TLS_BUFFER = 65_536
+"""Octets that asyncio keeps for each TLS session, however idle; its own 256 KiB are most of what a session weighs."""
 
 
 class PeerDoor(Taking):
@@ -237,6 +242,7 @@ async def serve(
 
     Raises PortTaken or PortUnusable before anything is served.
     """
+    sslproto.SSLProtocol.max_size = TLS_BUFFER
     sockets: list[socket.socket] = []
     try:
         for spec in specs:

@@ -53,7 +53,7 @@ class Taking(Session, ABC):
     def _incoming(self, letter: Transaction) -> data.Incoming:
         """Sealed for the first recipient's tenant (relay.tenants seals for the others)."""
         bodies = self.spec.of(next(iter(letter.addressees))).bodies
-        return data.Incoming(bodies, self.spec.limits.max_bytes)
+        return data.Incoming(bodies, self.spec.limits.max_bytes, self.porter.room)
 
     def _reads(self, chunk: commands.Chunk) -> Reads:
         async def read(letter: Transaction, incoming: data.Incoming) -> Receipt | Refusal | None:

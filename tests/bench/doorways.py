@@ -33,6 +33,7 @@ from gateway.accounts import Accounts
 from gateway.demo.postfix import Postfix
 from gateway.demo.processes import free_port
 from gateway.doors.smtp import DoorSpec, Limits, serve
+from gateway.serve import MEMORY
 from relay import spool
 from relay.intake import Intake
 from relay.model import Door
@@ -194,7 +195,8 @@ def started(role: str, folder: Path, shown: Papers, key: str = "rsa") -> Iterato
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "tests.bench.doorways", role, str(folder), str(shown.folder), key]
     log = (folder / f"{role}.log").open("w")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+    as_served = {**os.environ, **MEMORY} if role != "stock" else None
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=as_served, text=True) as process:
         assert process.stdout
         try:
             said = process.stdout.readline().split()
