@@ -50,7 +50,8 @@ def test_a_certificate_is_bound_by_its_subject(world: Any) -> None:
 
 def test_an_address_of_another_is_no_account(world: Any) -> None:
     """The twin: a line for an address of somebody else's domain would be a way into his mailbox."""
-    for command in (["certificate", "labo@lilas.example", str(world.ca)], ["bind", "labo@lilas.example", "899700000001"]):
+    other = "labo@lilas.example"
+    for command in (["certificate", other, str(world.ca)], ["bind", other, "899700000001"]):
         refused = world.pli(world.lilas, "account", *command)
         assert refused.returncode == 2
         assert f"labo@lilas.example is of no domain of lilas: {LILAS}" in refused.stderr
@@ -60,7 +61,7 @@ def test_mistakes_are_sentences(world: Any) -> None:
     """An unknown account, an address that is none, a device that cannot be named: exit code 2 and why."""
     for arguments, why in (
         (("remove", "nobody@lilas.example"), "is no account here"),
-        (("application", "nobody@lilas.example", "x"), "is no account here"),
+        (("application", f"nobody@{LILAS}", "x"), "is no account here"),
         (("application", LOGIN, "Poste 1"), "lower-case"),
         (("bind", "pas une adresse", "1"), "address of its mailbox"),
         (("certificate", LOGIN, str(world.ca.parent / "absent.pem")), "does not exist"),
