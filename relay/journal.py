@@ -19,12 +19,12 @@ from sqlalchemy import Connection, Engine, Row, select
 from relay import indicators
 from relay.model import Event
 from relay.spooler import MEMO, SpoolClient
-from relay.store import statements
+from relay.store import chains, statements
 from relay.store.statements import places
 from relay.store.tables import journal
 
 CHAIN = "spool"
-"""The chain of the one writer; with several writers each has its own."""
+"""The chain of the one writer of an SQLite store; on PostgreSQL each writer has its own (relay.store.chains)."""
 _START = "0" * 64
 _MEMO = "journal.head"
 _FACTS = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
@@ -50,10 +50,12 @@ def unpack(packed: Sequence[Mapping[str, Any]]) -> list[Event]:
     return [Event(each["name"], each["letter"], each["recipient"], tuple(each["facts"].items())) for each in packed]
 
 
-def append(conn: Connection, tenant: str, events: Sequence[Event], now: datetime, chain: str = CHAIN) -> None:
-    """Adds the events at the end of the chain. Only the chain's writer calls it, inside its transaction."""
+def append(conn: Connection, tenant: str, events: Sequence[Event], now: datetime, chain: str = "") -> None:
+    """Adds the events at the end of the writer's own chain, or of the one named. Only the chain's writer calls it,
+    inside its transaction."""
     if not events:
         return
+    chain = chain or chains.own(conn, CHAIN)
     head = _remembered(conn, chain) or _head(conn, chain)
     rows = []
     for event in events:

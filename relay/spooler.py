@@ -29,6 +29,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from certs import frames, meter
 from certs.model import Clock
+from relay.store.chains import NODE
+from relay.store.engine import now_of
 
 Write: TypeAlias = Callable[[Connection, str, Mapping[str, Any], datetime], Any]
 """(connection in a transaction, tenant, JSON-able parameters, the writer's now) -> JSON-able answer."""
@@ -163,8 +165,12 @@ _Request: TypeAlias = tuple[_Caller, dict[str, Any]]
 class Spooler:
     """Serves the writes of one store on one Unix socket, in one thread."""
 
-    def __init__(self, engine: Engine, socket_path: Path, writes: Mapping[str, Write], clock: Clock) -> None:
-        self._engine = engine
+    def __init__(
+        self, engine: Engine, socket_path: Path, writes: Mapping[str, Write], clock: Clock | None, node: str = "spool"
+    ) -> None:
+        """`clock`: None for the store's own, which counts where several nodes share one. `node`: after which this
+        writer's chain of the journal is called where it is not the only one."""
+        self._engine = engine.execution_options(**{NODE: node})
         self._path = socket_path
         self._writes = dict(writes)
         self._clock = clock
@@ -260,8 +266,9 @@ class Spooler:
             with _transaction(store):
                 return [self._apply(store, _savepoint, request) for request in requests]
         except DBAPIError as error:
-            if len(requests) == 1:
-                return [_down(error)]
+            # A connection that was lost may have taken its commit with it: each asker must ask again himself.
+            if len(requests) == 1 or error.connection_invalidated or store.invalidated:
+                return [_down(error)] * len(requests)
         return [answer for request in requests for answer in self._commit(store, [request])]
 
     def _apply(self, store: Connection, part: _Part, request: dict[str, Any]) -> bytes:
@@ -272,7 +279,7 @@ class Spooler:
             return _told({"refused": "unknown write"})
         try:
             with part(store):
-                return _told({"ok": write(store, str(request["tenant"]), request["params"], self._clock())})
+                return _told({"ok": write(store, str(request["tenant"]), request["params"], self._now(store))})
         except StoreRefused as refusal:
             return _told({"refused": str(refusal)})
         except IntegrityError:
@@ -283,6 +290,16 @@ class Spooler:
         except Exception as surprise:  # a mistake of ours: its request alone suffers, and may be asked again
             _log.error("spooler.surprise", write=name, error=type(surprise).__name__)
             return _told({"down": f"surprise ({type(surprise).__name__})"})
+
+    def _now(self, store: Connection) -> datetime:
+        """Asked of the store once per transaction, or once more after something was taken back."""
+        if self._clock:
+            return self._clock()
+        memo = store.info[MEMO]
+        if "now" not in memo:
+            memo["now"] = now_of(store)
+        now: datetime = memo["now"]
+        return now
 
 
 _Part: TypeAlias = Callable[[Connection], AbstractContextManager[None]]

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import structlog
+
+from gateway.app import METADATAS
+from gateway.demo.postgresql import Postgresql
+from gateway.demo.processes import new_folder
+from relay.store.migrations import upgrade
 
 CORPUS = Path(__file__).resolve().parent.parent.parent / "shared" / "corpus"
 
@@ -76,6 +83,53 @@ def log_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(structlog, "configure", lambda **settings: configure(**{**settings, **uncached}))
     yield
     configure(**before)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgresql]:
+    """A private PostgreSQL 15 that syncs nothing."""
+    folder = new_folder("pli-pg-")
+    server = Postgresql(folder, durable=False)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def databases(postgresql: Postgresql) -> Callable[[str], str]:
+    """Makes an empty database; its URL."""
+
+    def make(name: str) -> str:
+        with psycopg.connect(postgresql.url(), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" STRATEGY file_copy'.encode())
+        return postgresql.url(name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def custody(databases: Callable[[str], str]) -> str:
+    """A database with every package's tables, shared by the tests that ask for it emptied."""
+    url = databases("custody")
+    upgrade(url, METADATAS)
+    return url
+
+
+@pytest.fixture
+def emptied(custody: str) -> Callable[[], str]:
+    """Ends whoever an earlier test left on the shared database, and empties its tables; its URL."""
+
+    def empty() -> str:
+        with psycopg.connect(custody, autocommit=True) as connection:
+            left = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database()"
+            connection.execute(f"{left} AND pid <> pg_backend_pid()".encode())
+            tables = "SELECT string_agg(tablename, ', ') FROM pg_tables WHERE schemaname = 'public' AND tablename <> "
+            names = connection.execute((tables + "'alembic_version'").encode()).fetchone()
+            connection.execute(f"TRUNCATE {names[0] if names else ''}".encode())
+        return custody
+
+    return empty
 
 
 @pytest.fixture(scope="session")

@@ -90,12 +90,13 @@ class Programs:
         return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **paths}
 
 
-def programs(needed: str) -> Programs:
-    """Those that hold the program `needed`: $PLI_SERVERS, else the checkout's, else the system's."""
+def programs(needed: str, *more: str) -> Programs:
+    """Those that hold the program `needed`, perhaps in one `more` folder: $PLI_SERVERS, else the checkout's, else the
+    system's."""
     told = os.environ.get("PLI_SERVERS")
     checkout = Path(__file__).resolve().parent.parent.parent / ".pli/debs/root"
     for root in [Path(told)] if told else [checkout, Path("/")]:
-        if any((root / folder / needed).exists() for folder in ("usr/sbin", "usr/bin")):
+        if any((root / folder / needed).exists() for folder in ("usr/sbin", "usr/bin", *more)):
             return Programs(root.resolve())
     raise ServerTrouble(f"{needed} est introuvable : lancez « ./dev servers », qui le dépaquète sans l'installer.")
 
@@ -182,16 +183,16 @@ class Process:
         leader = self.pid()
         for pid in self._members() if whole else [leader] if leader else []:
             _signal(pid, number)
-        if not _until(lambda: not self._members(), STOP_S):
+        if not until(lambda: not self._members(), STOP_S):
             for pid in self._members():
                 _signal(pid, signal.SIGKILL)
-            _until(lambda: not self._members(), STOP_S)
+            until(lambda: not self._members(), STOP_S)
         self._recorded()  # reaps it, if it was a child of ours
         self.record.unlink(missing_ok=True)
 
     def wait_ready(self, ports: Mapping[int, bytes], name: str, logs: Sequence[Path]) -> None:
         """Until each port accepts a connection and greets as it should."""
-        ready = _until(lambda: self.pid() is None or all(_greets(*port) for port in ports.items()), READY_S)
+        ready = until(lambda: self.pid() is None or all(_greets(*port) for port in ports.items()), READY_S)
         if ready and self.pid() is not None:
             return
         self.stop()
@@ -217,7 +218,8 @@ def _started(pid: int) -> str:
     return "".join(_stat(pid)[19:20])
 
 
-def _until(condition: Callable[[], bool], seconds: float) -> bool:
+def until(condition: Callable[[], bool], seconds: float = READY_S) -> bool:
+    """Whether the condition came true in time."""
     limit = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > limit:

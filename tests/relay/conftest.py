@@ -134,11 +134,25 @@ class Store:
     clock: Hand
 
 
-@pytest.fixture
-def store_url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/store.db"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty store of custody's tables, on each database that letters are kept in."""
+    if request.param == "postgresql":
+        emptied: Callable[[], str] = request.getfixturevalue("emptied")
+        return emptied()
+    return sqlite_store(tmp_path)
+
+
+def sqlite_store(folder: Path) -> str:
+    url = f"sqlite:///{folder}/store.db"
     upgrade(url, [tables.metadata])
     return url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """For what only SQLite has."""
+    return sqlite_store(tmp_path)
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_rewritten_chain_is_found_by_a_kept_head(store: Any) -> None:
     kept = places(store)
     with store.writer.begin() as conn:
         conn.execute(delete(rows).where(rows.c.number > 4))
-        journal.append(conn, "lilas", [Event("forged", "L4")], store.clock())
+        journal.append(conn, "lilas", [Event("forged", "L4")], store.clock(), journal.CHAIN)
     assert journal.verify(store.reader) == ()
     assert journal.verify(store.reader, kept) == ("journal spool: row 5 is not the one that was sealed",)
 

@@ -182,9 +182,9 @@ WRITES = {
 
 
 @pytest.fixture
-def noted(store_url: str, tmp_path: Path, now: Any) -> Iterator[tuple[SpoolClient, Callable[[], list[Any]]]]:
+def noted(sqlite_url: str, tmp_path: Path, now: Any) -> Iterator[tuple[SpoolClient, Callable[[], list[Any]]]]:
     """A client of a spooler on a disk of 2 MB, and what is noted."""
-    engine, path, stop = writer_engine(store_url), tmp_path / "n.sock", threading.Event()
+    engine, path, stop = writer_engine(sqlite_url), tmp_path / "n.sock", threading.Event()
     with engine.begin() as conn:
         conn.execute(text("CREATE TABLE notes (n UNIQUE)"))
     with engine.connect() as conn:
@@ -195,7 +195,7 @@ def noted(store_url: str, tmp_path: Path, now: Any) -> Iterator[tuple[SpoolClien
     assert spooler.ready.wait(10)
 
     def notes() -> list[Any]:
-        with reader_engine(store_url).connect() as conn:
+        with reader_engine(sqlite_url).connect() as conn:
             return list(conn.scalars(text("SELECT n FROM notes ORDER BY n")))
 
     yield SpoolClient(path), notes

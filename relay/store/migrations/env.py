@@ -2,6 +2,10 @@
 
 Promises: nothing is configured here; logging is left as it is. Does not: work without a caller
 (relay.store.migrations).
+
+Every step runs on SQLite and on PostgreSQL, with rows in place (tests/relay/test_migrations.py runs each on both):
+name types that both have, give a new NOT NULL column a server_default, and let what only one of them needs ask
+op.get_bind().dialect.name.
 """
 
 from __future__ import annotations
