@@ -28,6 +28,7 @@ from gateway.dns_section import DnsSection
 from gateway.monitor_section import MonitorSection
 from gateway.hl7_section import Hl7Section
 from gateway.policy_section import PolicySection
+from gateway.store_section import StoreSection
 from gateway.tenants_section import Accounts as Accounts
 from gateway.tenants_section import CollectSection as CollectSection
 from gateway.tenants_section import Delivery as Delivery
@@ -239,6 +240,7 @@ class Settings(BaseSettings):
     carrier: CarrierSection = CarrierSection()
     journal: JournalSection = JournalSection()
     retention: RetentionSection = RetentionSection()
+    store: StoreSection = StoreSection()
     scan: ScanSection | None = None
     collect: dict[str, CollectSection] = Field(
         default_factory=dict, description="NAME = a mailbox at another operator that is collected from."
@@ -286,7 +288,7 @@ class Settings(BaseSettings):
 
     @property
     def database_url(self) -> str:
-        return f"sqlite:///{self.paths.data / 'pli.sqlite'}"
+        return self.store.url or f"sqlite:///{self.paths.data / 'pli.sqlite'}"
 
     @property
     def revocation_cache(self) -> Path:

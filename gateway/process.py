@@ -84,7 +84,10 @@ def spooler(settings: Settings, stop: threading.Event) -> None:
     from relay.store import engine
 
     app.migrate(settings)
-    serving = Spooler(engine.writer_engine(settings.database_url), settings.spool_socket, app.WRITES, app.clock)
+    url = settings.database_url
+    # Several nodes may share a PostgreSQL: its clock counts for all, and each has chains of the journal of its own.
+    clock = None if engine.is_postgresql(url) else app.clock
+    serving = Spooler(engine.writer_engine(url), settings.spool_socket, app.WRITES, clock, settings.node.name)
     threading.Thread(target=_announce_when, args=(serving.ready, settings), daemon=True).start()
     threading.Thread(target=_care, args=(settings, serving.ready, stop), daemon=True).start()
     try:
