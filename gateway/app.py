@@ -6,7 +6,9 @@ no database to write). Does not: decide, speak a protocol or loop.
 
 from __future__ import annotations
 
+import getpass
 import os
+import getpass
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -24,7 +26,7 @@ from certs.revocation import Patience
 from certs.seen import Seen
 from certs.tls import Role
 from directory.ldap import LdapDirectory
-from dmp_bridge import candidates, choices, filings, patients, roll
+from dmp_bridge import candidates, choices, filings, oppositions, patients, roll
 from dmp_bridge import tables as dossier_tables
 from dmp_bridge.model import HostProfile
 from dmp_bridge.norms import norm
@@ -34,6 +36,8 @@ from gateway.logins import Household, Logins
 from gateway.tokens import Provider, Tokens
 from relay import retention, spool, tenants
 from relay.intake import Intake
+from relay.journal import SpoolJournal
+from relay.model import Event
 from relay.partners import WhiteList
 from relay.policy import Book
 from relay.pseudonym import Pseudonyms
@@ -234,6 +238,7 @@ def intake(settings: Settings, shared: Common | None = None) -> Intake:
         white_list_age_most=timedelta(hours=settings.trust.white_list_max_age_hours),
         scanning=parts.scanning,
         book=book(settings),
+        opposed=oppositions.Gatekeeper(reader(settings.database_url), settings.node.tenant, pseudonyms(settings)),
     )
 
 
@@ -322,17 +327,27 @@ def forget_bodies(settings: Settings) -> int:
         reader.dispose()
 
 
-def import_patients(settings: Settings, file: Path) -> tuple[int, tuple[str, ...]]:
-    """Patients written, and a sentence for each line that was not."""
+def local_root(settings: Settings) -> str:
+    """Under which the establishment's own numbers of patients stand."""
     root = settings.dossier.local_root if settings.dossier else ""
-    read = roll.load_csv(file.read_bytes(), root or settings.node.establishment)
+    return root or settings.node.establishment
+
+
+def import_patients(
+    settings: Settings, file: Path, progress: Callable[[int], None] = lambda _: None
+) -> tuple[int, tuple[str, ...]]:
+    """Patients written, and a sentence for each line that was not. `progress`: how many more are written."""
+    read = roll.load_csv(file.read_bytes(), local_root(settings))
     public = bytes.fromhex(secret(settings.keeper.body_public_key).decode("ascii"))
     written = 0
     if read.patients:
         names = pseudonyms(settings)
+        seal = partial(seal_bytes, public)
         written = patients.put(
-            client(settings), settings.node.tenant, read.patients, names, partial(seal_bytes, public)
+            client(settings), settings.node.tenant, read.patients, names, seal, progress=progress
         )
+        facts = (("by", getpass.getuser()), ("patients", str(written)), ("rejected", str(len(read.errors))))
+        SpoolJournal(client(settings)).add(settings.node.tenant, [Event("patients-imported", facts=facts)])
     return written, tuple(str(error) for error in read.errors)
 
 

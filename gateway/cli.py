@@ -29,7 +29,9 @@ from gateway.health_command import health
 from gateway.help_command import help_group
 from gateway.indicators_command import indicators
 from gateway.journal_command import journal
+from gateway.patients_command import patients
 from gateway.policy_command import explain, policy
+from gateway.worklist_command import worklist
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -195,47 +197,6 @@ def recipient(settings: Settings, action: str, recipient_id: str) -> None:
     click.echo(f"{recipient_id}: {action}")
 
 
-# --- the dossier -------------------------------------------------------------------------------------------------
-
-
-@pli.group()
-def patients() -> None:
-    """The register of patients of this establishment."""
-
-
-@patients.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@with_settings
-def patients_import(settings: Settings, file: Path) -> None:
-    """Read patients from a CSV file; lines that cannot be used are told with their number and reason."""
-    from gateway import app
-
-    loaded, rejected = app.import_patients(settings, file)
-    for line in rejected:
-        click.echo(f"pli: {line}", err=True)
-    click.echo(f"{loaded} patients, {len(rejected)} lines rejected")
-    if rejected:
-        sys.exit(2)
-
-
-@pli.command()
-@click.option("--json", "as_json", is_flag=True)
-@LANGUAGE
-@with_settings
-def worklist(settings: Settings, as_json: bool, lang: str) -> None:
-    """Documents that a person must look at before they are filed."""
-    from gateway import lookout
-
-    rows = lookout.worklist(settings)
-    if as_json:
-        click.echo(json.dumps(rows, ensure_ascii=False))
-        return
-    table = Table("lettre", "motif", "depuis") if lang == "fr" else Table("letter", "reason", "since")
-    for row in rows:
-        table.add_row(row["letter_id"], lookout.why(row["reason"], lang), row["at"])
-    out.print(table)
-
-
 # --- care ------------------------------------------------------------------------------------------------------
 
 
@@ -307,6 +268,8 @@ pli.add_command(help_group)
 pli.add_command(audit)
 pli.add_command(health)
 pli.add_command(indicators)
+pli.add_command(patients)
+pli.add_command(worklist)
 pli.add_command(policy)
 pli.add_command(explain)
 pli.add_command(cda)
