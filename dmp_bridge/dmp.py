@@ -19,6 +19,7 @@ from lxml import etree
 
 from certs import tls
 from certs.chain import TrustStore
+from certs.xml import XmlRefused
 from dmp_bridge import amendment, ebrim, existence, mtom, soap, verdicts
 from dmp_bridge.existence import Dossier
 from dmp_bridge.model import Code, Document, FilingReason, HostProfile, Ins
@@ -82,8 +83,8 @@ class DossierClient:
     ) -> Done | Later | Never:
         """ITI-41: one lot, all of it or nothing. Later where nobody knows whether it was stored. Raises KeeperDown."""
         norm = self.profile.norm
-        seal = self._standing.seal(documents, submission)
         try:
+            seal = self._standing.seal(documents, submission)
             lot = ebrim.submit_objects(
                 documents,
                 submission,
@@ -95,6 +96,8 @@ class DossierClient:
             )
         except ebrim.TypeUnknown:
             return Never(FilingReason.TYPE_UNKNOWN)
+        except XmlRefused:
+            return Never(FilingReason.DOCUMENT_REFUSED, "no-canonical-form")
         sent = [(each.mime_type, each.raw) for each in documents] + ([("text/xml", seal.raw)] if seal else [])
         body, attachments = _provide(lot, sent)
         answer = self._exchange("repository", PROVIDE, body, attachments, patient=patient)

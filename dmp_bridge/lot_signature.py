@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from lxml import etree
 
 from certs.keys import Signer
-from certs.xml import parse
+from certs.xml import XmlRefused, parse
 from dmp_bridge.norms import LotSignature
 
 DS = "http://www.w3.org/2000/09/xmldsig#"
@@ -74,11 +74,18 @@ def document_digest(document: Signed, hashed: LotSignature) -> bytes:
     """Of the canonical form of XML, of the bytes of anything else (a DICOM object)."""
     data = document.raw
     if document.is_xml:
-        tree = parse(document.raw).getroottree()
-        data = etree.tostring(tree, method="c14n", exclusive=False, with_comments=True)
+        data = _canonical_document(document.raw)
     if hashed is LotSignature.SHA1:
         return hashlib.sha1(data, usedforsecurity=False).digest()
     return hashlib.sha256(data).digest()
+
+
+def _canonical_document(raw: bytes) -> bytes:
+    try:
+        tree = parse(raw).getroottree()
+        return bytes(etree.tostring(tree, method="c14n", exclusive=False, with_comments=True))
+    except etree.C14NError as error:  # a name space that is no absolute URI
+        raise XmlRefused("the document has no canonical form") from error
 
 
 # --- the parts -------------------------------------------------------------------------------------------------
@@ -131,8 +138,9 @@ def _properties(parent: etree._Element, der: bytes, certificate: x509.Certificat
 
 
 def _purpose(parent: etree._Element) -> None:
-    """In ds, as XML Signature 1.1 §5.2 has it; a published sample puts it in no namespace."""
-    held = _add(_add(parent, "SignatureProperties"), "SignatureProperty", Id="purpose", Target="#LotSignature")
+    """In no name space, as the published sample has it: in ds, XML Signature 1.1 §5.2 asks for an element inside."""
+    properties = etree.SubElement(parent, "SignatureProperties")
+    held = etree.SubElement(properties, "SignatureProperty", Id="purpose", Target="#LotSignature")
     held.text = SOURCE
 
 

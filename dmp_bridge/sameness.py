@@ -26,5 +26,8 @@ def digest(raw: bytes) -> str:
     if len(found) != 1:
         return ""
     # Exclusive: name spaces of what stands around it are not the document's.
-    form = etree.tostring(found[0], method="c14n", exclusive=True, with_comments=False, with_tail=False)
+    try:
+        form = etree.tostring(found[0], method="c14n", exclusive=True, with_comments=False, with_tail=False)
+    except etree.C14NError:  # a name space that is no absolute URI
+        return ""
     return hashlib.sha256(form).hexdigest()

@@ -149,6 +149,9 @@ class Registry:
         whose = _whose(change.element)
         connection.execute(insert(tables.entries).values(id=name, version=number, **kept, **whose, xml=xml))
         _set_status(connection, row.id, names.DEPRECATED)
+        # Of a masked entry no earlier version is shown either.
+        versions = update(tables.entries).where(tables.entries.c.lid == row.lid)
+        connection.execute(versions.values(masked=whose["masked"]))
 
     def _note(self, connection: Connection, access: Access, outcome: str, objects: int) -> None:
         at = self._clock().astimezone(UTC).replace(tzinfo=None)

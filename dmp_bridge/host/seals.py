@@ -122,9 +122,9 @@ def _canonical(element: etree._Element) -> bytes:
 def _canonical_document(data: bytes) -> bytes:
     try:
         tree = parse(data).getroottree()
-    except XmlRefused:
-        raise refuse(Code.INVALID_CONTENT, "lot signature: a document is no XML") from None
-    return bytes(etree.tostring(tree, method="c14n", exclusive=False, with_comments=True))
+        return bytes(etree.tostring(tree, method="c14n", exclusive=False, with_comments=True))
+    except (XmlRefused, etree.C14NError):
+        raise refuse(Code.INVALID_CONTENT, "lot signature: a document has no canonical form") from None
 
 
 def _bytes(element: etree._Element) -> bytes:

@@ -94,6 +94,8 @@ class Site:
     client: tuple[Path, Path]
     revoked: tuple[Path, Path]
     mailbox: tuple[Path, Path]
+    other: tuple[Path, Path]
+    """A client of another structure."""
     seal: LocalSigner
     """Of the client's structure."""
     stranger: tuple[Path, Path]
@@ -122,6 +124,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         client=pki.auth_client("passerelle", *who).write(folder, "client"),
         revoked=revoked.write(folder, "revoked"),
         mailbox=pki.smime("a@tilleuls.test", "a", *who).write(folder, "mailbox"),
+        other=pki.auth_client("autre", "Clinique du Parc", "1750000059").write(folder, "other"),
         seal=pki.seal("tilleuls.mssante.fr", *who).signer(),
         stranger=other.auth_client("stranger", *who).write(folder, "stranger"),
     )

@@ -1,0 +1,197 @@
+"""Taking a deposit back, and what earlier recipients and other forms of a document have to do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from dmp_bridge import cda, filings, sameness
+from dmp_bridge.hosts import Hosts
+from dmp_bridge.model import Document, FilingReason, FilingState
+from dmp_bridge.norms import norm
+from dmp_bridge.undoing import Asked, Undoing
+from gateway.demo import sample
+from relay.journal import SpoolJournal
+from relay.model import Done, Never
+
+TENANT = "tilleuls"
+DAY = timedelta(days=1)
+
+
+def undo(bridge: Any, custody: Any, url: str, document: Document, at: datetime, **profile: Any) -> Any:
+    filing = filings.of_document(custody.engine, TENANT, "regional", document.unique_id)[-1]
+    undoing = Undoing(bridge.client(url, **profile), custody.client, SpoolJournal(custody.client))
+    return undoing.undo(filing, document, Asked("a person", at, DAY))
+
+
+def version(report: Document, number: int) -> Document:
+    """A later version of the report, that replaces it."""
+    text = report.raw.decode()
+    text = text.replace(f'root="{report.unique_id}"', f'root="{report.unique_id}.{number}"', 1)
+    text = text.replace('<versionNumber value="1"/>', f'<versionNumber value="{number}"/>')
+    related = (
+        '<relatedDocument typeCode="RPLC"><parentDocument>'
+        f'<id root="{report.unique_id}"/></parentDocument></relatedDocument>'
+    )
+    text = text.replace("<documentationOf>", f"{related}<documentationOf>", 1)
+    read = cda.read(text.encode())
+    assert isinstance(read, Document), read
+    return read
+
+
+def test_a_deposit_is_taken_back(
+    bridge: Any, custody: Any, dossier_host: Callable[..., str], report: Document, now: datetime
+) -> None:
+    """The host says deleted, our row says undone, the journal who; once more is refused, there is nothing to undo."""
+    url = dossier_host()
+    bridge.deliver(url, bridge.mail(report))
+    assert undo(bridge, custody, url, report, now) == Done(report.unique_id, "taken-back")
+    (held,) = bridge.client(url).find([report.unique_id])
+    assert not held.approved
+    assert bridge.rows(report) == [FilingState.UNDONE]
+    assert bridge.events().count("dossier-undone") == 1
+    assert undo(bridge, custody, url, report, now) == Never(FilingReason.HOST_FORBIDS, "not-filed")
+
+
+def test_after_the_time_that_policy_gives_it_is_not(
+    bridge: Any, custody: Any, dossier_host: Callable[..., str], report: Document, now: datetime
+) -> None:
+    """The twin: too late, and the host was not asked."""
+    url = dossier_host()
+    bridge.deliver(url, bridge.mail(report))
+    late = undo(bridge, custody, url, report, now + DAY + timedelta(seconds=1))
+    assert late == Never(FilingReason.HOST_FORBIDS, "too-late")
+    (held,) = bridge.client(url).find([report.unique_id])
+    assert held.approved
+
+
+def test_without_the_check_a_late_one_would_pass(
+    bridge: Any, custody: Any, dossier_host: Callable[..., str], report: Document, now: datetime, monkeypatch: Any
+) -> None:
+    """The refusal is the policy check's: switched off, the same request goes through."""
+    monkeypatch.setattr("dmp_bridge.undoing.refusal", lambda filing, asked: "")
+    url = dossier_host()
+    bridge.deliver(url, bridge.mail(report))
+    assert isinstance(undo(bridge, custody, url, report, now + 9 * DAY), Done)
+
+
+def test_what_was_replaced_counts_again(
+    bridge: Any, custody: Any, dossier_host: Callable[..., str], report: Document, now: datetime
+) -> None:
+    """Undoing a replacement gives the old version back; undoing the old one first is refused."""
+    url, newer = dossier_host(), version(report, 2)
+    bridge.deliver(url, bridge.mail(report))
+    assert bridge.deliver(url, bridge.mail(newer), letter_id="02" * 13) == Done(newer.unique_id, "filed")
+    signed = norm("regional-signed")
+    profile = {"norm": replace(norm("regional"), deleted=signed.deleted)}
+    old = undo(bridge, custody, url, report, now, **profile)
+    assert old == Never(FilingReason.OLD_VERSION, "changed-since")
+    assert undo(bridge, custody, url, newer, now, **profile) == Done(newer.unique_id, "taken-back")
+    held = {each.unique_id: each.approved for each in bridge.client(url).find([report.unique_id, newer.unique_id])}
+    assert held == {report.unique_id: True, newer.unique_id: False}
+
+
+def test_an_undo_of_which_the_answer_was_lost_is_done(
+    bridge: Any, custody: Any, dossier_host: Callable[..., str], report: Document, now: datetime, lot: Any
+) -> None:
+    """The host deleted it, we did not hear so: asked again, it is done and recorded."""
+    url = dossier_host()
+    bridge.deliver(url, bridge.mail(report))
+    client = bridge.client(url)
+    (held,) = client.find([report.unique_id])
+    client.set_status(held.entry_id, held.status, client.profile.norm.deleted, replace(lot, unique_id="2.25.8"),
+                      report.patient.ins)  # fmt: skip
+    assert undo(bridge, custody, url, report, now) == Done(report.unique_id, "taken-back")
+    assert bridge.rows(report) == [FilingState.UNDONE]
+
+
+# --- a deletion that the sender asks for, and what earlier recipients hear -----------------------------------------
+
+
+def told(bridge: Any, url: str) -> tuple[Any, list[tuple[str, str]]]:
+    heard: list[tuple[str, str]] = []
+    courier = replace(
+        bridge.courier(url), carry=lambda letter, document, what: heard.append((document.unique_id, what))
+    )
+    return courier, heard
+
+
+def test_a_replacement_and_a_deletion_are_carried(
+    bridge: Any, dossier_host: Callable[..., str], report: Document, monkeypatch: Any
+) -> None:
+    """What replaces a document, and an archive that asks to delete one, reach the dossier and are handed on."""
+    url, newer = dossier_host(), version(report, 2)
+    courier, heard = told(bridge, url)
+    courier.deliver(bridge.job(bridge.mail(report)))
+    courier.deliver(bridge.job(bridge.mail(newer), letter_id="02" * 13))
+    assert heard == [(newer.unique_id, "replaced")]
+    monkeypatch.setattr("dmp_bridge.courier.candidates.documents", lambda _: (replace(newer, action="D"),))
+    outcome = courier.deliver(bridge.job(bridge.mail(newer), letter_id="03" * 13))["r1"]
+    assert outcome == Done(newer.unique_id, "taken-back")
+    assert heard[1:] == [(newer.unique_id, "deleted")]
+    assert bridge.rows(newer) == [FilingState.UNDONE]
+
+
+def test_a_deletion_of_what_we_never_filed_is_refused(
+    bridge: Any, dossier_host: Callable[..., str], report: Document, monkeypatch: Any
+) -> None:
+    """The twin: nothing of ours is there, nobody is told."""
+    courier, heard = told(bridge, dossier_host())
+    monkeypatch.setattr("dmp_bridge.courier.candidates.documents", lambda _: (replace(report, action="D"),))
+    outcome = courier.deliver(bridge.job(bridge.mail(report)))["r1"]
+    assert isinstance(outcome, Never)
+    assert heard == []
+
+
+# --- the same document in another form ------------------------------------------------------------------------------
+
+
+def serialised_otherwise(raw: bytes) -> bytes:
+    """The same document as another writer would put it: canonical, with a comment, under another declaration."""
+    root = etree.fromstring(raw)
+    return b"<?xml version='1.0' encoding='UTF-8'?>\n<!-- again -->\n" + etree.tostring(root, method="c14n")
+
+
+def test_another_serialisation_is_the_same_document(
+    bridge: Any, dossier_host: Callable[..., str], report: Document
+) -> None:
+    """Found by its canonical form: already there, not another document of that identifier."""
+    url, other = dossier_host(), cda.read(serialised_otherwise(report.raw))
+    assert isinstance(other, Document)
+    assert other.raw != report.raw
+    bridge.deliver(url, bridge.mail(report))
+    again = bridge.deliver(url, bridge.mail(other), letter_id="02" * 13)
+    assert again == Done(report.unique_id, "already-in-dossier")
+    assert "dossier-same" in bridge.events()
+
+
+def test_other_words_under_the_same_identifier_are_not(
+    bridge: Any, dossier_host: Callable[..., str], report: Document
+) -> None:
+    """The twin: one word differs, and it is refused."""
+    url, other = dossier_host(), cda.read(report.raw.replace(b"IRM du genou", b"IRM du coude"))
+    assert isinstance(other, Document)
+    bridge.deliver(url, bridge.mail(report))
+    assert isinstance(bridge.deliver(url, bridge.mail(other), letter_id="02" * 13), Never)
+
+
+@pytest.mark.parametrize("raw", [b"", b"<x/>", b"<!DOCTYPE x><x/>", b'<ClinicalDocument xmlns="urn:hl7-org:v3"/>' * 2])
+def test_what_is_no_document_has_no_digest(raw: bytes) -> None:
+    """Nothing is the same as it."""
+    assert sameness.digest(raw) == ""
+
+
+def test_hosts_of_one(bridge: Any, dossier_host: Callable[..., str], report: Document) -> None:
+    """With one host there is nothing to choose, and the register is not asked."""
+    client = bridge.client(dossier_host())
+
+    def never(_: Document) -> Any:
+        raise AssertionError
+
+    assert Hosts.only(client).of(TENANT, [report], never) == (client, "only-one")
+    assert sample.PATIENT.ins is not None
