@@ -249,8 +249,8 @@ def toml(tables: Mapping[str, object], path: str = "") -> str:
     """Nested tables as TOML: JSON strings, numbers and arrays are TOML too."""
     plain = {key: value for key, value in tables.items() if not isinstance(value, dict)}
     text = [f"[{path}]"] if path and plain else []
-    text += [f"{key} = {json.dumps(value, default=str)}" for key, value in plain.items()]
+    text += [f"{json.dumps(key)} = {json.dumps(value, default=str)}" for key, value in plain.items()]
     for key, value in tables.items():
         if isinstance(value, dict):
-            text.append(toml(value, f"{path}.{key}" if path else key))
+            text.append(toml(value, f"{path}.{json.dumps(key)}" if path else json.dumps(key)))
     return "\n".join(text) + "\n"
