@@ -26,8 +26,9 @@ from certs.revocation import Patience
 from certs.seen import Seen
 from certs.tls import Role
 from directory.ldap import LdapDirectory
-from dmp_bridge import candidates, choices, filings, oppositions, patients, roll
+from dmp_bridge import candidates, choices, filings, patients, roll
 from dmp_bridge import tables as dossier_tables
+from dmp_bridge.gatekeeper import Gatekeeper
 from dmp_bridge.model import HostProfile
 from dmp_bridge.norms import norm
 from gateway.accounts import Accounts
@@ -238,7 +239,7 @@ def intake(settings: Settings, shared: Common | None = None) -> Intake:
         white_list_age_most=timedelta(hours=settings.trust.white_list_max_age_hours),
         scanning=parts.scanning,
         book=book(settings),
-        opposed=oppositions.Gatekeeper(reader(settings.database_url), settings.node.tenant, pseudonyms(settings)),
+        opposed=Gatekeeper(reader(settings.database_url), settings.node.tenant, pseudonyms(settings)),
     )
 
 

@@ -71,12 +71,15 @@ class Feed:
             return Acknowledged("AE", Fault("204", "", str(refused)))
         except StoreDown:
             return Acknowledged("AR", Fault("207", "", "the store does not answer: send it again"))
+        except Exception as surprise:  # a mistake of ours is not the message's: it may be sent again
+            _log.error("hl7-surprise", error=type(surprise).__name__)
+            return Acknowledged("AR", Fault("207", "", "something went wrong here: send it again"))
         return Acknowledged("AA")
 
     def _told(self, message: Message | None, answer: Acknowledged) -> bytes:
         kind, event = message.kind if message else ("", "")
         known = event if event in adt.EVENTS and kind == "ADT" else "other"
-        facts = {"answer": answer.code, "event": known, "tenant": self.tenant}
+        facts = {"answer": answer.code, "trigger": known, "tenant": self.tenant}
         if answer.fault:
             facts |= {"code": answer.fault.code, "at": answer.fault.location, "why": answer.fault.words}
         (_log.info if answer.code == "AA" else _log.warning)("hl7-answered", **facts)
