@@ -66,11 +66,11 @@ class XmlRefused(ValueError):
 # --- reading -----------------------------------------------------------------------------------------------
 
 
-def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> etree._Element:
+def parse(data: bytes, *, max_bytes: int = MAX_BYTES, max_markup: int = MAX_MARKUP) -> etree._Element:
     """The root element of a whole document, in any encoding it declares. Raises XmlRefused."""
     if len(data) > max_bytes:
         raise XmlRefused("the document is too large")
-    if data.count(b"<") + data.count(b"=") > MAX_MARKUP:
+    if _has_more_markup(data, max_markup):
         raise XmlRefused("the document has too much markup")
     _refuse_dtd(data)
     try:
@@ -78,6 +78,16 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> etree._Element:
     except (etree.XMLSyntaxError, ValueError) as error:
         raise XmlRefused("the document is not well-formed") from error
     return _sober(root)
+
+
+def _has_more_markup(data: bytes, most: int) -> bool:
+    """Piece by piece, so that what is far beyond is not counted to its end."""
+    counted = 0
+    for start in range(0, len(data), 1 << 18):
+        counted += data.count(b"<", start, start + (1 << 18)) + data.count(b"=", start, start + (1 << 18))
+        if counted > most:
+            return True
+    return False
 
 
 def _parser() -> etree.XMLParser:

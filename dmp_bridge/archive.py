@@ -75,9 +75,11 @@ def lists_xdm(data: bytes) -> bool:
 def unzip(data: bytes, budget: Budget = LETTER) -> Entries | Bad:
     """Every file of the archive. Bad.detail is the rule that it broke, e.g. 'entry-name' or 'ratio'."""
     try:
-        start = _directory(data, budget)
+        start, count = _directory(data, budget)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
+        # Some readers go by the count, some by the size: they must see the same.
+        _check(len(members) == count, "directory-count")
         _names(members, budget)
         starts = _extents(members, data, start)
         _sizes(members, budget)
@@ -93,9 +95,9 @@ def _check(holds: bool, rule: str) -> None:
         raise _Refused(rule)
 
 
-def _directory(data: bytes, budget: Budget) -> int:
+def _directory(data: bytes, budget: Budget) -> tuple[int, int]:
     """APPNOTE 4.3.16, before zipfile reads the directory whole: one end record, at the very end, no ZIP64,
-    small. Where the directory begins."""
+    small. Where the directory begins, and how many entries it has."""
     _check(len(data) <= budget.bytes, "archive-too-large")
     at = data.rfind(_END, max(0, len(data) - 65557))
     _check(at >= 0 and len(data) - at >= 22, "not-a-zip")
@@ -107,7 +109,7 @@ def _directory(data: bytes, budget: Budget) -> int:
     # A directory that is not right before its end record can be read in two ways.
     _check(offset + size == at, "directory-misplaced")
     _check(data.count(b"PK\x01\x02", offset, at) >= total, "directory-count")
-    return int(offset)
+    return int(offset), int(total)
 
 
 def _ends_also_before(data: bytes, at: int) -> bool:

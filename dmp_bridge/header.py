@@ -55,7 +55,7 @@ class Breach:
 def check(raw: bytes) -> tuple[Breach, ...] | None:
     """Every breach, errors first; None where there is no one ClinicalDocument to judge."""
     try:
-        root = xml.parse(raw, max_bytes=cda.MAX_BYTES)
+        root = xml.parse(raw, max_bytes=cda.MAX_BYTES, max_markup=cda.MAX_MARKUP)
     except xml.XmlRefused:
         return None
     found = cda.locate(root)

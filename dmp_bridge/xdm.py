@@ -25,6 +25,8 @@ from dmp_bridge.archive import Entries, refuse, unzip
 from dmp_bridge.model import Bad, Document, FilingReason
 
 MAX_DOCUMENTS = 100
+MAX_METADATA = 4 * 1024 * 1024
+"""A document is described in some ten kilobytes."""
 _METADATA = re.compile(r"(IHE_XDM/[^/]+/)METADATA\.XML", re.IGNORECASE)
 _XML_TYPES = {"text/xml", "application/xml", "application/xslt+xml", "application/hl7-cda+xml"}
 
@@ -82,7 +84,7 @@ def _listed(entries: Entries) -> list[tuple[ebrim.Listed, bytes]] | Bad:
         return refuse("metadata-absent")
     for match in folders:
         try:
-            items = ebrim.listed(xml.parse(entries.files[match[0]], max_bytes=cda.MAX_BYTES))
+            items = ebrim.listed(_metadata(entries.files[match[0]]))
         except xml.XmlRefused:
             return refuse("metadata-unreadable")
         for item in items:
@@ -94,6 +96,10 @@ def _listed(entries: Entries) -> list[tuple[ebrim.Listed, bytes]] | Bad:
         if len(found) > MAX_DOCUMENTS:
             return refuse("too-many-documents")
     return found
+
+
+def _metadata(data: bytes) -> etree._Element:
+    return xml.parse(data, max_bytes=MAX_METADATA, max_markup=cda.MAX_MARKUP)
 
 
 def _faithful(item: ebrim.Listed, content: bytes | None) -> str:

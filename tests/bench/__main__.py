@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import sys
 
-from tests.bench import cms, crash, custody, doors, house, main_job
+from tests.bench import accept, cms, crash, custody, doors, house, main_job, refusals
 
 BENCHES = {
+    "accept": accept.bench,
     "cms": cms.bench,
     "main-job": main_job.bench,
     "custody": custody.bench,
     "doors": doors.bench,
     "house": house.bench,
     "crash": crash.bench,
+    "refusals": refusals.bench,
 }
 
 

@@ -1,0 +1,81 @@
+"""`./dev bench refusals`: how long and how much memory it takes to refuse each archive and document made to harm.
+
+Promises: each is refused by the real readers in a process of its own; memory is what the process grew by, the bytes of
+the attack itself left out; the slowest and the largest are the figures. Does not: assert anything; the tests name the
+rule by which each is refused.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dmp_bridge import cda, ebrim, xdm
+from dmp_bridge.model import Bad, Code, Document
+from gateway.demo import sample
+from tests.hostile import archive_attacks, xml_attacks
+
+AT = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
+ROUNDS = 3
+Reader = Callable[[bytes], object]
+
+
+def bench(_: list[str]) -> dict[str, Any]:
+    warnings.simplefilter("ignore")
+    rows = list(_measured())
+    for name, ms, grown in sorted(rows, key=lambda row: -row[1]):
+        print(f"{ms:8.1f} ms {grown:8.1f} MB  {name}")
+    figures = {
+        "refused": len(rows),
+        "slowest_ms": round(max(row[1] for row in rows), 1),
+        "largest_mb": round(max(row[2] for row in rows), 1),
+        "median_ms": round(statistics.median(row[1] for row in rows), 2),
+    }
+    conditions = f"medians of {ROUNDS} rounds, a process for each; aims: 100 ms and 64 MB each"
+    return {"peer": "", "ratios": {}, "figures": figures, "conditions": conditions}
+
+
+def _measured() -> Iterator[tuple[str, float, float]]:
+    document = cda.read(sample.report_cda(AT, sample.report_pdf(AT)))
+    assert isinstance(document, Document)
+    lot = ebrim.Submission("2.25.1", "2.25.2", AT, document.authors[0], Code("97", "2.25.3"))
+    good = xdm.write([document], lot)
+    assert isinstance(good, bytes)
+    for name, (make, _) in archive_attacks.ATTACKS.items():
+        yield f"zip: {name}", *_apart(xdm.read, make(good))
+    for name, (make, _) in xml_attacks.ATTACKS.items():
+        yield f"xml: {name}", *_apart(cda.read, make(document.raw))
+
+
+def _apart(read: Reader, data: bytes) -> tuple[float, float]:
+    """Milliseconds and megabytes."""
+    context = multiprocessing.get_context("fork")
+    rounds = []
+    for _ in range(ROUNDS):
+        told = context.SimpleQueue()
+        child = context.Process(target=_once, args=(read, data, told))
+        child.start()
+        rounds.append(told.get())
+        child.join()
+    return statistics.median(each[0] for each in rounds), statistics.median(each[1] for each in rounds)
+
+
+def _once(read: Reader, data: bytes, told: Any) -> None:
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before, began = _status("VmRSS"), time.perf_counter()
+    answer = read(data)
+    took = time.perf_counter() - began
+    assert isinstance(answer, Bad)
+    told.put((took * 1000, max(0, _status("VmHWM") - before) / 1024))
+
+
+def _status(name: str) -> int:
+    """Kilobytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
