@@ -158,6 +158,14 @@ class CarrierSection(Section):
         default=(30, 120, 300, 900, 1800, 3600), min_length=1, description="Pauses between attempts; the last repeats."
     )
     lifetime_s: float = Field(default=5 * 86400, gt=0, description="Then a letter is given up (RFC 5321 §4.5.4.1).")
+    warn_s: float = Field(
+        default=4 * 3600, ge=0, description="So long unsettled, and its sender is warned, once; 0: never."
+    )
+    silent_s: float = Field(
+        default=3 * 86400,
+        ge=0,
+        description="So long without the receipt that was asked for, and it is shown as 'sans nouvelle'; 0: never.",
+    )
 
 
 class ScanSection(Section):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -98,7 +99,7 @@ class Lines:
 
 def _pace(settings: Settings) -> Pace:
     told = settings.carrier
-    policy = Policy(delays_s=told.retry_s, lifetime_s=told.lifetime_s)
+    policy = Policy(delays_s=told.retry_s, lifetime_s=told.lifetime_s, warn_s=told.warn_s, silent_s=told.silent_s)
     return Pace(threads=told.threads, per_target=told.per_target, lease_s=told.lease_s, policy=policy)
 
 
@@ -156,6 +157,13 @@ def _notices(settings: Settings, entry: Intake) -> notices.Notices:
         partial(notices.failure, node=here, clock=app.clock, words=_words),
         partial(notices.delivered, node=here, clock=app.clock, words=_words),
         partial(receipts.receipt, node=here, clock=app.clock, words=_words),
+        partial(
+            notices.delayed,
+            node=here,
+            clock=app.clock,
+            words=_words,
+            lifetime=timedelta(seconds=settings.carrier.lifetime_s),
+        ),
     )
     return notices.Notices(entry, app.bodies(settings), here, builders, app.clock)
 

@@ -7,7 +7,9 @@ moment, what it carried is carried by another when the lease ends. Does not: spe
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -22,12 +24,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from certs.keys import KeeperDown
 from certs.model import Clock
-from relay import spool
+from relay import overdue, spool
 from relay.model import BodyRef, Courier, Done, Job, Later, Letter, Mode, Never, Outcome, Quarantined, Reason, Recipient
 from relay.schedule import FACTORY, Policy
 from relay.spool import Claimed
 from relay.spooler import SpoolClient, StoreDown, StoreRefused
 
+NOTHING = overdue.Swept(0, 0, 0, 0)
 _log = structlog.get_logger(__name__)
 
 
@@ -68,6 +71,11 @@ class Pace:
     """Between two looks at an empty queue."""
     pause_s: float = 1.0
     """After the store did not answer."""
+    slow_s: float = 5.0
+    """A letter that takes longer gives its place to another, and keeps its thread: what stalls is its peer."""
+    threads_most: int = 128
+    sweep_s: float = 60.0
+    """Between two looks for what has waited too long."""
     policy: Policy = FACTORY
 
 
@@ -106,22 +114,49 @@ class Carrier:
         """Carries until `stop` is set; then finishes what it holds, and returns."""
         self._closing.clear()
         with self._working() as pool:
-            running: set[Future[None]] = set()
+            running: dict[Future[None], float] = {}
+            told = swept = -math.inf
             while not stop.is_set():
-                begun = self._begin(pool, self._pace.threads - len(running))
-                running |= begun
-                self._tell()
+                now = time.monotonic()
+                free = self._free(running, now)
+                if 4 * free >= self._pace.threads:  # a few at once: a claim costs the same for one
+                    running |= dict.fromkeys(self._begin(pool, free), now)
+                if now - told >= self._pace.idle_s:
+                    told = now
+                    self._tell()
+                if now - swept >= self._pace.sweep_s:
+                    swept = now
+                    self._sweep()
                 if running:
-                    _, running = wait(running, self._pace.idle_s, FIRST_COMPLETED)
+                    ended, _ = wait(running, self._pace.idle_s, FIRST_COMPLETED)
+                    running = {each: begun for each, begun in running.items() if each not in ended}
                 else:
                     stop.wait(self._pace.idle_s)
             self._closing.set()
+
+    def _free(self, running: Mapping[Future[None], float], now: float) -> int:
+        """Places for letters: one whose peer stalls counts no more, so that no number of dead peers fills them all."""
+        pace = self._pace
+        quick = sum(now - begun < pace.slow_s for begun in running.values())
+        return max(0, min(pace.threads - quick, pace.threads_most - len(running)))
+
+    def _sweep(self) -> None:
+        try:
+            found = overdue.sweep(self._client, self._pace.policy)
+        except (StoreDown, StoreRefused) as error:
+            _log.warning("carrier.cannot-sweep", error=type(error).__name__)
+            return
+        if found.woken:
+            _log.error("alarm-lane-slept", lanes=found.woken)
+        if found != NOTHING:
+            _log.info("overdue", expired=found.expired, warned=found.warned, silent=found.silent)
 
     def step(self) -> int:
         """One round, to its end: how many letters were carried."""
         with self._working() as pool:
             begun = self._begin(pool, self._pace.threads)
             wait(begun)
+            self._sweep()
             self._tell()
             return len(begun)
 
@@ -131,7 +166,7 @@ class Carrier:
         renewer = threading.Thread(target=self._renew, name=f"{self._worker}-leases", daemon=True)
         renewer.start()
         try:
-            with ThreadPoolExecutor(self._pace.threads, thread_name_prefix=self._worker) as pool:
+            with ThreadPoolExecutor(self._pace.threads_most, thread_name_prefix=self._worker) as pool:
                 yield pool
         finally:
             self._stopped.set()

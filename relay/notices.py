@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from email.header import Header
 from email.utils import format_datetime
 from typing import Protocol, TypeAlias
@@ -50,6 +51,7 @@ SUBJECT_INSTEAD = "Document de sante (objet non repris)"
 FIELD_MOST = 2000
 _GLOBAL = {False: "", True: "global-"}
 
+OPEN = frozenset({State.QUEUED, State.RUNNING, State.HELD})
 _DOSSIER = frozenset({Mode.DOSSIER, Mode.DOSSIER_SHOW})
 _NEVER_ANSWERED = frozenset({"null-sender", "report"})
 # payload §1.3: 'XDM/1.0/DDM+<label> <NAME> <given name> <birth date>', also behind 'Re:' and the like
@@ -129,11 +131,18 @@ def _id(letter: Letter, recipients: tuple[Recipient, ...], builder: int) -> str:
     """26 characters in the manner of relay.model.new_id: the letter's moment, then a digest of what is
     reported. A recipient that was sent again has another due moment, hence another notice."""
     ordered = sorted(recipients, key=lambda each: each.id)
-    told = [f"{each.id}={each.state.value}@{each.due_at}" for each in ordered]
+    told = [f"{each.id}={_moment(each)}" for each in ordered]
     digest = hashlib.sha256("|".join([letter.id, str(builder), *told]).encode()).digest()
     number = int.from_bytes(digest[:10], "big")
     alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
     return letter.id[:10] + "".join(alphabet[(number >> shift) & 31] for shift in range(75, -1, -5))
+
+
+def _moment(recipient: Recipient) -> str:
+    """A delay is one for a recipient's five days, however often it is tried meanwhile."""
+    if recipient.state in OPEN:
+        return f"delayed@{recipient.queued_at}"
+    return f"{recipient.state.value}@{recipient.due_at}"
 
 
 # --- what is said -------------------------------------------------------------------------------------------
@@ -169,6 +178,22 @@ def delivered(
     return _report(_Said(letter, served, node, clock, words, "delivered"), raw)
 
 
+def delayed(
+    letter: Letter,
+    recipients: tuple[Recipient, ...],
+    raw: Raw,
+    node: Node,
+    clock: Clock,
+    words: Words = plain_words,
+    lifetime: timedelta = timedelta(days=5),
+) -> bytes | None:
+    """A DSN for recipients that still wait (RFC 3464 §2.3.3 'delayed'), or None. A machine is not warned."""
+    waiting = tuple(each for each in recipients if each.warning == "due" and each.state in OPEN)
+    if not waiting or letter.verdict.automatic or not letter.sender:
+        return None
+    return _report(_Said(letter, waiting, node, clock, words, "delayed", lifetime), raw)
+
+
 def answerable(letter: Letter) -> bool:
     """A failure is told to whoever can be told: a null sender cannot, and a report must not be answered.
     Other automatic mail (a laboratory's, say) has somebody who waits for it: after custody nothing is dropped
@@ -187,6 +212,13 @@ def _wants_success(recipient: Recipient) -> bool:
     return ours and "SUCCESS" in recipient.asked.notify
 
 
+_SUBJECTS = {
+    "failed": "Lettre non remise / Undelivered letter",
+    "delayed": "Lettre en attente / Letter delayed",
+    "delivered": "Lettre remise / Letter delivered",
+}
+
+
 @dataclass(frozen=True)
 class _Said:
     letter: Letter
@@ -195,6 +227,7 @@ class _Said:
     clock: Clock
     words: Words
     action: str
+    lifetime: timedelta = timedelta(days=5)
 
 
 def _report(said: _Said, raw: Raw) -> bytes:
@@ -206,8 +239,7 @@ def _report(said: _Said, raw: Raw) -> bytes:
 
 
 def _head(said: _Said, boundary: str) -> str:
-    failed = said.action == "failed"
-    subject = "Lettre non remise / Undelivered letter" if failed else "Lettre remise / Letter delivered"
+    subject = _SUBJECTS[said.action]
     lines = (
         f'From: "Pli" <postmaster@{_our_domain(said)}>',
         f"To: <{said.letter.sender}>",
@@ -259,9 +291,25 @@ def _sentence(said: _Said, recipient: Recipient, *, french: bool) -> str:
         _, sentence_fr, sentence_en = said.words(recipient.reason)
         start = "Votre lettre n'a pas été remise à" if french else "Your letter was not delivered to"
         return f"{start} <{recipient.address}>. {sentence_fr if french else sentence_en}"
+    if said.action == "delayed":
+        return _still_waiting(said, recipient, french=french)
     if french:
         return f"Votre lettre a été {_done(recipient)[1]} <{recipient.address}>."
     return f"Your letter was {_done(recipient)[2]} <{recipient.address}>."
+
+
+def _still_waiting(said: _Said, recipient: Recipient, *, french: bool) -> str:
+    _, sentence_fr, sentence_en = said.words(recipient.reason) if recipient.reason else ("", "", "")
+    until = f"{_end(said, recipient):%d/%m/%Y %H:%M} UTC"
+    if french:
+        start = f"Votre lettre à <{recipient.address}> n'est pas encore remise ; elle sera essayée jusqu'au {until}."
+        return f"{start} Il n'y a rien à faire. {sentence_fr}".rstrip()
+    start = f"Your letter to <{recipient.address}> is not delivered yet; it will be tried until {until}."
+    return f"{start} There is nothing to do. {sentence_en}".rstrip()
+
+
+def _end(said: _Said, recipient: Recipient) -> datetime:
+    return (recipient.queued_at or said.letter.received_at) + said.lifetime
 
 
 def _done(recipient: Recipient) -> tuple[str, str, str]:
@@ -290,16 +338,17 @@ def _global(said: _Said) -> bool:
 
 
 def _fields(said: _Said, recipient: Recipient) -> list[str]:
-    failed = said.action == "failed"
     asked = [f"Original-Recipient: {recipient.asked.orcpt}"] if recipient.asked.orcpt else []
     diagnostic = [f"Diagnostic-Code: smtp; {_ascii(recipient.reference)}"] if recipient.reference else []
     return [
         *asked,
         f"Final-Recipient: {_typed(said, recipient.address)}",
-        f"Action: {'failed' if failed else _done(recipient)[0]}",
-        f"Status: {_status(said, recipient) if failed else '2.0.0'}",
+        f"Action: {_done(recipient)[0] if said.action == 'delivered' else said.action}",
+        f"Status: {_status(said, recipient)}",
         *diagnostic,
         f"Last-Attempt-Date: {format_datetime(said.clock())}",
+        # RFC 3464 §2.3.9
+        *([f"Will-Retry-Until: {format_datetime(_end(said, recipient))}"] if said.action == "delayed" else []),
     ]
 
 
@@ -309,7 +358,11 @@ def _typed(said: _Said, to: str) -> str:
 
 def _status(said: _Said, recipient: Recipient) -> str:
     """A failure is final, whatever class the reason has while it may still pass (RFC 3463 §2)."""
-    status = said.words(recipient.reason)[0]
+    if said.action == "delivered":
+        return "2.0.0"
+    status = said.words(recipient.reason)[0] if recipient.reason else "4.0.0"
+    if said.action == "delayed":
+        return f"4{status[1:]}" if status[:1] in "245" and status[1:2] == "." else "4.0.0"
     return f"5{status[1:]}" if status[:1] in "245" and status[1:2] == "." else "5.0.0"
 
 

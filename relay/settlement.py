@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from relay.model import Done, Event, Later, Mode, Never, Outcome, Quarantined, Reason, State
+from relay.model import Done, Event, Later, Mode, Never, Outcome, Quarantined, Reason, State, Word
 from relay.schedule import Policy, next_due
 from relay.store.rows import Held, notified
 
@@ -61,6 +61,8 @@ def settled(row: Held, outcome: Outcome, policy: Policy, now: datetime) -> tuple
 def _done(row: Held, reference: str, note: str, now: datetime) -> tuple[dict[str, Any], Event]:
     facts = {"reference": reference, "note": note}
     values = {"state": State.DONE.value, "reason": "", "settled_at": now, "notice": notice_of_delivery(row)}
+    if row["word"] == Word.ASKED:
+        values["word"] = Word.AWAITED.value
     return values | facts, event(_DELIVERED[Mode(row["mode"])], row, facts)
 
 
@@ -74,6 +76,11 @@ def _failed(row: Held, reason: str, detail: str, now: datetime) -> tuple[dict[st
     values = {"state": State.FAILED.value, "reason": reason, "reference": detail, "settled_at": now}
     notice = {"notice": notice_of_failure(row)}
     return values | notice, event("failed", row, {"reason": reason, "detail": detail})
+
+
+def given_up(row: Held, now: datetime) -> tuple[dict[str, Any], Event]:
+    """At the end of its lifetime, with the last reason why it waited."""
+    return _failed(row, Reason.EXPIRED, f"{row['reason']} {row['reference']}".strip(), now)
 
 
 def event(name: str, row: Held, facts: Mapping[str, Any]) -> Event:

@@ -35,8 +35,8 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, update
 
-from relay import additions, collected, feedback, journal, retention, settlement
-from relay.model import Event, Letter, Origin, Outcome, Reason, Recipient, State, new_id
+from relay import additions, collected, feedback, journal, overdue, retention, settlement
+from relay.model import Event, Letter, Origin, Outcome, Reason, Recipient, State, Word, new_id
 from relay.schedule import FACTORY, Policy
 from relay.spooler import SpoolClient, StoreRefused, Write
 from relay.store import claims, lanes, policies, statements
@@ -313,11 +313,12 @@ def _note(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetim
 
 
 def _noticed(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> None:
-    due = (recipients.c.tenant == tenant, recipients.c.id.in_(params["ids"]), recipients.c.notice == "due")
-    settled = update(recipients).where(*due).values(notice="sent")
-    rows = conn.execute(settled.returning(recipients.c.letter_id, recipients.c.id)).all()
-    if params.get("told", True):
-        journal.append(conn, tenant, [Event("noticed", row.letter_id, row.id) for row in rows], now)
+    for column, word in ((recipients.c.notice, "noticed"), (recipients.c.warning, "warned")):
+        due = (recipients.c.tenant == tenant, recipients.c.id.in_(params["ids"]), column == "due")
+        settled = update(recipients).where(*due).values({column: "sent"})
+        rows = conn.execute(settled.returning(recipients.c.letter_id, recipients.c.id)).all()
+        if params.get("told", True):
+            journal.append(conn, tenant, [Event(word, row.letter_id, row.id) for row in rows], now)
 
 
 _Change: TypeAlias = Callable[[Held, datetime], dict[str, Any]]
@@ -344,7 +345,7 @@ def _act(action: str, word: str, to: State, changed: _Change) -> Write:
     return write
 
 
-def _anew(_row: Held, now: datetime) -> dict[str, Any]:
+def _anew(row: Held, now: datetime) -> dict[str, Any]:
     """A new life in the queue, with its own five days."""
     return {
         "attempts": 0,
@@ -355,6 +356,8 @@ def _anew(_row: Held, now: datetime) -> dict[str, Any]:
         "reason": "",
         "reference": "",
         "notice": "",
+        "warning": "",
+        "word": Word.ASKED.value if row["word"] else "",
     }
 
 
@@ -372,6 +375,7 @@ WRITES: dict[str, Write] = {
     **additions.WRITES,
     **collected.WRITES,
     **retention.WRITES,
+    **overdue.WRITES,
     **policies.WRITES,
     "relay.noticed": _noticed,
     "relay.hold": _act("hold", "held", State.HELD, lambda row, now: {}),

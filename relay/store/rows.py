@@ -27,6 +27,7 @@ from relay.model import (
     Signer,
     State,
     Verdict,
+    Word,
 )
 
 Held: TypeAlias = Mapping[str, Any] | RowMapping
@@ -120,6 +121,7 @@ def recipient_row(recipient: Recipient, now: datetime) -> dict[str, Any]:
         "note": recipient.note,
         "notify": ",".join(sorted(recipient.asked.notify)),
         "orcpt": recipient.asked.orcpt,
+        "word": recipient.word.value,
     }
 
 
@@ -137,6 +139,9 @@ def recipient_of(row: Held) -> Recipient:
         reference=row["reference"],
         note=row["note"],
         asked=Asked(notified(row["notify"]), row["orcpt"]),
+        word=Word(row["word"]),
+        queued_at=row["queued_at"],
+        warning=row["warning"],
     )
 
 

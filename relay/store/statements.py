@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, Insert, Select, Update, bindparam, insert, select, update
+from sqlalchemy import BindParameter, Column, Insert, Select, Update, bindparam, insert, or_, select, update
 
 from relay.model import State
 from relay.store.tables import journal, lanes, letters, recipients
@@ -107,8 +107,8 @@ def lease_over() -> Select[Any]:
 
 @cache
 def notices_due() -> Select[Any]:
-    """`most` -> rows of settled recipients whose sender is to be told."""
-    due_ones = select(recipients).where(recipients.c.notice == "due")
+    """`most` -> rows of recipients whose sender is to be told: settled, or delayed."""
+    due_ones = select(recipients).where(or_(recipients.c.notice == "due", recipients.c.warning == "due"))
     return due_ones.order_by(recipients.c.letter_id).limit(bindparam("given_most"))
 
 
