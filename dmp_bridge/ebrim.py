@@ -167,11 +167,12 @@ def person_xcn(author: Author) -> str:
 
 
 def institution_xon(author: Author) -> str:
-    """HL7 XON of the structure; empty where the author has none (a patient)."""
+    """HL7 XON of the structure; empty where the author has none (a patient). Its name is compulsory (IHE ITI TF-3 table
+    4.2.3.1.7-2): where the document gives none it is the identifier, as for codes without a label."""
     if not author.institution_id:
         return ""
     name, number = _plain(author.institution_name)[:160], _plain(author.institution_id)
-    return f"{name}^^^^^&1.2.250.1.71.4.2.2&ISO^IDNST^^^{number}"
+    return f"{name or number}^^^^^&1.2.250.1.71.4.2.2&ISO^IDNST^^^{number}"
 
 
 def _plain(text: str) -> str:

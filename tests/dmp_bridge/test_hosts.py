@@ -26,9 +26,8 @@ def person(number: int) -> Patient:
     base = f"27903512151{number:02}"
     value = f"{base}{97 - int(base) % 97:02}"
     ids = ((f"{sample.ROOT}.1", f"IPP-{number:06}"),)
-    return replace(
-        sample.PATIENT, ins=Ins(value, "1.2.250.1.213.1.4.10"), local_ids=ids, ins_status=InsStatus.QUALIFIED
-    )
+    ins = Ins(value, "1.2.250.1.213.1.4.10")
+    return replace(sample.PATIENT, ins=ins, local_ids=ids, ins_status=InsStatus.QUALIFIED)
 
 
 def written(report_pdf: bytes, now: datetime, patient: Patient, serial: int) -> Document:
@@ -160,9 +159,8 @@ def test_a_host_that_is_down_is_not_replaced_by_another(
 ) -> None:
     """The chosen host does not answer: the deposit waits for it, although five others would take it."""
     choose(custody, sample.PATIENT, "fanal", datetime(2026, 1, 1, tzinfo=UTC))
-    gone = replace(
-        six.hosts, clients={**six.hosts.clients, "fanal": bridge.client("https://127.0.0.1:1", name="fanal")}
-    )
+    silent = bridge.client("https://127.0.0.1:1", name="fanal")
+    gone = replace(six.hosts, clients={**six.hosts.clients, "fanal": silent})
     outcome = replace(six, hosts=gone).deliver(bridge.job(bridge.mail(report)))["r1"]
     assert isinstance(outcome, Later)
     assert outcome.reason == FilingReason.HOST_DOWN

@@ -64,10 +64,9 @@ def test_a_message_that_ends_early_is_refused(cut: int, size: int) -> None:
 def test_a_part_without_end_of_header_is_refused_soon() -> None:
     """Its budget is 16 KB, not the message's."""
     kind, data = message()
-    reader = Reader(kind)
+    begun = data.partition(b"Content-Type")[0] + b"X: " + b"y" * 20_000
     with pytest.raises(SoapRefused, match="no end of header"):
-        for _ in range(100):
-            reader.feed(data.partition(b"Content-Type")[0] + b"X: " + b"y" * 1000)
+        Reader(kind).feed(begun)
 
 
 def test_a_document_is_sent_from_where_it_lies() -> None:
