@@ -212,11 +212,15 @@ class BodyWriter:
             self._append(sealed)
 
     def finish(self) -> BodyRef:
-        """Syncs file and folder; only then answers. Raises OSError."""
+        """Syncs file and folder; only then answers. Raises OSError.
+
+        The name is given before the file is synced, so that one commit of the file system's journal holds both; what a
+        crash leaves between is a body in no row, which `sweep` erases.
+        """
         self._append(self._sealer.finish())
+        os.rename(self._part, self._path)
         os.fsync(self._file.fileno())
         self._file.close()
-        os.rename(self._part, self._path)
         _sync_folder(self._path.parent)
         return BodyRef(self._path.name, self._size, self._digest.finalize().hex())
 
