@@ -156,21 +156,33 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(store_url: str, tmp_path: Path, now: datetime) -> Iterator[Store]:
-    """A spooler in a thread of the test."""
+def store_of(tmp_path: Path, now: datetime) -> Iterator[Callable[[str], Store]]:
+    """A spooler in a thread of the test, for the store at a URL."""
     clock, stop, socket = Hand(now), threading.Event(), tmp_path / "spool.sock"
-    writer, reader = writer_engine(store_url), reader_engine(store_url)
-    spooler = Spooler(writer, socket, spool.WRITES, clock)
-    thread = threading.Thread(target=spooler.serve, args=(stop,))
-    thread.start()
-    assert spooler.ready.wait(10)
-    client = SpoolClient(socket)
-    yield Store(store_url, socket, writer, reader, client, clock)
-    client.close()
+    begun: list[tuple[Store, threading.Thread]] = []
+
+    def start(url: str) -> Store:
+        writer, reader = writer_engine(url), reader_engine(url)
+        spooler = Spooler(writer, socket, spool.WRITES, clock)
+        thread = threading.Thread(target=spooler.serve, args=(stop,))
+        thread.start()
+        assert spooler.ready.wait(10)
+        begun.append((Store(url, socket, writer, reader, SpoolClient(socket), clock), thread))
+        return begun[-1][0]
+
+    yield start
     stop.set()
-    thread.join(10)
-    writer.dispose()
-    reader.dispose()
+    for store, thread in begun:
+        store.client.close()
+        thread.join(10)
+        store.writer.dispose()
+        store.reader.dispose()
+
+
+@pytest.fixture
+def store(store_url: str, store_of: Callable[[str], Store]) -> Store:
+    """A spooler in a thread of the test."""
+    return store_of(store_url)
 
 
 @pytest.fixture
