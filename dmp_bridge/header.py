@@ -77,7 +77,7 @@ def _all(element: Element, path: str) -> list[Element]:
 
 
 def _plain(path: str) -> str:
-    return path.replace("c:", "")
+    return re.sub(r"\[@[^\]]*\]", "", path.replace("c:", ""))
 
 
 def once(path: str) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from lxml import etree
 
-from dmp_bridge import cda
+from dmp_bridge import cda, codes, header, n1
 from dmp_bridge.model import Bad, Document, FilingReason, Ins
 
 HL7 = "urn:hl7-org:v3"
@@ -148,6 +149,62 @@ def test_a_wrapped_pdf_is_a_valid_cda(corpus: Path, report_xml: bytes, report_pd
     document = cda.read(report_xml)
     assert isinstance(document, Document)
     assert cda.pdf_copy(document) == report_pdf
+
+
+CONTENTS = {
+    "application/pdf": b"%PDF-1.4 x",
+    "text/plain": "Compte rendu : température 37,2 °C\n".encode(),
+    "text/rtf": b"{\\rtf1 Compte rendu}",
+    "image/jpeg": b"\xff\xd8\xff\xe0 x",
+    "image/tiff": b"II*\x00 x",
+}
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("kind", CONTENTS)
+def test_each_kind_is_wrapped_unchanged(corpus: Path, kind: str, report: Document, now: datetime) -> None:
+    """PDF, text, RTF and two images (SM §3.4): valid by XSD, no clause broken, its format known, its bytes inside."""
+    raw = n1.wrap(CONTENTS[kind], kind, n1_header(report, now))
+    schema = etree.XMLSchema(etree.parse(str(corpus / "cda" / "infrastructure" / "cda" / "CDA_extended.xsd")))
+    schema.assertValid(etree.fromstring(raw))
+    assert header.check(raw) == ()
+    document = cda.read(raw)
+    assert isinstance(document, Document)
+    assert document.body_media_type == kind
+    assert codes.format_of(document).code != codes.UNPROFILED
+    (text,) = etree.fromstring(raw).iter("{urn:hl7-org:v3}text")
+    assert base64.b64decode(text.text or "") == CONTENTS[kind]
+    assert n1.kind_of(CONTENTS[kind]) == kind
+
+
+def n1_header(report: Document, now: datetime) -> n1.N1Header:
+    assert report.facility
+    assert report.practice_setting
+    return n1.N1Header(
+        "2.25.1", "2.25.2", report.type, "Compte rendu", now, report.patient, report.authors[0],
+        report.facility, report.practice_setting, now,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("application/pdf", b"GIF89a"),
+        ("text/plain", b"\xff\xfe latin"),
+        ("text/plain", b"a\x00b"),
+        ("text/plain", b"  "),
+        ("text/rtf", b"rtf"),
+        ("image/jpeg", b"II*\x00"),
+        ("image/tiff", b"\xff\xd8\xff"),
+        ("video/mp4", b"%PDF-1.4"),
+        ("text/html", b"<p>"),
+    ],
+)
+def test_what_is_not_of_its_kind_is_not_wrapped(kind: str, content: bytes, report: Document, now: datetime) -> None:
+    """By how it begins, before a header is built around it."""
+    with pytest.raises(ValueError, match=r"^not a"):
+        n1.wrap(content, kind, n1_header(report, now))
+    assert n1.kind_of(content) != kind
 
 
 def test_what_is_no_pdf_is_not_wrapped(now: datetime, report_pdf: bytes) -> None:
