@@ -23,6 +23,7 @@ from gateway.certs_command import certs
 from gateway.clients_command import autoconfig, dns
 from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_node, with_settings
 from gateway.config import Settings
+from gateway.directory_command import directory
 from gateway.document_command import cda, xdm
 from gateway.dossier_command import dossier
 from gateway.health_command import health
@@ -263,6 +264,7 @@ pli.add_command(dossier)
 pli.add_command(account)
 pli.add_command(certs)
 pli.add_command(dns)
+pli.add_command(directory)
 pli.add_command(autoconfig)
 pli.add_command(help_group)
 pli.add_command(audit)

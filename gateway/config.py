@@ -25,8 +25,9 @@ from gateway import tenants
 from gateway.cda_section import CdaSection
 from gateway.clients_section import ClientsSection
 from gateway.dns_section import DnsSection
-from gateway.monitor_section import MonitorSection
+from gateway.feed_section import FeedSection
 from gateway.hl7_section import Hl7Section
+from gateway.monitor_section import MonitorSection
 from gateway.policy_section import PolicySection
 from gateway.store_section import StoreSection
 from gateway.tenants_section import Accounts as Accounts
@@ -254,6 +255,7 @@ class Settings(BaseSettings):
         default_factory=dict, description="NAME = a mailbox at another operator that is collected from."
     )
     hl7: Hl7Section | None = None
+    feed: FeedSection | None = None
     log: Log = Log()
     monitor: MonitorSection | None = None
     tenants: dict[str, TenantSection] = Field(

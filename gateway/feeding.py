@@ -1,138 +1,129 @@
-"""The wiring of the hospital's bus: a message's bytes in, its acknowledgement out, and the patient in the register.
+"""The wiring of the directory's feed: its folder, its ledger, its identity, its journal.
 
-Promises: AA only once the register has it on the disk; AE for what the message says wrongly, AR for what is not taken
-here or cannot be now; log lines hold event, answer and place, never a value of the message. The process has no key that
-opens an identity. Does not: speak MLLP (gateway.doors.mllp), or read HL7 (dmp_bridge.hl7, dmp_bridge.adt).
+Promises: an import that changes anything is in the journal, with who, which plan and how much, before and after it ran;
+the plan that was applied is archived beside its report. Does not: decide what changes (directory.feed does).
 """
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-import threading
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
-import structlog
+import ldap
 
-from certs import tls
-from certs.model import Clock
-from certs.renewal import Renewed
-from dmp_bridge import adt, enrolment, hl7
-from dmp_bridge.hl7 import Acknowledged, Fault, Message
+from directory import connection
+from directory.feed import applying, plan
+from directory.feed.applying import Override, Report, Result, Target
+from directory.feed.items import Source
+from directory.feed.ledger import Ledger
+from directory.feed.limits import Kind
+from directory.feed.plan import Head, Wish
 from gateway import app
 from gateway.config import ConfigError, Settings
-from gateway.doors import mllp
-from gateway.doors.mllp import BusSpec
-from gateway.doors.ports import PortUnusable
-from gateway.hl7_section import Hl7Section
-from relay.model import new_id
-from relay.pseudonym import Pseudonyms
-from relay.spooler import StoreDown, StoreRefused
-from relay.store.bodies import seal_bytes
+from gateway.feed_section import FeedSection
+from relay.journal import SpoolJournal
+from relay.model import Event
 
-_log = structlog.get_logger(__name__)
+LDAP_S = 30.0
 
-BUS_IN = tls.Role("bus-in", serves=True, theirs=ssl.CERT_NONE)
-BUS_IN_KNOWN = tls.Role("bus-in-known", serves=True, theirs=ssl.CERT_REQUIRED, resumes=False)
+
+class DirectoryAway(ConfigError):
+    """The directory does not let us write; the text is for the operator."""
+
+
+def section(settings: Settings) -> FeedSection:
+    if settings.feed is None:
+        raise ConfigError("feed: this node does not keep a directory; the section [feed] names who may write it")
+    return settings.feed
+
+
+def folder(settings: Settings) -> Path:
+    return section(settings).folder or settings.paths.data / "directory"
+
+
+def ledger(settings: Settings) -> Ledger:
+    return Ledger(folder(settings) / "ledger.sqlite")
+
+
+def wish(settings: Settings, now: datetime, dated: datetime | None, departments: tuple[str, ...]) -> Wish:
+    told = section(settings)
+    return Wish(now, dated, departments or told.departments, told.limits, told.kept_days)
+
+
+def target(settings: Settings) -> Target:
+    """Bound as the identity that writes. Raises DirectoryAway."""
+    told = section(settings)
+    try:
+        link = connection.opened(
+            settings.directory.uri, told.bind_dn, app.secret(told.password_file).decode(), settings.directory.timeout_s
+        )
+    except ldap.LDAPError as error:
+        raise DirectoryAway(f"directory.uri: the directory does not let us in ({type(error).__name__})") from None
+    return Target(link, settings.directory.base, LDAP_S)
 
 
 @dataclass(frozen=True)
-class Feed:
-    """One tenant's register, fed by its bus."""
+class Order:
+    """Who applies which plan."""
 
-    tenant: str
-    client: enrolment.Writer
-    pseudonyms: Pseudonyms
-    seal: enrolment.Seal
-    profile: adt.Profile
-    clock: Clock
-
-    def answer(self, data: bytes) -> bytes:
-        """The acknowledgement of one message, after what it says is on the disk."""
-        try:
-            message = hl7.read(data)
-        except hl7.Malformed as malformed:
-            fault = Fault("100", "", f"not readable: {malformed.check}")
-            return self._told(hl7.header(data), Acknowledged("AE", fault))
-        return self._told(message, self._taken(message))
-
-    def too_large(self, begun: bytes) -> bytes:
-        return self._told(hl7.header(begun), Acknowledged("AR", Fault("207", "", "larger than this door takes")))
-
-    def _taken(self, message: Message) -> Acknowledged:
-        notice = adt.read(message, self.profile, self.clock())
-        if isinstance(notice, Acknowledged):
-            return notice
-        try:
-            enrolment.feed(self.client, self.tenant, notice, self.pseudonyms, self.seal)
-        except StoreRefused as refused:
-            return Acknowledged("AE", Fault("204", "", str(refused)))
-        except StoreDown:
-            return Acknowledged("AR", Fault("207", "", "the store does not answer: send it again"))
-        return Acknowledged("AA")
-
-    def _told(self, message: Message | None, answer: Acknowledged) -> bytes:
-        kind, event = message.kind if message else ("", "")
-        known = event if event in adt.EVENTS and kind == "ADT" else "other"
-        facts = {"answer": answer.code, "event": known, "tenant": self.tenant}
-        if answer.fault:
-            facts |= {"code": answer.fault.code, "at": answer.fault.location, "why": answer.fault.words}
-        (_log.info if answer.code == "AA" else _log.warning)("hl7-answered", **facts)
-        at = self.clock()
-        return hl7.acknowledgement(message, answer, new_id(at)[:20], at)
+    path: Path
+    by: str
+    override: Override | None
 
 
-# --- the process ----------------------------------------------------------------------------------------------------
-
-
-def serve(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -> None:
-    """Opens every tenant's bus and serves until `stop`. Raises ConfigError where a port or a file cannot be used."""
-    specs = [_spec(view, view.hl7) for view in settings.views if view.hl7]
+def apply(
+    settings: Settings,
+    source: Source,
+    order: Order,
+    progress: Callable[[int], None] | None,
+    stop: Callable[[], bool],
+) -> Report:
+    """Applies, journals and archives. Raises FeedError, DirectoryAway, StoreDown."""
+    records, tenant = SpoolJournal(app.client(settings)), settings.node.tenant
+    head, digest = plan.head_of(order.path), plan.digest_of(order.path)
+    writer = target(settings)
+    facts = _facts(head, digest, order)
+    records.add(tenant, [Event("directory.import-begun", "", "", tuple(facts.items()))])
     try:
-        asyncio.run(_serve(specs, stop, ready))
-    except PortUnusable as error:
-        raise ConfigError(str(error)) from None
+        report = applying.apply(
+            ledger(settings), source, order.path, writer, app.clock(),
+            override=order.override, progress=progress, stop=stop,
+        )  # fmt: skip
+    except ldap.LDAPError as error:
+        records.add(tenant, [Event("directory.import-broken", "", "", (*facts.items(), ("why", type(error).__name__)))])
+        raise DirectoryAway(
+            f"the directory went away ({type(error).__name__}): apply the plan again, it goes on where it was"
+        ) from None
+    records.add(tenant, [Event("directory.import-ended", "", "", (*facts.items(), *told(report).items()))])
+    _archive(folder(settings) / "plans", order.path, head, digest, facts | told(report))
+    return report
 
 
-async def _serve(specs: list[BusSpec], stop: threading.Event, ready: Callable[[], None]) -> None:
-    ended = asyncio.Event()
-    watching = asyncio.create_task(asyncio.to_thread(stop.wait))
-    watching.add_done_callback(lambda _: ended.set())
-    await mllp.serve(specs, ended, lambda _: ready())
+def _facts(head: Head, digest: str, order: Order) -> dict[str, Any]:
+    facts = {"source": head.source, "plan": digest, "file": head.digest, "dated": head.dated, "by": order.by}
+    if order.override:
+        facts |= {"answers-for-it": order.override.name, "because": order.override.why}
+    return facts
 
 
-def feed_of(settings: Settings, section: Hl7Section) -> Feed:
-    public = bytes.fromhex(app.secret(settings.keeper.body_public_key).decode("ascii"))
-    profile = adt.Profile(section.authorities, frozenset(section.processing))
-    names = app.pseudonyms(settings)
-    return Feed(settings.node.tenant, app.client(settings), names, partial(seal_bytes, public), profile, app.clock)
+def told(report: Report) -> dict[str, Any]:
+    counts = {
+        f"{kind}-{result}": report.counts[kind, result]
+        for kind in Kind
+        for result in Result
+        if report.counts[kind, result]
+    }
+    return {**counts, "stopped": report.stopped}
 
 
-def _spec(settings: Settings, section: Hl7Section) -> BusSpec:
-    feed = feed_of(settings, section)
-    return BusSpec(
-        tenant=settings.node.tenant,
-        host=section.host,
-        port=section.port,
-        answer=feed.answer,
-        too_large=feed.too_large,
-        allowed=section.networks,
-        tls=_context(settings, section) if section.tls else None,
-        max_bytes=section.max_bytes,
-        connections=section.connections,
-        message_s=section.message_s,
-        idle_s=section.idle_s,
-    )
-
-
-def _context(settings: Settings, section: Hl7Section) -> Callable[[], ssl.SSLContext]:
-    """Read again when the certificate, or who vouches for the application's, is renewed."""
-    role = app.tls_role(settings, BUS_IN_KNOWN if section.clients else BUS_IN)
-    ours = (settings.tls.certificate, settings.tls.key)
-    files = (*ours, section.clients) if section.clients else ours
-    try:
-        return Renewed(role.name, lambda: tls.context(role, ours, None, section.clients), files)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"hl7: its TLS files cannot be used ({type(error).__name__}: {error})") from None
+def _archive(where: Path, path: Path, head: Head, digest: str, report: dict[str, Any]) -> None:
+    where.mkdir(parents=True, exist_ok=True)
+    name = f"{head.source}-{head.dated[:16].replace(':', '')}-{digest[:12]}"
+    if not (where / f"{name}.plan").exists():
+        shutil.copyfile(path, where / f"{name}.plan")
+    (where / f"{name}.report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1))

@@ -208,6 +208,7 @@ def _accounts(seat: Seat) -> None:
 
 def _configure(stage: Stage, seat: Seat) -> None:
     secret_file(seat.folder / "directory.password", stage.passwords.relay.encode())
+    secret_file(seat.folder / "feed.password", stage.passwords.feeder.encode())
     seat.config.write_text(_toml(_settings(stage, seat)), encoding="utf-8")
 
 
@@ -237,6 +238,7 @@ def _settings(stage: Stage, seat: Seat) -> dict[str, Mapping[str, object]]:
             "bind_dn": f"cn=relais,{SUFFIX}",
             "password_file": folder / "directory.password",
         },
+        "feed": {"bind_dn": f"cn=gestion,{SUFFIX}", "password_file": folder / "feed.password"},
         "delivery": {"lmtp_port": ports.lmtp},
         "keeper": {
             "folder": folder / "keys",

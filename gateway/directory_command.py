@@ -1,0 +1,382 @@
+"""`pli directory`: look up, search, and keep a regional directory by plan, review and apply.
+
+Promises: planning and reviewing change nothing; applying says who, tells how far it is, stops at Ctrl-C between two
+batches and goes on when typed again. Does not: show red-listed entries in a search.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from directory.feed import sources
+from directory.feed.applying import Override, Report, Result
+from directory.feed.items import Source
+from directory.feed.limits import Kind
+from directory.feed.lines import FeedError, normalised
+from directory.feed.plan import Change, Head
+from gateway.command import LANGUAGE, Failure, out, with_settings
+from gateway.config import Settings
+
+JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line.")
+PATH = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+_WORDS = {
+    "fr": {
+        Kind.CREATE: "créées", Kind.UPDATE: "changées", Kind.RETURN: "revenues", Kind.DEACTIVATE: "fermées",
+        Kind.REMOVE: "retirées",
+    },
+    "en": {
+        Kind.CREATE: "created", Kind.UPDATE: "changed", Kind.RETURN: "returned", Kind.DEACTIVATE: "closed",
+        Kind.REMOVE: "removed",
+    },
+}  # fmt: skip
+_WITHHELD = {
+    "fr": {
+        "cut": "le fichier est coupé : sa dernière ligne n'est pas finie",
+        "short": "le fichier est court : un dixième de moins que le précédent",
+        "many-rejected": "plus d'une ligne sur cent est rejetée",
+        "stale": "le fichier est trop vieux",
+    },
+    "en": {
+        "cut": "the file is cut: its last line has no end",
+        "short": "the file is short: a tenth less than the last one",
+        "many-rejected": "more than one line in a hundred is rejected",
+        "stale": "the file is too old",
+    },
+}
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    try:
+        yield
+    except FeedError as error:
+        raise Failure(str(error)) from None
+
+
+@click.group()
+def directory() -> None:
+    """Look up the regional directory, and keep it: plan, review, apply."""
+
+
+# --- looking up ------------------------------------------------------------------------------------------------
+
+
+@directory.command()
+@click.argument("address")
+@JSON
+@with_settings
+def find(settings: Settings, address: str, as_json: bool) -> None:
+    """The mailbox with exactly this ADDRESS."""
+    from directory.address import BadAddress, parse
+    from directory.model import DirectoryDown, Found
+    from gateway import app
+
+    try:
+        wanted = parse(address)
+    except BadAddress as error:
+        raise Failure(f"'{address}' is not a mail address: {error}") from None
+    answer = app.directory(settings).find(wanted)
+    if isinstance(answer, DirectoryDown):
+        raise Failure(f"the directory does not answer ({answer.detail})")
+    entries = (answer.entry, *answer.others) if isinstance(answer, Found) else answer.suggestions
+    _show(entries, as_json)
+    if not isinstance(answer, Found):
+        click.echo("closed" if answer.closed else "not found", err=True)
+        sys.exit(1)
+
+
+@directory.command()
+@click.argument("words", nargs=-1, required=True)
+@JSON
+@with_settings
+def search(settings: Settings, words: tuple[str, ...], as_json: bool) -> None:
+    """Mailboxes that hold every one of WORDS, without accents or case: name, specialty, town, structure, numbers."""
+    from directory.model import DirectoryDown
+    from gateway import app
+
+    answer = app.directory(settings).search(" ".join(words))
+    if isinstance(answer, DirectoryDown):
+        raise Failure(f"the directory does not answer ({answer.detail})")
+    _show(answer.entries, as_json)
+    if answer.truncated:
+        click.echo("more were found: narrow your search", err=True)
+    if not answer.entries:
+        sys.exit(1)
+
+
+def _show(entries: Any, as_json: bool) -> None:
+    for entry in entries:
+        where = ", ".join(filter(None, (entry.specialty, entry.structure, entry.town)))
+        if as_json:
+            names = (
+                "kind",
+                "display_name",
+                "rpps",
+                "finess",
+                "structure",
+                "specialty",
+                "service",
+                "town",
+                "postal_code",
+            )
+            told = {"address": str(entry.address)} | {name: str(getattr(entry, name)) for name in names}
+            provenance = {"source": entry.provenance.source, "dn": entry.provenance.dn, "owner": entry.provenance.owner}
+            click.echo(json.dumps(told | {"provenance": provenance}, ensure_ascii=False))
+        else:
+            click.echo(f"{entry.address}  {entry.kind}  {entry.display_name}" + (f"  ({where})" if where else ""))
+
+
+# --- planning --------------------------------------------------------------------------------------------------
+
+
+def _source(name: str, mapping: tuple[str, ...], encoding: str, separator: str) -> Source:
+    if name != "tableau":
+        if mapping:
+            raise Failure("--column maps a table of one's own: --source tableau")
+        return sources.KNOWN[name]
+    pairs = dict(each.partition("=")[::2] for each in mapping)
+    return sources.own_table(
+        {normalised(key).replace(" ", "_"): value for key, value in pairs.items()}, encoding, separator
+    )
+
+
+@directory.command("plan")
+@click.argument("file", type=PATH)
+@click.option("--source", "name", type=click.Choice(sorted(sources.KNOWN)), required=True, help="What FILE is.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The plan; FILE.plan otherwise.")
+@click.option("--dated", type=click.DateTime(), help="When the source made FILE (UTC); read from its name otherwise.")
+@click.option("--department", "departments", multiple=True, help="Only postal codes that begin so; repeat it.")
+@click.option(
+    "--column", "mapping", multiple=True, metavar="NAME=COLUMN", help="Of `tableau`: COLUMN in FILE for NAME."
+)
+@click.option("--encoding", type=click.Choice(["utf-8", "cp1252"]), default="utf-8", help="Of `tableau`.")
+@click.option("--separator", default=";", help="Of `tableau`.")
+@JSON
+@LANGUAGE
+@with_settings
+def plan_(settings: Settings, file: Path, name: str, out: Path | None, dated: datetime | None, **more: Any) -> None:
+    """Read FILE and write what it would change, changing nothing."""
+    from directory.feed import plan
+    from gateway import app, feeding
+
+    with _in_words():
+        source = _source(name, more["mapping"], more["encoding"], more["separator"])
+        said = dated.replace(tzinfo=UTC) if dated else None
+        wish = feeding.wish(settings, app.clock(), said, more["departments"])
+        target = out or file.with_name(file.name + ".plan")
+        with _bar("lecture", file.stat().st_size) as told:
+            head = plan.make(feeding.ledger(settings), source, file, target, wish, told)
+    if more["as_json"]:
+        click.echo(json.dumps(asdict(head) | {"path": str(target)}, ensure_ascii=False))
+    else:
+        _summary(head, more["lang"])
+        click.echo(str(target))
+
+
+@contextmanager
+def _bar(what: str, total: int, whole: bool = True) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error where somebody looks. `whole`: told the sum so far, else each step."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total or None)
+        yield lambda count: progress.update(task, completed=count) if whole else progress.advance(task, count)
+
+
+def _summary(head: Head, lang: str) -> None:
+    words, french = _WORDS[lang], lang == "fr"
+    out.print(f"{head.title} — {head.file}, {head.dated[:16]}", markup=False)
+    read = f"{head.lines} lignes, {head.rejected} rejetées, {head.outside} hors territoire, {head.items} entrées"
+    if not french:
+        read = f"{head.lines} lines, {head.rejected} rejected, {head.outside} elsewhere, {head.items} entries"
+    out.print(read, markup=False)
+    table = Table("", *(words[kind] for kind in Kind))
+    for group, counts in head.groups.items():
+        table.add_row(group, *(str(counts.get(kind.value, 0)) for kind in Kind))
+    table.add_row("total", *(str(head.counts[kind.value]) for kind in Kind))
+    out.print(table)
+    for rule in head.withheld:
+        out.print(("personne n'est fermé : " if french else "nobody is closed: ") + _WITHHELD[lang][rule], markup=False)
+    for each in head.breaches:
+        share = f"{each.changes} {words[each.kind]} / {each.held}"
+        out.print(("seuil dépassé : " if french else "limit passed: ") + share, markup=False)
+
+
+@directory.command()
+@click.argument("path", metavar="PLAN", type=PATH)
+@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Only these changes.")
+@click.option("--match", default="", help="Only changes in which this text stands.")
+@click.option("--limit", default=20, show_default=True, help="Changes shown; 0: all.")
+@click.option("--rejected", is_flag=True, help="The rejected lines, with number and reason.")
+@JSON
+@LANGUAGE
+@with_settings
+def review(settings: Settings, path: Path, kind: str | None, match: str, limit: int, **more: Any) -> None:
+    """What PLAN would change: counts, limits, then before and after of each entry."""
+    from directory.feed import plan
+
+    with _in_words():
+        head = plan.head_of(path)
+        if more["rejected"]:
+            for row in plan.rejected_of(path):
+                click.echo(json.dumps(asdict(row)) if more["as_json"] else f"{row.number}: {row.reason}")
+            return
+        if not more["as_json"]:
+            _summary(head, more["lang"])
+        shown = 0
+        for change in plan.changes_of(path):
+            if (kind and change.kind != kind) or match.casefold() not in _text(change):
+                continue
+            if limit and shown == limit:
+                click.echo("…", err=True)
+                break
+            shown += 1
+            _diff(change, more["as_json"], more["lang"])
+
+
+def _text(change: Change) -> str:
+    return " ".join([*(change.before or {}).values(), *(change.after or {}).values()]).casefold()
+
+
+def _diff(change: Change, as_json: bool, lang: str) -> None:
+    """With a sign in front, not only a colour (directory §7.4)."""
+    if as_json:
+        click.echo(json.dumps({"fields": change.fields} | asdict(change), ensure_ascii=False))
+        return
+    before, after = change.before or {}, change.after or {}
+    name = (after or before).get("address") or (after or before).get("name") or change.key
+    click.echo(f"{_WORDS[lang][change.kind]}: {name}")
+    for each in change.fields:
+        if each in before:
+            click.echo(click.style(f"  - {each}: {before[each]}", fg="red"))
+        if each in after:
+            click.echo(click.style(f"  + {each}: {after[each]}", fg="green"))
+
+
+# --- applying --------------------------------------------------------------------------------------------------
+
+
+@directory.command("apply")
+@click.argument("path", metavar="PLAN", type=PATH)
+@click.option("--by", default="", help="Who applies it; your login otherwise.")
+@click.option("--override", default="", metavar="NAME", help="Who answers for limits that are passed.")
+@click.option("--because", default="", help="Why they may be passed.")
+@JSON
+@LANGUAGE
+@with_settings
+def apply_(settings: Settings, path: Path, by: str, override: str, because: str, as_json: bool, lang: str) -> None:
+    """Make the changes of PLAN. Ctrl-C stops between two batches; typed again, it goes on."""
+    from directory.feed import plan
+    from gateway import feeding
+
+    if bool(override) != bool(because):
+        raise Failure("--override and --because come together: who answers for it, and why")
+    with _in_words():
+        head = plan.head_of(path)
+        source = sources.KNOWN[head.source]
+        answering = Override(override, because) if override else None
+        order = feeding.Order(path, by or getpass.getuser(), answering)
+        with _bar("application", sum(head.counts.values()), whole=False) as told, _stoppable() as stopped:
+            report = feeding.apply(settings, source, order, told, stopped)
+    _tell(report, as_json, lang)
+    if report.stopped or report.of(Result.CONFLICT):
+        sys.exit(1)
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C is heard between two batches."""
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _tell(report: Report, as_json: bool, lang: str) -> None:
+    from gateway import feeding
+
+    if as_json:
+        conflicts = [asdict(each) for each in report.conflicts]
+        click.echo(json.dumps(feeding.told(report) | {"conflicts": conflicts}, ensure_ascii=False))
+        return
+    french = lang == "fr"
+    for kind in Kind:
+        if count := report.counts[kind, Result.DONE]:
+            click.echo(f"{count} {_WORDS[lang][kind]}")
+    if count := report.of(Result.ALREADY):
+        click.echo(f"{count} déjà faites" if french else f"{count} done already")
+    for each in report.conflicts:
+        click.echo(f"{'conflit' if french else 'conflict'}: {each.dn}: {each.why}", err=True)
+    if report.stopped:
+        click.echo("arrêté ; la même commande continue" if french else "stopped; the same command goes on", err=True)
+
+
+@directory.command()
+@JSON
+@LANGUAGE
+@with_settings
+def freshness(settings: Settings, as_json: bool, lang: str) -> None:
+    """How old what each source last said is. Exit code 1 where one is too old."""
+    from gateway import app, feeding
+
+    now, stale = app.clock(), False
+    for each in feeding.ledger(settings).every():
+        age, limit = now - datetime.fromisoformat(each.dated), timedelta(hours=sources.KNOWN[each.source].stale_hours)
+        stale |= age > limit
+        if as_json:
+            click.echo(
+                json.dumps(asdict(each) | {"age_hours": round(age.total_seconds() / 3600, 1), "stale": age > limit})
+            )
+        else:
+            word = ("PÉRIMÉ" if lang == "fr" else "STALE") if age > limit else "ok"
+            click.echo(f"{word:<7} {each.source:<18} {each.dated[:16]}  {each.rows}")
+    if stale:
+        sys.exit(1)
+
+
+# --- what is needed to begin -----------------------------------------------------------------------------------
+
+
+@directory.command()
+def template() -> None:
+    """The header of a table of one's own, for a spreadsheet."""
+    click.echo(";".join(sources.TEMPLATE))
+
+
+@directory.command()
+@click.option("--out", "folder", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--mailboxes", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+@click.option(
+    "--day", type=click.IntRange(0, 365), default=0, show_default=True, help="A later day of the same country."
+)
+def generate(folder: Path, mailboxes: int, seed: int, day: int) -> None:
+    """An invented country in the formats of the national files, to try an import."""
+    from directory.feed import generator
+
+    for path in generator.write(generator.Country(mailboxes, seed, day), folder).values():
+        click.echo(str(path))
+
+
+@directory.command()
+def schema() -> None:
+    """The schema of a regional directory, in slapd.conf form."""
+    from directory import slapd
+
+    click.echo(slapd.SCHEMA.decode(), nl=False)

@@ -1,0 +1,98 @@
+"""The regional directory is kept by command: an invented country comes in, moves, and letters find it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.journey
+
+
+def pli(world: Any, *words: str, status: int = 0) -> list[str]:
+    """The command as an operator types it; its lines, or those of standard error where it fails."""
+    done = world.pli(world.lilas, "directory", *words)
+    assert done.returncode == status, done.stderr
+    return (done.stderr if status == 2 else done.stdout).splitlines()
+
+
+@pytest.fixture
+def country(world: Any) -> list[Path]:
+    """The mailboxes of two days, where the node's account can read them."""
+    folder = world.lilas.folder / "data" / "pays"
+    days = ("0", "45")
+    for day in days:
+        pli(world, "generate", "--out", str(folder), "--mailboxes", "60", "--day", day)
+    return sorted(folder.glob("Extraction_*.txt"))
+
+
+def planned(world: Any, file: Path, *words: str) -> dict[str, object]:
+    told: dict[str, object] = json.loads(pli(world, "plan", str(file), "--source", "mssante", "--json", *words)[0])
+    return told
+
+
+def test_a_country_comes_in_moves_and_is_found(world: Any, country: list[Path]) -> None:
+    """Plan, review, apply, twice; what is new is found and receives letters' routes; each import is in the journal."""
+    now = "2026-11-25T02:13:00"
+    first = planned(world, country[0], "--dated", now)
+    path = str(first["path"])
+    shown = [json.loads(line) for line in pli(world, "review", path, "--json", "--limit", "0")]
+    assert len(shown) == first["items"] == 61  # one of them on two rows
+    assert {each["kind"] for each in shown} == {"create"}
+    assert json.loads(pli(world, "apply", path, "--json", "--by", "anne")[0])["create-done"] == 61
+    assert json.loads(pli(world, "apply", path, "--json", "--by", "anne")[0])["create-already"] == 61
+    someone = shown[0]["after"]
+    found = json.loads(pli(world, "find", someone["address"], "--json")[0])
+    assert (found["town"], found["provenance"]["owner"]) == (someone["town"], "mssante")
+    assert any(someone["address"] in line for line in pli(world, "search", someone["given"], someone["family"]))
+    second = planned(world, country[1], "--dated", "2026-11-25T02:14:00")
+    changes = [json.loads(line) for line in pli(world, "review", str(second["path"]), "--json", "--limit", "0")]
+    assert {each["kind"] for each in changes} >= {"create", "deactivate"}
+    pli(world, "apply", str(second["path"]))
+    gone = next(each["before"]["address"] for each in changes if each["kind"] == "deactivate")
+    answer = world.pli(world.lilas, "directory", "find", gone)
+    assert (answer.returncode, answer.stderr) == (1, "closed\n")
+    assert gone not in [line.split()[0] for line in answer.stdout.splitlines()]  # what is like it may be suggested
+    fresh = world.pli(world.lilas, "directory", "freshness", "--json")
+    assert json.loads(fresh.stdout)["rows"] == second["items"]
+    assert len(list((world.lilas.folder / "data" / "directory" / "plans").glob("*.report.json"))) == 2
+    journal = sqlite3.connect(world.lilas.folder / "data/pli.sqlite")
+    names = [
+        row[0] for row in journal.execute("select event from journal where event like 'directory.%' order by number")
+    ]
+    assert names == ["directory.import-begun", "directory.import-ended"] * 3
+
+
+def test_what_cannot_be_used_is_one_sentence(world: Any, country: list[Path]) -> None:
+    """A file without its key column, a plan that is none, an override without a reason: exit code 2, nothing done."""
+    wrong = country[0].with_name("sans.txt")
+    wrong.write_text("Genre|Ville|\nPER|Meaux|\n")
+    for words in (
+        ("plan", str(wrong), "--source", "mssante"),
+        ("review", str(wrong)),
+        ("apply", str(wrong)),
+        ("apply", str(wrong), "--override", "Anne"),
+        ("plan", str(country[0]), "--source", "mssante", "--column", "a=b"),
+        ("find", "pas une adresse"),
+    ):
+        said = pli(world, *words, status=2)
+        assert len(said) == 1
+        assert said[0].startswith("pli: ")
+
+
+def test_a_table_of_ones_own_is_taken(world: Any, country: list[Path]) -> None:
+    """The template's header, a spreadsheet's encoding, another name for a column."""
+    header = pli(world, "template")[0]
+    table = country[0].with_name("maison.csv")
+    row = {"type": "ORG", "adresse": "accueil@maison.mssante.example", "structure": "Maison de l'été", "ville": "Meaux"}
+    names = header.split(";")
+    lines = [header.replace("ville", "Commune"), ";".join(row.get(name, "") for name in names)]
+    table.write_text("\r\n".join(lines) + "\r\n", encoding="cp1252")
+    words = ("--source", "tableau", "--encoding", "cp1252", "--column", "ville=Commune", "--json")
+    told = json.loads(pli(world, "plan", str(table), *words)[0])
+    assert told["counts"]["create"] == 1
+    pli(world, "apply", str(told["path"]))
+    assert json.loads(pli(world, "find", row["adresse"], "--json")[0])["town"] == "Meaux"
