@@ -17,9 +17,11 @@ from relay.gate import Served
 from relay.international import is_international
 from relay.message import Message
 from relay.model import (
+    INCOMING,
     Addressee,
     Asked,
     BodyRef,
+    Door,
     Envelope,
     Event,
     Extra,
@@ -30,6 +32,7 @@ from relay.model import (
     Route,
     State,
     Verdict,
+    Word,
     new_id,
 )
 from relay.pseudonym import Pseudonyms
@@ -60,13 +63,24 @@ def letter(
 Serve: TypeAlias = Callable[[Addressee], Served]
 
 
-def recipients(envelope: Envelope, found: Findings, serve: Serve, node: Node) -> tuple[Recipient, ...]:
-    """Everyone named, then what finders added; nothing is added to a letter that nobody named will get."""
+def recipients(
+    envelope: Envelope, found: Findings, serve: Serve, node: Node, *, asks: bool = False
+) -> tuple[Recipient, ...]:
+    """Everyone named, then what finders added; nothing is added to a letter that nobody named will get. `asks`: the
+    letter asks for a receipt of its reader."""
     refused = {each.key: reason for each, reason in found.refusals}
     rows = [_named(envelope, each, refused, serve, node) for each in _once(envelope.addressees)]
+    rows = [_asking(row, envelope, asks=asks) for row in rows]
     if any(row.state is State.QUEUED for row in rows):
         rows += [added(envelope, extra, envelope.received_at) for extra in found.extras]
     return tuple(rows)
+
+
+def _asking(row: Recipient, envelope: Envelope, *, asks: bool) -> Recipient:
+    """Of our people's letters alone a word is awaited: what a peer's letter asks, its own node awaits."""
+    ours = envelope.door not in INCOMING and envelope.door is not Door.NOTICE
+    wanted = asks or "SUCCESS" in row.asked.notify
+    return replace(row, word=Word.ASKED) if ours and wanted else row
 
 
 def _once(addressees: Sequence[Addressee]) -> tuple[Addressee, ...]:

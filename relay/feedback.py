@@ -3,9 +3,9 @@
 Promises: pure. A destination begins with few letters at once; each that it deals with, whatever it says of the letter,
 widens its window by a part, so that a whole window's worth adds one; one for which it could not be reached, or that
 broke, halves it. Failing several times with nothing between, it is dead: nobody calls it before a moment that grows
-with each failed probe, then one letter does, for all who wait. Which letter came does not matter, only trouble of the whole
-destination counts (Later.whole). As Postfix's scheduler: variable positive feedback 1/concurrency, initial concurrency,
-failed cohorts (SCHEDULER_README; postconf(5) default_destination_concurrency_positive_feedback,
+with each failed probe, then one letter does, for all who wait. Which letter came does not matter, only trouble of the
+whole destination counts (Later.whole). As Postfix's scheduler: variable positive feedback 1/concurrency, initial
+concurrency, failed cohorts (SCHEDULER_README; postconf(5) default_destination_concurrency_positive_feedback,
 default_destination_concurrency_failed_cohort_limit). Does not: read or write.
 """
 

@@ -8,10 +8,10 @@ Does not: speak a protocol (doors do), write bodies (the door has, before it cal
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -21,8 +21,9 @@ from certs.model import Clock
 from directory import address
 from directory.lookup import Directory
 from directory.model import Address, DirectoryDown, Entry, Found
-from relay import entry, indicators, international, reports, smime, spool, trace
+from relay import answers, entry, indicators, international, reports, smime, spool, trace
 from relay import message as mime
+from relay.answers import Answer
 from relay.gate import Gate, Opposed, nobody_opposed, too_large
 from relay.message import Malformed, Message
 from relay.model import (
@@ -49,6 +50,7 @@ from relay.pseudonym import Pseudonyms
 from relay.routing import Node
 from relay.scan import Scanning
 from relay.spooler import SpoolClient, StoreDown, StoreFull, StoreRefused
+from relay.store import answered
 
 Finder: TypeAlias = Callable[[Message, Envelope, Verdict], Findings]
 """Adds deliveries (a dossier) or refusals for one recipient, from the part index."""
@@ -181,9 +183,21 @@ class Intake:
             gate = self._gate(message, envelope)
         except PolicyDown:
             return Refusal(Reason.STORE_DOWN, permanent=False)
-        rows = entry.recipients(envelope, found, gate.serve, self.node)
+        asks = not verdict.automatic and asks_receipt(message)
+        rows = entry.recipients(envelope, found, gate.serve, self.node, asks=asks)
         letter = entry.letter(envelope, message, verdict, body, self.node, self.pseudonyms)
-        return Weighed(letter, rows, envelope.origin, indicators.about(message))
+        said = answered.pack(self._answers(message, envelope), self.pseudonyms.scrub)
+        return Weighed(letter, rows, envelope.origin, indicators.about(message), tuple(said))
+
+    def _answers(self, message: Message, envelope: Envelope) -> Iterator[Answer]:
+        """What the letter says of letters of ours, of recipients for whom whoever is at the door may speak (design
+        §4); a mailbox elsewhere proves nothing of that."""
+        if envelope.door not in (Door.PEER, Door.SUBMISSION):
+            return
+        for each in answers.read(message):
+            theirs = tuple(one for one in each.addresses if self._may_speak(one, envelope.proof, envelope.door))
+            if theirs:
+                yield replace(each, addresses=theirs)
 
     def _check_authors(self, message: Message, envelope: Envelope) -> Refusal | None:
         """From is one address with one reading, and whoever is at the door may write in its name."""
@@ -249,6 +263,8 @@ class Weighed:
     rows: tuple[Recipient, ...]
     origin: Origin | None = None
     about: entry.Facts = ()
+    answers: tuple[Mapping[str, Any], ...] = ()
+    """What it says of letters of ours (relay.store.answered)."""
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -260,7 +276,7 @@ class Weighed:
         return Receipt(self.letter.id, tuple((address.parse(row.address), row.reason) for row in failed))
 
     def keep(self, client: SpoolClient) -> None:
-        spool.keep(client, self.letter, self.rows, self.events, self.origin)
+        spool.keep(client, self.letter, self.rows, self.events, self.origin, self.answers)
 
 
 def kept(keep: Callable[[], None], weighed: Weighed) -> Receipt | Refusal:
@@ -275,6 +291,11 @@ def kept(keep: Callable[[], None], weighed: Weighed) -> Receipt | Refusal:
         _log.error("store-surprise", letter=weighed.letter.id, detail=str(surprise))
         return Refusal(Reason.SURPRISE, permanent=False)
     return weighed.receipt
+
+
+def asks_receipt(message: Message) -> bool:
+    """RFC 8098 §2.1: Disposition-Notification-To names somebody."""
+    return any("@" in value for value in message.values("Disposition-Notification-To"))
 
 
 def _view(raw: bytes) -> Message | Refusal:

@@ -8,14 +8,26 @@ A recipient is in one of five states. Who moves it, and what is left when the ma
                                                                                 has it and sends it again
     queued   waits for due_at            claim            running               still queued
                                          hold, bounce     held, failed          still queued
+                                         reroute          queued, another way   still queued, as before
+                                         expire           failed                still queued
     running  one worker carries it,      settle           done, queued, failed, the lease ends, another takes
              until lease_until                            held                  it: twice perhaps, never lost
                                          renew            running
                                          a later claim    queued, held          running on an ended lease
     held     a person looks at it        release, bounce  queued, failed        still held
-    done     the other side has it       -                -                     -
-    failed   given up; its sender is     resend           queued                still failed
-             told (notice: due, sent)    noticed          failed                told again, by the same id
+                                         reroute          queued, another way   still held
+    done     the other side has it; its  report           failed                the report was not kept either,
+             people's word: see below                                           its sender has it
+    failed   the dead letter, with its   resend, reroute  queued                still failed
+             reason; its sender is told  noticed          failed                told again, by the same id
+             (notice: due, sent)
+
+    word     of the other side's people, where a receipt was asked for or came (relay.model.Word)
+    -------  -------------------------------------------------------------------------------------------------
+    asked    settle makes it awaited; overdue silent ('sans nouvelle'); an answer arrived, deleted, unfiled, read,
+             filed or undelivered, forward only (relay.store.answered.FORWARD)
+
+    warning  '' none yet, due, sent, none wanted: the sender is warned once that it still waits (relay.overdue)
 
 Promises: a move not in TRANSITIONS is refused; each move and its journal row are one transaction; only who
 holds the lease settles, so of two workers on one letter exactly one does; asking twice moves once (keep by
@@ -28,18 +40,19 @@ The functions that begin with an underscore run inside the spooler; the others a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import Connection, update
 
-from relay import additions, collected, feedback, journal, overdue, retention, settlement
-from relay.model import Event, Letter, Origin, Outcome, Reason, Recipient, State, Word, new_id
+from relay import acts, additions, collected, feedback, journal, overdue, retention, settlement
+from relay.acts import act
+from relay.model import Event, Letter, Origin, Outcome, Reason, Recipient, State, new_id
 from relay.schedule import FACTORY, Policy
 from relay.spooler import SpoolClient, StoreRefused, Write
-from relay.store import claims, lanes, policies, statements
+from relay.store import answered, claims, lanes, policies, statements
 from relay.store.reads import Line, Step, due_notices, find, is_due, letter, queue, timeline, verify
 from relay.store.rows import Held, letter_of, letter_row, packed, recipient_of, recipient_row, unpacked
 from relay.store.statements import places
@@ -77,6 +90,9 @@ TRANSITIONS: dict[str, dict[State, frozenset[State]]] = {
     "release": {State.HELD: frozenset({State.QUEUED})},
     "bounce": {State.QUEUED: frozenset({State.FAILED}), State.HELD: frozenset({State.FAILED})},
     "resend": {State.FAILED: frozenset({State.QUEUED})},
+    "reroute": {each: frozenset({State.QUEUED}) for each in (State.QUEUED, State.HELD, State.FAILED)},
+    "expire": {State.QUEUED: frozenset({State.FAILED})},
+    "report": {State.DONE: frozenset({State.FAILED})},
 }
 """From where to where each act may move a recipient. keep creates; renew and noticed move nothing."""
 
@@ -105,14 +121,20 @@ def keep(
     recipients: Sequence[Recipient],
     events: Sequence[Event],
     origin: Origin | None = None,
+    answers: Sequence[Mapping[str, Any]] = (),
 ) -> bool:
     """Takes custody; when it returns, the rows are on the disk. True: kept now. False: a letter with this id, or from
-    this `origin`, was already kept, nothing was added. Raises StoreDown, StoreFull, StoreRefused."""
-    return bool(client.write("relay.keep", letter.tenant, **kept_parts(letter, recipients, events, origin)))
+    this `origin`, was already kept, nothing was added. `answers`: what it says of letters of ours
+    (relay.store.answered.pack). Raises StoreDown, StoreFull, StoreRefused."""
+    return bool(client.write("relay.keep", letter.tenant, **kept_parts(letter, recipients, events, origin, answers)))
 
 
 def kept_parts(
-    letter: Letter, recipients: Sequence[Recipient], events: Sequence[Event], origin: Origin | None = None
+    letter: Letter,
+    recipients: Sequence[Recipient],
+    events: Sequence[Event],
+    origin: Origin | None = None,
+    answers: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """What `relay.keep` is told of one letter."""
     rows = [packed(recipient_row(each, letter.received_at)) for each in recipients]
@@ -120,6 +142,7 @@ def kept_parts(
         "letter": packed(letter_row(letter)),
         "recipients": rows,
         "events": journal.pack(events),
+        "answers": list(answers),
     }
     return parts | ({"origin": asdict(origin)} if origin else {})
 
@@ -170,11 +193,6 @@ def noticed(client: SpoolClient, tenant: str, recipient_ids: Sequence[str], told
     client.write("relay.noticed", tenant, ids=list(recipient_ids), told=told)
 
 
-def act(client: SpoolClient, tenant: str, action: str, recipient_id: str, by: str = "") -> None:
-    """A person's act: hold, release, resend or bounce. Raises StoreRefused for a move not in TRANSITIONS."""
-    client.write(f"relay.{action}", tenant, recipient_id=recipient_id, by=by)
-
-
 # --- inside the spooler: custody ---------------------------------------------------------------------------
 
 
@@ -197,6 +215,7 @@ def _keep(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetim
     lanes.wake(conn, (each for each in rows if each["state"] == State.QUEUED), now)
     events = journal.unpack(params["events"]) or [Event("accepted", row["id"])]
     journal.append(conn, tenant, events, now)
+    answered.hear(conn, tenant, params.get("answers", ()), now)
     return True
 
 
@@ -321,51 +340,6 @@ def _noticed(conn: Connection, tenant: str, params: Mapping[str, Any], now: date
             journal.append(conn, tenant, [Event(word, row.letter_id, row.id) for row in rows], now)
 
 
-_Change: TypeAlias = Callable[[Held, datetime], dict[str, Any]]
-"""The other values that an act changes."""
-
-
-def _act(action: str, word: str, to: State, changed: _Change) -> Write:
-    """A write by which a person moves one recipient, where TRANSITIONS allows it."""
-
-    def write(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> None:
-        one = places(tenant=tenant, id=params["recipient_id"])
-        row = conn.execute(statements.recipient(), one).mappings().one_or_none()
-        if row is None:
-            raise StoreRefused("no such recipient")
-        if to not in TRANSITIONS[action].get(State(row["state"]), ()):
-            raise StoreRefused(f"{action}: not while it is {row['state']}")
-        if action == "resend":
-            retention.require_body(conn, tenant, row["letter_id"])
-        conn.execute(statements.move_recipient(), one | {"state": to.value, **changed(row, now)})
-        if to is State.QUEUED:
-            lanes.wake(conn, [row], now)
-        journal.append(conn, tenant, [settlement.event(word, row, {"by": params.get("by", "")})], now)
-
-    return write
-
-
-def _anew(row: Held, now: datetime) -> dict[str, Any]:
-    """A new life in the queue, with its own five days."""
-    return {
-        "attempts": 0,
-        "lapses": 0,
-        "queued_at": now,
-        "due_at": now,
-        "settled_at": None,
-        "reason": "",
-        "reference": "",
-        "notice": "",
-        "warning": "",
-        "word": Word.ASKED.value if row["word"] else "",
-    }
-
-
-def _bounced(row: Held, now: datetime) -> dict[str, Any]:
-    reason = row["reason"] or Reason.EXPIRED.value
-    return {"settled_at": now, "reason": reason, "notice": settlement.notice_of_failure(row)}
-
-
 WRITES: dict[str, Write] = {
     "relay.keep": _keep,
     "relay.claim": _claim,
@@ -378,8 +352,5 @@ WRITES: dict[str, Write] = {
     **overdue.WRITES,
     **policies.WRITES,
     "relay.noticed": _noticed,
-    "relay.hold": _act("hold", "held", State.HELD, lambda row, now: {}),
-    "relay.release": _act("release", "released", State.QUEUED, lambda row, now: {"due_at": now, "lapses": 0}),
-    "relay.resend": _act("resend", "resent", State.QUEUED, _anew),
-    "relay.bounce": _act("bounce", "bounced", State.FAILED, _bounced),
+    **acts.writes(TRANSITIONS),
 }

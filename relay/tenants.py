@@ -168,7 +168,8 @@ def _forget(parts: Sequence[_Part]) -> None:
 def keep_each(client: SpoolClient, weighed: Sequence[Weighed]) -> None:
     """Custody of all of them in one transaction. Raises StoreDown, StoreFull, StoreRefused."""
     letters = [
-        spool.kept_parts(each.letter, each.rows, each.events, each.origin) | {"tenant": each.letter.tenant}
+        spool.kept_parts(each.letter, each.rows, each.events, each.origin, each.answers)
+        | {"tenant": each.letter.tenant}
         for each in weighed
     ]
     client.write("relay.keep-each", "", letters=letters)
