@@ -25,7 +25,7 @@ from gateway.doors import ports
 PROCESSES = ("spooler", "keeper", "doors", "carrier")
 """In the order in which they start and, backwards, end: who keeps letters outlives who brings them."""
 
-MEMORY = {"MALLOC_MMAP_THRESHOLD_": "262144"}
+MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4194304"}
 """mallopt(3): once a large letter was freed, glibc would take the next ones from heaps that never shrink again."""
 REFUSED = 2
 """Exit code of a process that cannot start and would not on a second try."""

@@ -7,10 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from directory.ldap import LdapDirectory
 from directory.region import SUFFIX
 from gateway.demo.servers import free_port
-from relay import spool
+from relay import intake, spool
 from relay.model import Door
 from relay.partners import Listed, WhiteList
 
@@ -112,3 +114,41 @@ def test_a_stale_white_list_stops_peers(open_door: Open, node: Any) -> None:
     door = open_door(Door.PEER, intake=replace(node.intake, white_list=lambda: old))
     told = door.secure(door.space.peer).say(f"MAIL FROM:<{BERT}>")
     assert told.startswith("451-4.7.0 Notre liste blanche")
+
+
+SMALL = "emil.etroit@parc.example"
+HELENE = MAIL.replace(b"From: anna@lilas.example", "From: Hélène <hélène@parc.example>".encode())
+
+
+def test_the_declared_size_is_held_against_each_recipients_route(
+    open_door: Open, node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mailbox that takes 50 bytes is refused at RCPT by name, the other goes on; without the check both would."""
+    door = open_door(intake=node.intake)
+    for checked in (True, False):
+        client = door.logged_in()
+        if not checked:
+            monkeypatch.setattr(intake, "too_large", lambda *_: False)
+        assert client.say(f"MAIL FROM:<{ANNA}> SIZE=60").startswith("250 ")
+        assert client.say(f"RCPT TO:<{SMALL}>").startswith("552-5.2.3 " if checked else "250 ")
+        assert client.say(f"RCPT TO:<{BERT}>").startswith("250 ")
+    client = door.logged_in()
+    assert client.say(f"MAIL FROM:<{ANNA}> SIZE=40").startswith("250 ")
+    assert client.say(f"RCPT TO:<{SMALL}>").startswith("250 ")
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_an_international_letter_enters_custody_where_it_was_announced(open_door: Open, node: Any, said: bool) -> None:
+    """Its row and its trace say so (RFC 6531 §3.7.3); the same letter, not announced, is refused after DATA."""
+    door = open_door(Door.PEER, intake=node.intake)
+    client = door.secure(door.space.peer)
+    assert client.say(f"MAIL FROM:<{BERT}>{' SMTPUTF8' if said else ''}").startswith("250 ")
+    assert client.say(f"RCPT TO:<{ANNA}>").startswith("250 ")
+    told = client.data(HELENE)
+    if not said:
+        assert told.startswith("553-5.6.7 ")
+        return
+    found = spool.letter(node.engine, "lilas", told.split()[-1])
+    assert found is not None
+    assert found[0].utf8
+    assert "with UTF8SMTPS id" in found[0].trace
