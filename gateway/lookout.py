@@ -117,6 +117,8 @@ def _line(step: spool.Step, language: str, trail: Trail) -> str:
     words = [f"{step.at:%H:%M:%S}", timeline.sentence(step.event, language)]
     if step.event == "verified":
         words.append(f": {_sentence(trail, language)}")
+    if step.event == "dossier-ruled":
+        return " ".join([*words, f": {timeline.rulings(facts, language)}"])
     if why_ := facts.get("reason"):
         words.append(f": {why(why_, language)}")
     if note := timeline.note(facts.get("note", ""), language):
@@ -124,6 +126,15 @@ def _line(step: spool.Step, language: str, trail: Trail) -> str:
     if rule := facts.get("rule"):
         words.append(f"({facts.get('mode', '')}, {rule})")
     return " ".join(words)
+
+
+def rulings(settings: Settings, letter_id: str, document_id: str, language: str = "fr") -> str:
+    """What the filing rules last answered for a document of a letter; '' where they were not asked."""
+    reader = app.reader(settings.database_url)
+    steps = spool.timeline(reader, settings.node.tenant, letter_id)
+    asked = [dict(step.facts) for step in steps if step.event == "dossier-ruled"]
+    found = [facts for facts in asked if facts.get("document") == document_id]
+    return timeline.rulings(found[-1], language) if found else ""
 
 
 def why(reason: str, language: str = "fr") -> str:

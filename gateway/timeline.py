@@ -6,6 +6,8 @@ nothing. Does not: show content or a patient's identity; the journal holds none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 SENTENCES: dict[str, tuple[str, str]] = {
     "accepted": ("accepté, en notre garde", "accepted, in our custody"),
     "verified": ("contrôlé à l'entrée", "checked on entry"),
@@ -70,7 +72,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "unsealed": ("lettre ouverte par le gardien", "letter opened by the keeper"),
 }
 
-QUIET = frozenset({"key-used", "key-opened", "unsealed", "looked-up", "dossier-ruled", "dossier-begun"})
+QUIET = frozenset({"key-used", "key-opened", "unsealed", "looked-up", "dossier-begun"})
 """Kept in the journal, left out where people read."""
 
 NOTES: dict[str, tuple[str, str]] = {
@@ -105,6 +107,22 @@ SIGNATURES: dict[tuple[str, str], tuple[str, str]] = {
     ("cannot-tell", ""): ("signature impossible à contrôler pour l'instant", "signature cannot be checked now"),
     ("none", ""): ("non signé", "not signed"),
 }
+
+
+_ANSWERS = {"yes": ("oui", "yes"), "no": ("non", "no"), "cannot-tell": ("ne sait pas", "cannot tell")}
+
+
+def rulings(facts: Mapping[str, str], language: str = "fr") -> str:
+    """What each filing rule answered: how many said yes, and by name those that did not, with what they add."""
+    said: dict[str, list[str]] = {each: [] for each in ("no", "cannot-tell", "yes")}
+    for rule, told in facts.items():
+        answer, _, more = told.partition(": ")
+        if answer in said:
+            said[answer].append(f"{rule} ({more})" if more else rule)
+    parts = [
+        f"{_ANSWERS[each][language != 'fr']} : {', '.join(said[each])}" for each in said if said[each] and each != "yes"
+    ]
+    return "; ".join([*parts, f"{len(said['yes'])} {_ANSWERS['yes'][language != 'fr']}"])
 
 
 def signature(state: str, signer: str, name: str, language: str = "fr") -> str:

@@ -79,6 +79,8 @@ def worklist_show(settings: Settings, entry: str, as_json: bool, lang: str) -> N
         click.echo(json.dumps(asdict(found), ensure_ascii=False, default=lambda at: at.isoformat(timespec="seconds")))
         return
     click.echo(f"{found.id}  {found.letter_id}  {lookout.why(found.reason, lang)}")
+    if ruled := lookout.rulings(settings, found.letter_id, found.document_id, lang):
+        click.echo(ruled)
     if not found.open:
         click.echo(
             f"{found.decision}: {found.patient_id} {found.decided_by} {found.decided_at:%d/%m/%Y %H:%M} {found.why}"
