@@ -207,7 +207,8 @@ def metadata_seeds() -> list[bytes]:
     with zipfile.ZipFile(io.BytesIO(sample_archive())) as held:
         written = held.read("IHE_XDM/SUBSET01/METADATA.XML")
     deleting = written.replace(b"<rim:RegistryPackage", b"<!-- --><rim:RegistryPackage", 1)
-    return [written, deleting, written.replace(b'mimeType="text/xml"', b'mimeType="application/pdf"')]
+    lying = re.sub(rb"\b[0-9a-fA-F]{40}\b", b"0" * 40, written, count=1)
+    return [written, lying, deleting, written.replace(b'mimeType="text/xml"', b'mimeType="application/pdf"')]
 
 
 def cda_seeds() -> list[bytes]:

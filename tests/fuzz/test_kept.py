@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from certs import ber, cms, enveloped, profiles
 from certs.model import Proof, Trusted
 from directory import address
 from directory.model import Address
+from dmp_bridge import archive, cda, matrices, xdm
+from dmp_bridge.model import Bad, FilingReason
 from gateway.doors import commands, sasl
 from relay import message, opening, smime
 from relay.model import SignatureState
@@ -61,6 +64,17 @@ BREAKS = {
     "a login is read in another way": ("commands", sasl, "_text", lambda blob: blob.decode("latin-1")),
     "a command line is what ends in LF": ("commands", commands.Lines, "readuntil", asyncio.StreamReader.readuntil),
     "a local part is made small": ("addresses", address, "_local", lambda text: text.lower()),
+    "a refusal quotes what it read": (
+        "zip",
+        xdm,
+        "refuse",
+        lambda rule: Bad(FilingReason.ARCHIVE_REFUSED, f"{rule}: A B"),
+    ),
+    "an archive's content is not what was packed": ("zip", archive, "_inflate", lambda *_: b""),
+    "metadata are believed": ("metadata", xdm, "_faithful", lambda *_: ""),
+    "a time has no zone": ("cda", cda, "_instant", lambda *_: datetime(2026, 1, 1)),
+    "any copy is a PDF": ("cda", cda, "_pdf", lambda text: b"GIF"),
+    "a separator is in a name": ("symbols", matrices, "_value", lambda text, at, least, most: (text[at:], len(text))),
     "a name keeps its quotes": ("addresses", address, "_unquoted", lambda word: word),
 }
 
