@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from tests.bench import accept, cms, crash, custody, doors, house, main_job, refusals
+from tests.bench import accept, cms, crash, custody, doors, house, main_job, matching, refusals
 
 BENCHES = {
     "accept": accept.bench,
@@ -15,6 +15,7 @@ BENCHES = {
     "doors": doors.bench,
     "house": house.bench,
     "crash": crash.bench,
+    "matching": matching.bench,
     "refusals": refusals.bench,
 }
 
