@@ -103,7 +103,7 @@ def _value(text: str, at: int, least: int, most: int) -> tuple[str, int]:
         stops = [each for each in (text.find(GS, at, end), text.find(RS, at, end)) if each >= 0]
         end = min(stops, default=end)
     value = text[at:end]
-    if len(value) < least or GS in value or RS in value:
+    if len(value) < least or not all(each.isprintable() for each in value):
         raise _Unread("field-size")
     stopped = least != most and text[end : end + 1] in (GS, RS) if end < len(text) else False
     return value, end + stopped
@@ -130,6 +130,8 @@ def _ins(text: str) -> Imprint:
         sex=field["S5"],
         birth_place=field["S7"],
     )
+    if not traits.complete:
+        raise _Unread("trait-blank")
     return Imprint(MatrixKind.INS, Patient(ins, traits))
 
 

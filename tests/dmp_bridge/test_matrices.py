@@ -52,6 +52,8 @@ def test_fields_come_in_any_order() -> None:
         INS.replace("S763220", ""),
         INS + "S763220",
         INS.replace("S763220", "S963220"),
+        INS.replace("PAT-TROIS", " "),
+        INS.replace("PAT-TROIS", "PAT\x1b[2J"),
         INS[:60],
         "(01)03400930000017(17)261231",
         "IS",

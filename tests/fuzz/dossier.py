@@ -151,7 +151,7 @@ def symbols(data: bytes) -> None:
         holds(ins is not None and cda.well_formed(ins) and traits.complete, "an INS datamatrix is whole")
     else:
         holds(found.header is not None and ins is None, "a 2D-Doc has a header and no INS")
-    holds("\x1d" not in traits.birth_name + traits.given_names, "a separator is in no name")
+    holds((traits.birth_name + traits.given_names).isprintable(), "a separator is in no name")
 
 
 # --- seeds and changes ----------------------------------------------------------------------------------------------
