@@ -73,7 +73,7 @@ class Limits:
     """Silence inside DATA, RFC 5321 §4.5.3.2.5."""
     data_s: float = 3600.0
     """The whole of one DATA: ends a sender of one byte a minute."""
-    large_letters: int = 5
+    large_letters: int = 3
     """Letters beyond data.LARGE octets that one process takes in at once; the others' turn comes, unread till then."""
     large_s: float = 600.0
     """And how long one of them may take, from when its turn has come: 42 kB/s for 25 MB."""
