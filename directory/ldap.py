@@ -94,10 +94,10 @@ class LdapDirectory:
 
     def search(self, text: str, limit: int = SEARCH_LIMIT) -> Listing | DirectoryDown:
         """Mailboxes whose names, town or specialty hold every word of `text` or its beginning."""
-        asked = words(text)[:_MAX_WORDS]
-        if not asked:
+        asked = search_filter(text)
+        if asked is None:
             return Listing(())
-        answer = self._ask(filters.every(_SHOWN, *map(_word, asked)), min(limit, SEARCH_LIMIT))
+        answer = self._ask(asked, min(limit, SEARCH_LIMIT))
         if isinstance(answer, DirectoryDown):
             return answer
         return Listing(tuple(sorted(self._entries(answer), key=_alphabetical)), answer.truncated)
@@ -230,6 +230,12 @@ def rank(address: Address, candidates: Sequence[Entry]) -> list[Entry]:
 def _likeness(one: Address, other: Address) -> float:
     pairs = ((one.local.lower(), other.local.lower()), (one.domain, other.domain))
     return min(SequenceMatcher(None, *pair).ratio() for pair in pairs)
+
+
+def search_filter(text: str) -> Filter | None:
+    """Each word of `text`, or its beginning, in entries that may be shown; None where there is no word."""
+    asked = words(text)[:_MAX_WORDS]
+    return filters.every(_SHOWN, *map(_word, asked)) if asked else None
 
 
 def _word(word: str) -> Filter:

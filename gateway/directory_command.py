@@ -192,7 +192,8 @@ def plan_(settings: Settings, file: Path, name: str, out: Path | None, dated: da
 def _bar(what: str, total: int, whole: bool = True) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error where somebody looks. `whole`: told the sum so far, else each step."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total or None)
         yield lambda count: progress.update(task, completed=count) if whole else progress.advance(task, count)
 

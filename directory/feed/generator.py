@@ -36,7 +36,7 @@ FILES = {
     "finess": "etalab-cs1100507-invente_{stamp}.csv",
 }
 
-_FAMILIES = [
+FAMILIES = [
     "MARTIN",
     "BERNARD",
     "DUBOIS",
@@ -85,7 +85,7 @@ _FAMILIES = [
     "NOËL",
     "MEYER",
 ]
-_GIVEN = [
+GIVEN = [
     "Marie",
     "Jean",
     "Nathalie",
@@ -187,7 +187,7 @@ def _holder(country: Country, number: int) -> Holder:
     # Few structures hold most mailboxes (directory §3.5).
     place = min(int(structures * chance.random() ** 2), structures - 1)
     moved = any(_chance(country, number, f"moves{day}").random() < 1 / 2_000 for day in range(1, country.day + 1))
-    family, given = chance.choice(_FAMILIES), chance.choice(_GIVEN)
+    family, given = chance.choice(FAMILIES), chance.choice(GIVEN)
     organisation = chance.random() < 0.17
     service = chance.choice(_SERVICES) if organisation else ""
     local = fold(service or f"{given} {family}").replace(" ", ".")
@@ -217,7 +217,7 @@ def write(country: Country, folder: Path) -> dict[str, Path]:
     """The five files; answers where each lies."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = {
-        "mssante": _mailboxes(country),
+        "mssante": mailbox_lines(country),
         "personne-activite": _activities(country),
         "savoir-faire": _skills(country),
         "diplomes": _diplomas(country),
@@ -231,7 +231,7 @@ def write(country: Country, folder: Path) -> dict[str, Path]:
     return paths
 
 
-def _mailboxes(country: Country) -> Iterator[str]:
+def mailbox_lines(country: Country) -> Iterator[str]:
     for each in holders(country):
         yield _mailbox_line(country, each)
         if each.number % 2_959 == 1:  # 169 in half a million

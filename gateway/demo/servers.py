@@ -12,6 +12,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,8 @@ class Slapd:
     port: int
     suffix: str
     passwords: slapd.Passwords
+    max_bytes: int = 1 << 30
+    """The most that the database may grow to."""
 
     @property
     def uri(self) -> str:
@@ -62,14 +65,15 @@ class Slapd:
     def people_dn(self) -> str:
         return f"{slapd.PEOPLE},{self.suffix}"
 
-    def load(self, ldif: str) -> None:
+    def load(self, ldif: str | Iterable[str]) -> None:
         """Replaces everything, offline: the tree's fixed entries, then `ldif`."""
         who, software = account(), programs("slapd")
         folder = claim(self.folder, who)
         shutil.rmtree(folder / "data", ignore_errors=True)
         conf = self._prepare(folder, software, who)
-        text = slapd.foundation(self.suffix, self.passwords) + ldif
-        source = place(folder, "load.ldif", text.encode(), who)
+        source = place(folder, "load.ldif", slapd.foundation(self.suffix, self.passwords).encode(), who)
+        with source.open("a", encoding="utf-8") as file:
+            file.writelines([ldif] if isinstance(ldif, str) else ldif)
         # slapadd is slapd by another name (slapadd(8)); -q: no sync at each entry, the database is new.
         done = subprocess.run(
             [software.path("slapadd"), "-q", "-f", conf, "-l", source],
@@ -106,7 +110,7 @@ class Slapd:
 
     def _prepare(self, folder: Path, software: Programs, who: Account) -> Path:
         require_reachable(software.openldap.modules, who)
-        conf = slapd.prepare(folder, self.suffix, software.openldap)
+        conf = slapd.prepare(folder, self.suffix, software.openldap, self.max_bytes)
         for path in (conf, folder / "pli.schema", folder / "data"):
             give(path, who)
         return conf

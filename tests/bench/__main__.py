@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 
-from tests.bench import accept, cms, crash, custody, doors, house, main_job, matching, refusals
+from tests.bench import accept, cms, crash, custody, directory, doors, file, house, main_job, matching, refusals
 
 BENCHES = {
     "accept": accept.bench,
     "cms": cms.bench,
     "main-job": main_job.bench,
     "custody": custody.bench,
+    "directory": directory.bench,
     "doors": doors.bench,
+    "file": file.bench,
     "house": house.bench,
     "crash": crash.bench,
     "matching": matching.bench,
