@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,3 +181,16 @@ def test_a_letter_that_cannot_be_scanned_never_is(courier: PrintedCourier, now: 
     """Said so once, not tried for five days."""
     (outcome,) = courier.deliver(job(b"X: " + b"y" * (1 << 20), now)).values()
     assert isinstance(outcome, Never)
+
+
+def test_a_pdf_with_script_is_only_drawn(look: printed.Look, tmp_path: Path) -> None:
+    """JavaScript at opening and a launch action: the symbol is read, and neither has happened."""
+    marker = tmp_path / "launched"
+    action = f"<</Type/Action/S/Launch/F(/usr/bin/touch)/Win<</F(touch)/P({marker})>>>>".encode()
+    script = b"<</Type/Action/S/JavaScript/JS(app.launchURL\\('http://127.0.0.1:9/'\\);)>>"
+    pdf = page(INS)
+    armed = re.sub(rb"/Type /Catalog", b"/Type /Catalog /OpenAction [" + script + b"] /AA <</O " + action + b">>", pdf)
+    assert armed != pdf
+    found = printed.imprints(mime.scan(letter(armed)), look)
+    assert [each.kind for each in found] == [MatrixKind.INS]
+    assert not marker.exists()
