@@ -21,7 +21,7 @@ with atheris.instrument_imports(
 
 LARGEST = {
     "ber": 4096, "cms": 8192, "mime": 16384, "commands": 2048, "addresses": 2048,
-    "zip": 20480, "metadata": 16384, "cda": 16384, "symbols": 512,
+    "zip": 20480, "metadata": 16384, "cda": 16384, "symbols": 512, "hl7": 4096,
 }  # fmt: skip
 BINARY = ("ber", "cms")
 TOO_LONG_S = 120

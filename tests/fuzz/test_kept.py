@@ -15,8 +15,8 @@ from certs import ber, cms, enveloped, profiles
 from certs.model import Proof, Trusted
 from directory import address
 from directory.model import Address
-from dmp_bridge import archive, cda, matrices, xdm
-from dmp_bridge.model import Bad, FilingReason
+from dmp_bridge import adt, archive, cda, hl7, matrices, xdm
+from dmp_bridge.model import Bad, FilingReason, Ins
 from gateway.doors import commands, sasl
 from relay import message, opening, smime
 from relay.model import SignatureState
@@ -75,6 +75,9 @@ BREAKS = {
     "a time has no zone": ("cda", cda, "_instant", lambda *_: datetime(2026, 1, 1)),
     "any copy is a PDF": ("cda", cda, "_pdf", lambda text: b"GIF"),
     "a separator is in a name": ("symbols", matrices, "_value", lambda text, at, least, most: (text[at:], len(text))),
+    "an escape is left as it came": ("hl7", hl7, "_meant", lambda code, *_: f"\x0b{code}"),
+    "an INS needs no key": ("hl7", adt, "_ins", lambda number, root, place: Ins(number[:14], root)),
+    "an answer names another message": ("hl7", hl7, "_safe", lambda words, marks: "\r"),
     "a name keeps its quotes": ("addresses", address, "_unquoted", lambda word: word),
 }
 
