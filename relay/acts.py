@@ -122,7 +122,8 @@ def _move(table: Table, action: str, conn: Connection, tenant: str, params: Mapp
         moved: dict[str, Any] = {str(name): value for name, value in row.items()}
         lanes.wake(conn, [moved | values], now)
     way = {name: values[name] for name in ("mode", "target", "rule") if name in values}
-    facts = {"by": params.get("by", ""), "why": str(params.get("why", ""))[:WHY_MOST], **way}
+    told = {"by": params.get("by", ""), "why": str(params.get("why", ""))[:WHY_MOST]}
+    facts: dict[str, Any] = told | way
     journal.append(conn, tenant, [settlement.event(word, row, facts)], now)
 
 

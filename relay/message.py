@@ -320,10 +320,10 @@ def automatic(message: Message, null_sender: bool) -> str:
     receipt, a rule or an absence message (design §4)."""
     if null_sender:
         return "null-sender"
+    if _content_root(message).type == "multipart/report":
+        return "report"  # first: a report that also says that it is automatic is never answered all the same
     if any(_auto_submitted(value) for value in message.values("Auto-Submitted")):
         return "auto-submitted"
-    if _content_root(message).type == "multipart/report":
-        return "report"
     return "error-subject" if _ERROR_SUBJECT.match(message.subject) else ""
 
 
