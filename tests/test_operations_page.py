@@ -35,7 +35,7 @@ def test_every_reason_and_state_stands_in_the_page() -> None:
     """Nothing shows up in a queue that the page does not explain; and it explains nothing that does not exist."""
     reasons = {reason.value for reason in (*Reason, *FilingReason)}
     table = PAGE.partition("## Reasons")[2].partition("## What to do when")[0]
-    named = set(re.findall(r"`([a-z\-]+(?:\.[a-z0-9\-]+)?)`", re.sub(r"\|[^|\n]*\|\n", "|\n", table)))
+    named = set(re.findall(r"`([a-z0-9\-]+(?:\.[a-z0-9\-]+)?)`", re.sub(r"\|[^|\n]*\|\n", "|\n", table)))
     assert reasons - named == set()
     assert named - reasons - {"queue.expired"} == set()
     assert [state for state in State if f"| {state.value} (" not in PAGE] == []
