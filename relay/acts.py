@@ -120,6 +120,7 @@ def _move(table: Table, action: str, conn: Connection, tenant: str, params: Mapp
     conn.execute(statements.move_recipient(), one | {"state": to.value, **values})
     if to is State.QUEUED:
         moved: dict[str, Any] = {str(name): value for name, value in row.items()}
+        lanes.try_now(conn, moved | values, now)
         lanes.wake(conn, [moved | values], now)
     way = {name: values[name] for name in ("mode", "target", "rule") if name in values}
     told = {"by": params.get("by", ""), "why": str(params.get("why", ""))[:WHY_MOST]}

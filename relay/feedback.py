@@ -11,18 +11,21 @@ default_destination_concurrency_failed_cohort_limit). Does not: read or write.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from relay.model import Later, Outcome, Quarantined, Reason
-from relay.schedule import fraction
+from relay.schedule import FACTORY, fraction
 
 INITIAL = 2.0
 """Letters at once towards a destination of which nothing is known (Postfix: 5)."""
 FAILURES_MOST = 2
 """In a row; then it is dead."""
-PROBES_S = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0)
-"""Until the first probe of a dead one, the second...; the last one repeats."""
+PROBES_S = FACTORY.delays_s
+"""Until the first probe of a dead one, the second...; the last one repeats. As the queue's own back-off, but:"""
+PAUSE_MOST_S = 900.0
+"""so that whoever comes back is noticed."""
 SPREAD = 0.2
 """A pause is lengthened by up to this share, so that probes of many do not meet."""
 
@@ -62,7 +65,9 @@ def ours(outcome: Outcome) -> bool:
     return isinstance(outcome, Quarantined) or (isinstance(outcome, Later) and outcome.reason in _OURS)
 
 
-def after(standing: Standing, name: str, *, failed: bool, most: int, now: datetime) -> Standing:
+def after(
+    standing: Standing, name: str, *, failed: bool, most: int, now: datetime, pauses_s: Sequence[float] = PROBES_S
+) -> Standing:
     """`most`: the widest window."""
     if not failed:
         window = 1.0 if standing.until else standing.window
@@ -73,5 +78,5 @@ def after(standing: Standing, name: str, *, failed: bool, most: int, now: dateti
     narrower = replace(standing, window=max(1.0, standing.window / 2), failures=failures)
     if failures < FAILURES_MOST:
         return narrower
-    pause = PROBES_S[min(failures - FAILURES_MOST, len(PROBES_S) - 1)]
+    pause = min(pauses_s[min(failures - FAILURES_MOST, len(pauses_s) - 1)], PAUSE_MOST_S)
     return replace(narrower, until=now + timedelta(seconds=pause * (1 + SPREAD * fraction(name, failures))))

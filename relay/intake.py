@@ -41,6 +41,7 @@ from relay.model import (
     Receipt,
     Recipient,
     Refusal,
+    Route,
     State,
     Verdict,
 )
@@ -239,6 +240,20 @@ class Intake:
 
     def _gate(self, message: Message, envelope: Envelope) -> Gate:
         return Gate(envelope, message, self.white_list(), self.node, self.trust(), self.book(), self.opposed)
+
+    def route_again(self, letter: Letter, recipient: Recipient, message: Message) -> Route | str:
+        """Which way one of its recipients would go by the rules, the directory and the lists of today; or why none.
+        Raises PolicyDown."""
+        known = self.check_recipient(address.parse(recipient.address), letter.door)
+        if isinstance(known, Refusal):
+            return str(known.reason)
+        sender = address.parse(letter.sender) if letter.sender else None
+        envelope = Envelope(
+            letter.id, letter.tenant, letter.door, sender, (known,), letter.proof, letter.received_at, letter.envid,
+            require_tls=letter.require_tls,
+        )  # fmt: skip
+        chosen = self._gate(message, envelope).serve(known).chosen
+        return chosen if isinstance(chosen, Route) else str(chosen)
 
     def _find(self, message: Message, envelope: Envelope, verdict: Verdict) -> Findings | Refusal:
         extras: list[Extra] = []

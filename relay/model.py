@@ -21,7 +21,15 @@ _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 
 def new_id(at: datetime) -> str:
     """A letter's or row's id: 26 characters, 48 bits of milliseconds then 80 random bits, sortable by time."""
-    number = (int(at.timestamp() * 1000) << 80) | secrets.randbits(80)
+    return _spelt((int(at.timestamp() * 1000) << 80) | secrets.randbits(80))
+
+
+def first_id(at: datetime) -> str:
+    """No id of this moment or later comes before it."""
+    return _spelt(int(at.timestamp() * 1000) << 80)
+
+
+def _spelt(number: int) -> str:
     return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
@@ -49,6 +57,10 @@ class Done:
     """The other side's words or identifier (SMTP reply, submission-set id), free of patient identity."""
     note: str = ""
     """A word for the timeline, e.g. 'filed', 'already-in-dossier', 'warning-letter'."""
+    peer: str = ""
+    """SHA-256 of the certificate that the other side showed; empty where none was asked for."""
+    listed: str = ""
+    """When the white list that permitted it was made, ISO 8601."""
 
 
 @dataclass(frozen=True)

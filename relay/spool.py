@@ -320,7 +320,8 @@ def _learn(conn: Connection, rows: Sequence[Held], params: Mapping[str, Any], no
     name = lanes.end_of(rows[0])
     before = lanes.standing(conn, name)
     failed = all(feedback.whole(each) for each in outcomes)
-    known = feedback.after(before, name, failed=failed, most=params.get("per_target", MOST_AT_ONCE), now=now)
+    most, pauses = params.get("per_target", MOST_AT_ONCE), params["policy"]["delays_s"]
+    known = feedback.after(before, name, failed=failed, most=most, now=now, pauses_s=pauses)
     lanes.learn(conn, name, before, known, rows[0]["reason"] if failed else "", now)
 
 

@@ -151,6 +151,14 @@ def _known() -> Update:
     return update(destinations).where(d.tenant == NODE, d.destination == given(d.destination))
 
 
+def try_now(conn: Connection, row: Held, now: datetime) -> None:
+    """A person wants it: a dead destination is probed at once."""
+    d, of, name = destinations.c, lanes.c, end_of(row)
+    dead = update(destinations).where(d.tenant == NODE, d.destination == name, d.until > now)
+    if conn.execute(dead.values(until=now)).rowcount:
+        conn.execute(update(lanes).where(of.destination == name, of.due_at > now).values(due_at=now))
+
+
 # --- care ---------------------------------------------------------------------------------------------------
 
 

@@ -7,15 +7,15 @@ is one moment's state. Does not: write, or open a body.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select
 
-from relay.model import Letter, Recipient, State
+from relay.model import BodyRef, Letter, Mode, Recipient, State, first_id
 from relay.store import lanes, statements
 from relay.store.rows import letter_of, recipient_of
 from relay.store.statements import places
@@ -81,22 +81,63 @@ def find(
     sender: str | None = None,
     recipient: str | None = None,
     id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     limit: int = 100,
 ) -> list[Letter]:
-    """Letters that answer to everything given, the newest first."""
+    """Letters that answer to everything given, the newest first. Addresses compare in lower case; `since` is in,
+    `until` is out."""
     wanted: dict[ColumnElement[Any], str | None] = {
         letters.c.message_id: message_id,
-        letters.c.sender: sender,
+        letters.c.sender_key: sender.lower() if sender is not None else None,
         letters.c.id: id,
     }
     query = select(letters).where(letters.c.tenant == tenant)
     query = query.where(*(column == value for column, value in wanted.items() if value is not None))
     if recipient is not None:
-        at = select(recipients.c.letter_id).where(recipients.c.tenant == tenant, recipients.c.address == recipient)
+        r = recipients.c
+        at = select(r.letter_id).where(r.tenant == tenant, r.address_key == recipient.lower())
         query = query.where(letters.c.id.in_(at))
+    query = query.where(*_between(since, until))
     with engine.connect() as conn:
         rows = conn.execute(query.order_by(letters.c.id.desc()).limit(limit)).mappings()
         return [letter_of(row) for row in rows]
+
+
+NOTICES_LATER = timedelta(days=40)
+"""A notice's id begins with the moment of the letter that it is about."""
+
+
+def _between(since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
+    """Ids begin with their moment (relay.model.new_id), so that the primary key narrows what is looked through."""
+    asked = []
+    if since is not None:
+        asked += [letters.c.received_at >= since, letters.c.id >= first_id(since - NOTICES_LATER)]
+    if until is not None:
+        asked += [letters.c.received_at < until, letters.c.id < first_id(until)]
+    return asked
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One recipient that an act may move."""
+
+    id: str
+    letter_id: str
+    address: str
+    mode: str
+    state: State
+    reason: str
+
+
+def towards(engine: Engine, tenant: str, target: str, states: Sequence[State], limit: int = 100_000) -> list[Waiting]:
+    """A tenant's recipients at one destination in these states, the oldest first."""
+    r = recipients.c
+    ways = [f"{mode.value} {target}" for mode in Mode]
+    here = (r.state.in_([each.value for each in states]), r.tenant == tenant, r.lane.in_(ways))
+    query = select(r.id, r.letter_id, r.address, r.mode, r.state, r.reason).where(*here).order_by(r.id).limit(limit)
+    with engine.connect() as conn:
+        return [Waiting(*row[:4], State(row.state), row.reason) for row in conn.execute(query)]
 
 
 def is_due(engine: Engine, now: datetime) -> bool:
@@ -151,6 +192,16 @@ def body_names(engine: Engine) -> Iterator[str]:
     """Names of all bodies that letters of this node hold."""
     with engine.connect() as conn:
         yield from conn.execution_options(yield_per=1000).scalars(select(letters.c.body_name))
+
+
+def faulty_bodies(engine: Engine, tenant: str, fault: Callable[[BodyRef], str]) -> Iterator[str]:
+    """Of a tenant's letters whose bytes are kept: the id, and what is wrong with them, where something is."""
+    of = letters.c
+    query = select(of.id, of.body_name, of.body_size, of.body_digest).where(of.tenant == tenant, of.body_name != "")
+    with engine.connect() as conn:
+        for row in conn.execution_options(yield_per=1000).execute(query):
+            if words := fault(BodyRef(*row[1:])):
+                yield f"{row.id}: {words}"
 
 
 def verify(engine: Engine) -> tuple[str, ...]:

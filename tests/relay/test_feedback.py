@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay import feedback
-from relay.feedback import NEW, PROBES_S, SPREAD, Standing
+from relay.feedback import NEW, PAUSE_MOST_S, PROBES_S, SPREAD, Standing
 from relay.model import Done, Later, Never, Outcome, Quarantined, Reason
 
 AT = datetime(2026, 11, 25, 10, tzinfo=UTC)
@@ -38,7 +38,8 @@ def test_a_failure_halves_it() -> None:
 def test_two_in_a_row_are_a_death_and_each_failed_probe_lasts_longer() -> None:
     """Dead for half a minute, then for a minute, up to a quarter of an hour, each a little lengthened."""
     standing, at = _after(NEW, True, True), AT
-    for pause in (*PROBES_S, PROBES_S[-1]):
+    for each in (*PROBES_S, PROBES_S[-1]):
+        pause = min(each, PAUSE_MOST_S)
         assert standing.until
         assert pause <= (standing.until - at).total_seconds() <= pause * (1 + SPREAD)
         at = standing.until
@@ -65,7 +66,7 @@ def test_whatever_happens_something_may_go(answers: list[tuple[bool, int]], most
         at += timedelta(seconds=seconds)
         standing = feedback.after(standing, "x", failed=failed, most=most, now=at)
         assert 1.0 <= standing.window <= max(2.0, most)
-        assert standing.until is None or standing.until - at <= timedelta(seconds=PROBES_S[-1] * (1 + SPREAD))
+        assert standing.until is None or standing.until - at <= timedelta(seconds=PAUSE_MOST_S * (1 + SPREAD))
 
 
 @pytest.mark.parametrize(

@@ -71,12 +71,22 @@ def test_a_dead_destination_is_probed_by_one_letter_for_all(store: Any, make_let
     (probe,) = _claim(store)
     assert _claim(store) == []
     _settle(store, probe, DEAD)
-    store.clock.on(seconds=40)
+    store.clock.on(seconds=119)
     assert _claim(store) == []
-    store.clock.on(seconds=40)
+    store.clock.on(seconds=26)
     (probe,) = _claim(store)
     _settle(store, probe, OK)
     assert len(_claim(store)) == 2
+
+
+def test_a_person_does_not_wait_for_the_probe(store: Any, make_letter: Make) -> None:
+    """What an operator releases is the probe, now."""
+    _kill(store, make_letter)
+    _keep(store, make_letter("L", _to("mort")))
+    spool.act(store.client, "lilas", "hold", "L-0")
+    assert _claim(store) == []
+    spool.act(store.client, "lilas", "release", "L-0")
+    assert _names(_claim(store)) == ["L"]
 
 
 def test_grey_listing_is_no_death(store: Any, make_letter: Make) -> None:
