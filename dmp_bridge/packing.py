@@ -1,9 +1,9 @@
 """A health-document mail as the MSSanté clients' reference asks: the XDM archive, its PDF copies, its
 headers.
 
-Promises: one patient per mail, one PDF beside the archive for each document, Subject and X-MSS-* in the
-outermost header, 7-bit lines, no header value with a line end. Does not: sign, send, or make a PDF out of a
-structured body.
+Promises: one patient per mail, one PDF beside the archive for each document (dmp_bridge.copies makes it where there
+is none), Subject and X-MSS-* in the outermost header, 7-bit lines, no header value with a line end. Does not: sign, or
+send.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 from directory.model import Address, Entry, Kind
-from dmp_bridge import archive, cda, ebrim, xdm
+from dmp_bridge import archive, cda, copies, ebrim, xdm
 from dmp_bridge.model import Author, Bad, Code, Document, FilingReason, Traits
 from relay.model import new_id
 
@@ -86,7 +86,7 @@ def pack(parcel: Parcel, at: datetime) -> bytes | Bad:
 
 
 def _pdf(document: Document, parcel: Parcel) -> bytes | None:
-    return parcel.copies.get(document.unique_id) or cda.pdf_copy(document)
+    return parcel.copies.get(document.unique_id) or copies.copy_of(document)
 
 
 def _submission(parcel: Parcel, at: datetime) -> ebrim.Submission:

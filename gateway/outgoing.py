@@ -106,13 +106,13 @@ def _parsed(text: str) -> Address:
 def _packed(
     settings: Settings, papers: Sequence[Paper], author: Entry, to: Sequence[Address], about: About, text: str
 ) -> bytes:
-    pdfs = [paper for paper in papers if paper.data[:5] == b"%PDF-"]
-    if pdfs and not about.patient:
-        if len(pdfs) < len(papers):
+    bare = [paper for paper in papers if _kind(paper, about)]
+    if bare and not about.patient:
+        if len(bare) < len(papers):
             raise NotSent("a PDF that names no patient cannot travel with health documents: name --patient and --type")
-        return _plain(author, to, pdfs, about.title, text)
-    documents = [_wrapped(settings, pdf, author, about) for pdf in pdfs]
-    rest = packing.read_each([paper.data for paper in papers if paper not in pdfs])
+        return _plain(author, to, bare, about.title, text)
+    documents = [_wrapped(settings, paper, author, about) for paper in bare]
+    rest = packing.read_each([paper.data for paper in papers if paper not in bare])
     if isinstance(rest, Bad):
         raise NotSent(
             f"not a document that can be sent ({rest.detail or rest.reason}): name a CDA, an XDM zip or a PDF"
@@ -123,6 +123,13 @@ def _packed(
     if isinstance(packed, Bad):
         raise NotSent(f"{sentence(packed.reason)} ({packed.detail})" if packed.detail else sentence(packed.reason))
     return packed
+
+
+def _kind(paper: Paper, about: About) -> str:
+    """What of a bare paper a CDA N1 can hold: a PDF; with a patient named, a text, an RTF or an image too."""
+    kind = n1.kind_of(paper.data)
+    marked_up = paper.data.lstrip().startswith((b"<", b"\xef\xbb\xbf<"))
+    return kind if kind == "application/pdf" or (about.patient and not marked_up) else ""
 
 
 def _plain(author: Entry, to: Sequence[Address], pdfs: Sequence[Paper], title: str, text: str) -> bytes:
@@ -140,17 +147,18 @@ def _plain(author: Entry, to: Sequence[Address], pdfs: Sequence[Paper], title: s
     return mail.as_bytes()
 
 
-def _wrapped(settings: Settings, pdf: Paper, sender: Entry, about: About) -> Document:
-    """A CDA N1 around a PDF, for a sender that has none."""
+def _wrapped(settings: Settings, paper: Paper, sender: Entry, about: About) -> Document:
+    """A CDA N1 around a paper, for a sender that has none."""
     at = app.clock().replace(microsecond=0)
     if codes.class_of(about.type_code) is None:
-        raise NotSent(f"'{about.type_code}' is no known document type: name one with --type, e.g. 34112-3")
+        near = codes.nearest_type(Code(about.type_code, "", about.title)) or "e.g. 34112-3"
+        raise NotSent(f"'{about.type_code}' is no known document type: name one with --type, perhaps {near}")
     system = codes.LOINC if about.type_code[:1].isdigit() else codes.TYPE_SYSTEM
     node = settings.node
     header = n1.N1Header(
         unique_id=_new_oid(),
         set_id=_new_oid(),
-        type=Code(about.type_code, system, about.title or "Compte rendu"),
+        type=Code(about.type_code, system, codes.type_label(about.type_code) or about.title or "Compte rendu"),
         title=about.title or "Compte rendu",
         effective_time=at,
         patient=_patient(settings, about.patient),
@@ -159,9 +167,9 @@ def _wrapped(settings: Settings, pdf: Paper, sender: Entry, about: About) -> Doc
         practice_setting=Code(node.practice_setting, "1.2.250.1.213.1.1.4.9", node.practice_setting),
         service_start=at,
     )
-    read = cda.read(n1.wrap_pdf(pdf.data, header))
+    read = cda.read(n1.wrap(paper.data, _kind(paper, about), header))
     if isinstance(read, Bad):
-        raise NotSent(f"the PDF could not be wrapped: {read.detail or read.reason}")
+        raise NotSent(f"the paper could not be wrapped: {read.detail or read.reason}")
     return read
 
 

@@ -57,6 +57,11 @@ def body_known(media_type: str) -> bool:
     return not media_type or media_type in _column("media_format", "media", "format")
 
 
+def type_label(code: str) -> str:
+    """What JDV_J07 calls a type; '' where it does not hold it."""
+    return _column("type_labels", "type", "label").get(code, "")
+
+
 def nearest_type(kind: Code) -> str:
     """For a type that no table holds: 'code label' of the one that was perhaps meant, by its code, else by its words;
     '' where none is near."""
