@@ -52,3 +52,10 @@ def _bytes(client: DossierClient, document: Document) -> str | Later:
         return "no document" if given.reason != FilingReason.HOST_WRONG else given.detail
     same = hashlib.sha256(given).digest() == hashlib.sha256(document.raw).digest()
     return "" if same else "other bytes"
+
+
+def unconfirmed(trouble: Later | Never) -> Later | Never:
+    """A host that stored, and cannot be read now, has refused nothing; one that contradicts itself has."""
+    if isinstance(trouble, Never) and trouble.reason == FilingReason.HOST_WRONG:
+        return trouble
+    return Later(trouble.reason, f"not confirmed: {trouble.detail}")

@@ -21,17 +21,18 @@ from sqlalchemy import Engine
 from certs import meter
 from certs.keys import KeeperDown
 from dmp_bridge import candidates, ebrim, filings, rules, sameness, worklist
-from dmp_bridge.confirm import contradiction
+from dmp_bridge.confirm import contradiction, unconfirmed
 from dmp_bridge.dmp import ALREADY_THERE, DossierClient, Held
 from dmp_bridge.existence import Dossier, DossierState
 from dmp_bridge.filings import Attempt
-from dmp_bridge.hosts import ONLY, Hosts
+from dmp_bridge.hosts import ONLY, Hosts, Matches
 from dmp_bridge.installed import Checked
 from dmp_bridge.model import Bad, Document, FilingReason, FilingState, Match, Matched
 from dmp_bridge.packing import UNDETERMINED
 from dmp_bridge.patients import Register, Writer
 from dmp_bridge.replacing import replacements
 from dmp_bridge.undoing import UNDONE, Asked, Undoing, newest
+from relay import journal
 from relay.message import Malformed, scan
 from relay.model import INCOMING, Done, Event, Job, Journal, Later, Letter, Mode, Never, Outcome, Reason
 from relay.spooler import StoreDown
@@ -80,7 +81,8 @@ class DossierCourier:
 
     def _outcome(self, job: Job) -> Outcome:
         try:
-            found = candidates.documents(scan(job.raw()))
+            with meter.step("open"):
+                found = candidates.documents(scan(job.raw()))
         except Malformed as malformed:
             return Never(FilingReason.NOT_A_DOCUMENT, str(malformed))
         documents = [each for each in found if isinstance(each, Document)]
@@ -97,20 +99,6 @@ class DossierCourier:
         if documents and rule != ONLY:
             case.note("dossier-host", documents[0], ("rule", rule))
         return case
-
-
-class Matches:
-    """Whose each document of one letter is: asked of the register once."""
-
-    def __init__(self, register: Register, tenant: str) -> None:
-        self._register, self._tenant = register, tenant
-        self._held: dict[str, Match] = {}
-
-    def of(self, document: Document) -> Match:
-        if document.unique_id not in self._held:
-            found = self._register.match(self._tenant, document.patient, document.unique_id)
-            self._held[document.unique_id] = found
-        return self._held[document.unique_id]
 
 
 def worst(outcomes: Sequence[Outcome]) -> Outcome:
@@ -134,6 +122,8 @@ class _Case:
     attempt: int
     client: DossierClient
     matches: Matches
+    due: list[Event] = field(default_factory=list)
+    """Events that are written with the attempt that follows, in one transaction."""
 
     @property
     def host(self) -> str:
@@ -194,11 +184,14 @@ class _Case:
             schema=self.courier.schema,
             signature=self.letter.verdict.signature,
         )
-        rulings = rules.judge(context)
-        self.note("dossier-ruled", document, *rules.facts(rulings))
+        with meter.step("rules"):
+            rulings = rules.judge(context)
+        ruled = self._event("dossier-ruled", document, *rules.facts(rulings))
+        self.due.append(ruled)
         obstacle = rules.obstacle(rulings)
         if obstacle is None:
             return None
+        self._write_due()
         reason = obstacle.reason or FilingReason.RULE_CANNOT_TELL
         self._wait(document.unique_id, reason, match)
         return Never(reason, rules.told(obstacle))
@@ -207,6 +200,7 @@ class _Case:
         """Begins the attempts; what an earlier one may have stored is looked for before it is sent again."""
         absent = self._absent(documents)
         if absent is not None:
+            self._write_due()
             return [absent] if isinstance(absent, Later) else self._failed(documents, absent)
         lot = self._submission(documents)
         earlier = self._begin(documents, lot.unique_id)
@@ -215,7 +209,7 @@ class _Case:
             return self._submit(documents, lot, earlier)
         held = self.client.find([each.unique_id for each in known])
         if not isinstance(held, tuple):
-            return [_unconfirmed(held)]
+            return [unconfirmed(held)]
         ids = {each.unique_id for each in held}
         there = [each for each in known if each.unique_id in ids]
         rest = [each for each in documents if each not in there]
@@ -239,9 +233,8 @@ class _Case:
         if patient is None or not isinstance(replaced, tuple):
             trouble = replaced if not isinstance(replaced, tuple) else Never(FilingReason.INS_ABSENT)
             return [trouble] if isinstance(trouble, Later) else self._failed(documents, trouble)
-        for each in documents:
-            self.note("dossier-begun", each, ("lot", lot.unique_id))
-        answer = self.client.submit(documents, lot, patient, replaced)
+        with meter.step("send"):
+            answer = self.client.submit(documents, lot, patient, replaced)
         if isinstance(answer, Done):
             return self._check(documents, FILED, fresh=True)
         if isinstance(answer, Later):
@@ -277,9 +270,10 @@ class _Case:
             return [self._done(each, "", note) for each in documents]
         held = client.find([each.unique_id for each in documents])
         if not isinstance(held, tuple):
-            trouble = _unconfirmed(held)
+            trouble = unconfirmed(held)
             return [trouble] if isinstance(trouble, Later) else self._failed(documents, trouble)
-        return [self._checked(each, held, note, fresh) for each in documents]
+        with meter.step("confirm"):
+            return [self._checked(each, held, note, fresh) for each in documents]
 
     def _checked(self, document: Document, held: tuple[Held, ...], note: str, fresh: bool) -> Outcome:
         found = contradiction(self.client, document, held, fresh=fresh)
@@ -347,21 +341,24 @@ class _Case:
 
     def _begin(self, documents: Sequence[Document], lot_id: str) -> frozenset[str]:
         """The ids of the documents that an earlier attempt of ours may have stored."""
-        params = filings.begin_params([self._attempt(each, lot_id) for each in documents])
+        begun = [self._event("dossier-begun", each, ("lot", lot_id)) for each in documents]
+        params = filings.begin_params([self._attempt(each, lot_id) for each in documents], [*self.due, *begun])
+        self.due.clear()
         seen = self.courier.store.write("filing.begin", self.letter.tenant, **params)
         return frozenset(each.unique_id for each, earlier in zip(documents, seen, strict=True) if earlier)
 
-    def _end(self, document: Document, state: FilingState, **values: str) -> None:
+    def _end(self, document: Document, state: FilingState, *events: Event, **values: str) -> None:
         row_id = filings.attempt_id(self.letter.tenant, self._attempt(document, ""))
-        self.courier.store.write("filing.end", self.letter.tenant, id=row_id, state=state.value, **values)
+        told = {"id": row_id, "state": state.value, "events": journal.pack(events), **values}
+        self.courier.store.write("filing.end", self.letter.tenant, **told)
 
     def _done(self, document: Document, entry_id: str, note: str) -> Done:
         if document.replaces and note == FILED:
             self.courier.carry(self.letter, document, REPLACED)
-        self._end(document, FilingState.FILED, entry_id=entry_id)
         written_by = next((each.institution_id for each in document.authors if each.institution_id), "")
         told = (("entry", entry_id), ("note", note), ("type", document.type.code), ("structure", written_by))
-        self.note("dossier-filed", document, *told, *self._whose(document))
+        filed = self._event("dossier-filed", document, *told, *self._whose(document))
+        self._end(document, FilingState.FILED, filed, entry_id=entry_id)
         return Done(document.unique_id, note)
 
     def _whose(self, document: Document) -> tuple[tuple[str, str], ...]:
@@ -391,12 +388,12 @@ class _Case:
         )
 
     def note(self, event: str, document: Document, *facts: tuple[str, str]) -> None:
+        self.courier.journal.add(self.letter.tenant, [self._event(event, document, *facts)])
+
+    def _event(self, name: str, document: Document, *facts: tuple[str, str]) -> Event:
         named = (("host", self.host), ("document", document.unique_id), *facts)
-        self.courier.journal.add(self.letter.tenant, [Event(event, self.letter.id, facts=named)])
+        return Event(name, self.letter.id, facts=named)
 
-
-def _unconfirmed(trouble: Later | Never) -> Later | Never:
-    """A host that stored, and cannot be read now, has refused nothing; one that contradicts itself has."""
-    if isinstance(trouble, Never) and trouble.reason == FilingReason.HOST_WRONG:
-        return trouble
-    return Later(trouble.reason, f"not confirmed: {trouble.detail}")
+    def _write_due(self) -> None:
+        self.courier.journal.add(self.letter.tenant, self.due)
+        self.due.clear()

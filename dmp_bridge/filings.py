@@ -17,6 +17,8 @@ from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
 from dmp_bridge.model import Filing, FilingReason, FilingState
 from dmp_bridge.tables import filings, worklist
+from relay import journal
+from relay.model import Event
 
 _HELD = (FilingState.BEGUN.value, FilingState.FILED.value)
 
@@ -62,12 +64,20 @@ def _digest(*parts: str) -> str:
 # --- writing, in the spooler ---------------------------------------------------------------------------
 
 
-def begin_params(attempts: Sequence[Attempt]) -> dict[str, Any]:
-    return {"attempts": [asdict(each) for each in attempts]}
+def begin_params(attempts: Sequence[Attempt], events: Sequence[Event] = ()) -> dict[str, Any]:
+    return {"attempts": [asdict(each) for each in attempts], "events": journal.pack(events)}
+
+
+def _journal(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> None:
+    events = journal.unpack(params.get("events", ()))
+    if events:
+        journal.append(conn, tenant, events, now)
 
 
 def _begin(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> list[bool]:
-    """For each attempt, in order: whether an earlier one may have stored these bytes at this host."""
+    """For each attempt, in order: whether an earlier one may have stored these bytes at this host. `events`: what is
+    journalled with them."""
+    _journal(conn, tenant, params, now)
     return [_begin_one(conn, tenant, Attempt(**each), now) for each in params["attempts"]]
 
 
@@ -99,7 +109,9 @@ def _begin_one(conn: Connection, tenant: str, attempt: Attempt, now: datetime) -
 
 
 def _end(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> int:
-    """`id`, `state`, `entry_id`, `reason`: how an attempt ended. Answers the number of rows."""
+    """`id`, `state`, `entry_id`, `reason`: how an attempt ended; `events` are journalled with it. Answers the number of
+    rows."""
+    _journal(conn, tenant, params, now)
     held = filings.c
     ended = update(filings).where(held.tenant == tenant, held.id == params["id"])
     values = {name: params.get(name, "") for name in ("entry_id", "reason")}

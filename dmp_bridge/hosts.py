@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from dmp_bridge import choices, filings
 from dmp_bridge.dmp import DossierClient
 from dmp_bridge.model import Document, Match, Matched
+from dmp_bridge.patients import Register
 
 BEGUN, REPLACES, CHOSEN, DEFAULT, ONLY = "begun-there", "replaces-there", "patient-chose", "default", "only-one"
 
@@ -60,3 +61,17 @@ class Hosts:
         matched = match(documents[0])
         chosen = choices.at(engine, tenant, matched.patient_id, self.clock()) if isinstance(matched, Matched) else None
         return (chosen, CHOSEN) if chosen else (self.default, DEFAULT)
+
+
+class Matches:
+    """Whose each document of one letter is: asked of the register once."""
+
+    def __init__(self, register: Register, tenant: str) -> None:
+        self._register, self._tenant = register, tenant
+        self._held: dict[str, Match] = {}
+
+    def of(self, document: Document) -> Match:
+        if document.unique_id not in self._held:
+            found = self._register.match(self._tenant, document.patient, document.unique_id)
+            self._held[document.unique_id] = found
+        return self._held[document.unique_id]
