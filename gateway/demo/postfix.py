@@ -97,7 +97,7 @@ _MASTER = """\
   -o smtpd_tls_req_ccert=yes
   -o {{ smtpd_client_restrictions = check_ccert_access inline:{{ {takes} }}, reject }}
   -o smtpd_relay_restrictions=reject_unauth_destination
-{address}:{inside} inet n - n - - smtpd
+{more}{address}:{inside} inet n - n - - smtpd
 cleanup unix n - n - 0 cleanup
 pickup unix n - n 60 1 pickup
 qmgr unix n - n 300 1 qmgr
@@ -154,6 +154,12 @@ class Postfix:
     ways: Sequence[Way] = ()
     utf8: bool = True
     """It offers SMTPUTF8."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Of main.cf (postconf(5)), instead of what stands there or beside it."""
+    smtpd: Mapping[str, str] = field(default_factory=dict)
+    """The same, at `port` alone."""
+    services: str = ""
+    """Further lines of master.cf (master(5))."""
 
     def start(self) -> None:
         who, software = account(), programs("postconf")
@@ -198,11 +204,11 @@ class Postfix:
         place(etc, "passwd", _ACCOUNTS.encode(), who)
         place(etc, "group", _GROUP.encode(), who)
         place(etc, "main.cf", self._main(folder, root).encode(), who)
-        place(etc, "master.cf", (self._master() + self._ways(folder, who)).encode(), who)
+        place(etc, "master.cf", (self._master() + self._ways(folder, who) + self.services).encode(), who)
 
     def _main(self, folder: Path, root: Path) -> str:
         routes = ", ".join(f"{{ {domain} = smtp:[{LOOPBACK}]:{port} }}" for domain, port in self.routes.items())
-        return _MAIN.format(
+        text = _MAIN.format(
             folder=folder,
             root=root,
             home=root / "usr/lib/postfix",
@@ -214,10 +220,13 @@ class Postfix:
             names=", ".join(self.names),
             utf8="yes" if self.utf8 else "no",
         )
+        kept = [line for line in text.splitlines() if line.partition(" =")[0] not in self.settings]
+        return "\n".join([*kept, *(f"{name} = {value}" for name, value in self.settings.items())]) + "\n"
 
     def _master(self) -> str:
         takes = ", ".join(f"{{ {_colons(each)} = permit }}" for each in self.takes or ("00",))
-        return _MASTER.format(address=LOOPBACK, port=self.port, inside=self.inside, takes=takes)
+        more = "".join(f"  -o {name}={value}\n" for name, value in self.smtpd.items())
+        return _MASTER.format(address=LOOPBACK, port=self.port, inside=self.inside, takes=takes, more=more)
 
     def _ways(self, folder: Path, who: Account) -> str:
         text = ""

@@ -38,6 +38,7 @@ from gateway.demo.cast import OPERATORS, PASSWORD, RADIOLOGIST, SURGEON, author_
 from gateway.demo.processes import new_folder
 from gateway.demo.running import Company, company
 from gateway.demo.stage import Seat
+from tests.bench import relaying
 from tests.bench.bare import Bare, Files
 
 SENDER, TO = str(RADIOLOGIST.address), str(SURGEON.address)
@@ -55,15 +56,22 @@ def bench(arguments: list[str]) -> dict[str, Any]:
         built = stage.build(folder / "s", datetime.now(UTC))
         with company(built) as running:
             looks.register(running)
-            return _measured(running, asked)
+            told = _measured(running, asked)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    ratios, figures = relaying.beside_postfix(asked.relayed, asked.sessions, asked.rounds)
+    told["ratios"] |= {name: round(value, 4) for name, value in ratios.items()}
+    told["figures"] |= {f"beside_postfix_{name}": round(value, 2) for name, value in figures.items()}
+    told["conditions"] |= relaying.conditions() | {"relayed": asked.relayed}
+    told["peer"] += "; Postfix with openssl cms in a pipe (main_job), Postfix that only relays, see relaying.py"
+    return told
 
 
 def _asked(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench main-job")
     parser.add_argument("--letters", type=int, default=60, help="per round; every third holds a document")
     parser.add_argument("--sessions", type=int, default=4, help="clients at once")
+    parser.add_argument("--relayed", type=int, default=120, help="letters per round beside Postfix")
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args(arguments)
 
