@@ -18,6 +18,10 @@ def equal(attribute: str, value: str) -> Filter:
     return Filter(f"({attribute}={_escaped(value)})")
 
 
+def present(attribute: str) -> Filter:
+    return Filter(f"({attribute}=*)")
+
+
 def begins(attribute: str, value: str) -> Filter:
     return Filter(f"({attribute}={_escaped(value)}*)")
 

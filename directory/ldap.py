@@ -35,7 +35,8 @@ _NEIGHBOURS = 100
 _MAX_WORDS = 8
 
 _MAILBOX = filters.equal("objectClass", entries.CLASS)
-_SHOWN = filters.every(_MAILBOX, filters.no(filters.equal("mssListeRouge", "TRUE")))
+_HIDDEN = (filters.equal("mssListeRouge", "TRUE"), filters.present("mergedInto"))
+_SHOWN = filters.every(_MAILBOX, *map(filters.no, _HIDDEN))
 _LOST = (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.UNAVAILABLE)
 
 log = structlog.get_logger("directory")

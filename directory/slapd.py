@@ -103,6 +103,7 @@ def _database(folder: Path, suffix: str, max_bytes: int) -> list[str]:
         "index pliDomain,pliKey,dataSource,lifecycleState eq",
         "index sn,cn eq,sub",
         "index mssListeRouge eq",
+        "index mergedInto eq,pres",
         "index entryUUID,entryCSN eq",
         f'limits dn.exact="{FEEDER},{suffix}" size=unlimited time=unlimited',
         f'limits dn.exact="{RELAY},{suffix}" size=10000 time=30',
