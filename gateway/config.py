@@ -27,6 +27,7 @@ from gateway.clients_section import ClientsSection
 from gateway.dns_section import DnsSection
 from gateway.feed_section import FeedSection
 from gateway.hl7_section import Hl7Section
+from gateway.insi_section import InsiSection
 from gateway.monitor_section import MonitorSection
 from gateway.policy_section import PolicySection
 from gateway.store_section import StoreSection
@@ -255,6 +256,7 @@ class Settings(BaseSettings):
         default_factory=dict, description="NAME = a mailbox at another operator that is collected from."
     )
     hl7: Hl7Section | None = None
+    insi: InsiSection | None = None
     feed: FeedSection | None = None
     log: Log = Log()
     monitor: MonitorSection | None = None

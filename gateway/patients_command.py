@@ -119,6 +119,19 @@ def _show(rows: list[dict[str, Any]], as_json: bool, lang: str) -> None:
     out.print(table)
 
 
+@patients.command("ask")
+@click.argument("patient")
+@with_settings
+def patients_ask(settings: Settings, patient: str) -> None:
+    """Ask INSi whose matricule PATIENT's traits are, where [insi] is on; the answer is noted. Exit code 2 otherwise."""
+    from gateway import insi_desk, patients_desk
+
+    with in_words():
+        (known,) = patients_desk.find(settings, patients_desk.Wanted(number=patient))
+        status = insi_desk.ask(settings, known.patient)
+    click.echo(status)
+
+
 @patients.command("merge")
 @click.argument("prior")
 @click.argument("survivor")
