@@ -20,6 +20,7 @@ with atheris.instrument_imports(
     from tests.fuzz.doors import DOORS
 
 LARGEST = {
+    "mtom": 8192,
     "ber": 4096, "cms": 8192, "mime": 16384, "commands": 2048, "addresses": 2048,
     "zip": 20480, "metadata": 16384, "cda": 16384, "symbols": 512, "hl7": 4096,
 }  # fmt: skip

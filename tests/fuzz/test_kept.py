@@ -15,7 +15,7 @@ from certs import ber, cms, enveloped, profiles
 from certs.model import Proof, Trusted
 from directory import address
 from directory.model import Address
-from dmp_bridge import adt, archive, cda, hl7, matrices, xdm
+from dmp_bridge import adt, archive, cda, hl7, matrices, mtom, xdm
 from dmp_bridge.model import Bad, FilingReason, Ins
 from gateway.doors import commands, sasl
 from relay import message, opening, smime
@@ -57,6 +57,7 @@ BREAKS = {
     "normalise lets everything through": ("ber", ber, "normalise", lambda data: data),
     "members forgets the last": ("ber", ber, "members", lambda content: iter(())),
     "everything is trusted": ("cms", cms, "proofs", lambda *_, **__: (Proof(_trusted()),)),
+    "base64 becomes more than it was": ("mtom", mtom, "unbase64", lambda text: bytes(9000)),
     "an index error gets out": ("cms", enveloped, "read", lambda data: data[len(data)]),
     "text only is forgotten": ("mime", opening, "may_be_rendered", lambda *_: True),
     "a line end is lost": ("mime", message, "_before_line_end", lambda raw, at: at + 40),
