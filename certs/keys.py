@@ -283,6 +283,16 @@ class KeeperClient:
         """The body key in `wrapped`, released for one letter. Raises KeeperDown, KeeperRefused."""
         return from_text(self._ask({"ask": "unwrap", "wrapped": to_text(wrapped), "letter": letter_id}))
 
+    def body_key(self) -> bytes:
+        """The public half of the body key in use. Raises KeeperDown, KeeperRefused."""
+        return from_text(self._ask({"ask": "body"}))
+
+    def rewrap(self, wrapped: Sequence[bytes]) -> list[bytes | None]:
+        """The same keys wrapped to the body key in use, up to 256; None for one that opens with no body key. Raises
+        KeeperDown, KeeperRefused."""
+        told = self._ask({"ask": "rewrap", "wrapped": [to_text(each) for each in wrapped]})
+        return [None if each is None else from_text(each) for each in told]
+
     def close(self) -> None:
         with self._lock:
             idle = list(self._idle)

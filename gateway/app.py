@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import getpass
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -35,21 +34,32 @@ from gateway.accounts import Accounts
 from gateway.config import MINIMUMS, ConfigError, DossierSection, Settings
 from gateway.logins import Household, Logins
 from gateway.tokens import Provider, Tokens
-from relay import retention, spool, tenants
+from relay import erasure, resealing, retention, spool, tenants
 from relay.intake import Intake
 from relay.journal import SpoolJournal
 from relay.model import Event
 from relay.partners import WhiteList
 from relay.policy import Book
 from relay.pseudonym import Pseudonyms
+from relay.resealing import Sealed
 from relay.routing import Node
 from relay.scan import Clamd, Scanning, Unable
 from relay.spooler import SpoolClient, Write
-from relay.store import engine, policies, tables
+from relay.store import engine, policies, reads, tables
 from relay.store.bodies import BodyStore, open_bytes, seal_bytes
 
 METADATAS = (tables.metadata, dossier_tables.metadata)
-WRITES: dict[str, Write] = {**spool.WRITES, **tenants.WRITES, **filings.WRITES, **choices.WRITES, **patients.WRITES}
+SEALED = (Sealed(dossier_tables.patients, "identity"), Sealed(dossier_tables.patient_identifiers, "sealed"))
+"""What lies sealed in rows; bodies are files."""
+WRITES: dict[str, Write] = {
+    **spool.WRITES,
+    **erasure.WRITES,
+    **resealing.writes(SEALED),
+    **tenants.WRITES,
+    **filings.WRITES,
+    **choices.WRITES,
+    **patients.WRITES,
+}
 
 T = TypeVar("T")
 
@@ -160,9 +170,14 @@ def secret(path: Path) -> bytes:
 
 
 def bodies(settings: Settings) -> BodyStore:
-    keys = settings.keeper
-    public = bytes.fromhex(secret(keys.body_public_key).decode("ascii"))
-    return BodyStore(settings.paths.data / "bodies", public, secret(keys.digest_key))
+    return BodyStore(settings.paths.data / "bodies", body_key(settings), secret(settings.keeper.digest_key))
+
+
+def body_key(settings: Settings) -> Callable[[], bytes]:
+    """The public half of the body key, read again when its file changes: a rotation stops nobody."""
+    path = settings.keeper.body_public_key
+    secret(path)  # absent: said now
+    return Fresh(path, lambda _: bytes.fromhex(secret(path).decode("ascii")))
 
 
 def client(settings: Settings) -> SpoolClient:
@@ -323,7 +338,8 @@ def forget_bodies(settings: Settings) -> int:
     try:
         kept_for = timedelta(days=settings.retention.bodies_days)
         # To erase a body needs no key: any tenant's store does it for all
-        return retention.forget(client(settings), reader, bodies(settings.views[0]).erase, clock(), kept_for)
+        own = {tenant: timedelta(days=days) for tenant, days in settings.retention.tenants.items()}
+        return retention.forget(client(settings), reader, bodies(settings.views[0]).erase, clock(), kept_for, own)
     finally:
         reader.dispose()
 
@@ -344,9 +360,7 @@ def import_patients(
     if read.patients:
         names = pseudonyms(settings)
         seal = partial(seal_bytes, public)
-        written = patients.put(
-            client(settings), settings.node.tenant, read.patients, names, seal, progress=progress
-        )
+        written = patients.put(client(settings), settings.node.tenant, read.patients, names, seal, progress=progress)
         facts = (("by", getpass.getuser()), ("patients", str(written)), ("rejected", str(len(read.errors))))
         SpoolJournal(client(settings)).add(settings.node.tenant, [Event("patients-imported", facts=facts)])
     return written, tuple(str(error) for error in read.errors)
@@ -357,4 +371,12 @@ def verify(settings: Settings) -> list[str]:
     from gateway import records
 
     faults, _ = records.verify(settings, trust(settings)())
-    return [*faults, *map(str, spool.verify(engine.reader_engine(settings.database_url)))]
+    rows = reader(settings.database_url)
+    with rows.connect() as conn:
+        base = [f"database: {each}" for each in engine.damage(conn)]
+    lost = [
+        f"body of {each}"
+        for view in settings.views
+        for each in reads.faulty_bodies(rows, view.node.tenant, bodies(view).fault)
+    ]
+    return [*base, *faults, *map(str, spool.verify(rows)), *lost]

@@ -12,7 +12,6 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 
@@ -107,10 +106,11 @@ async def _serve(specs: list[BusSpec], stop: threading.Event, ready: Callable[[]
 
 
 def feed_of(settings: Settings, section: Hl7Section) -> Feed:
-    public = bytes.fromhex(app.secret(settings.keeper.body_public_key).decode("ascii"))
+    public = app.body_key(settings)
     profile = adt.Profile(section.authorities, frozenset(section.processing))
     names = app.pseudonyms(settings)
-    return Feed(settings.node.tenant, app.client(settings), names, partial(seal_bytes, public), profile, app.clock)
+    client, tenant = app.client(settings), settings.node.tenant
+    return Feed(tenant, client, names, lambda data: seal_bytes(public(), data), profile, app.clock)
 
 
 def _spec(settings: Settings, section: Hl7Section) -> BusSpec:

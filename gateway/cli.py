@@ -19,6 +19,7 @@ from rich.table import Table
 from gateway import readiness
 from gateway.account_command import account
 from gateway.audit_command import audit
+from gateway.backup_command import backup, restore
 from gateway.certs_command import certs
 from gateway.clients_command import autoconfig, dns
 from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_node, with_settings
@@ -27,9 +28,12 @@ from gateway.directory_command import directory
 from gateway.document_command import cda, xdm
 from gateway.dossier_command import dossier
 from gateway.health_command import health
+from gateway.erase_command import erase
+from gateway.evidence_command import evidence
 from gateway.help_command import help_group
 from gateway.indicators_command import indicators
 from gateway.journal_command import journal
+from gateway.keys_command import keys
 from gateway.patients_command import patients
 from gateway.policy_command import explain, policy
 from gateway.worklist_command import worklist
@@ -252,7 +256,7 @@ def migrate(settings: Settings) -> None:
 @pli.command()
 @with_node
 def verify(settings: Settings) -> None:
-    """Check the journal's chain, against its sealed heads too, and the spool's invariants."""
+    """Check the database, the journal's chains against their sealed heads, the spool's invariants and every body."""
     from gateway import app
     from gateway.journal_command import told
 
@@ -260,6 +264,11 @@ def verify(settings: Settings) -> None:
 
 
 pli.add_command(journal)
+pli.add_command(evidence)
+pli.add_command(erase)
+pli.add_command(keys)
+pli.add_command(backup)
+pli.add_command(restore)
 pli.add_command(dossier)
 pli.add_command(account)
 pli.add_command(certs)

@@ -196,6 +196,7 @@ class RetentionSection(Section):
     bodies_days: float = Field(
         default=30.0, ge=0, description="A letter's sealed bytes are erased so long after its last recipient settled."
     )
+    tenants: dict[str, float] = Field(default_factory=dict, description="TENANT = days, where a tenant's are others.")
 
 
 class JournalSection(Section):

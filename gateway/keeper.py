@@ -41,6 +41,8 @@ Journal: TypeAlias = Callable[[str, dict[str, str]], None]
 SIGNED = "key-used"
 UNSEALED = "unsealed"
 OPENED = "key-opened"
+REWRAPPED = "keys-rewrapped"
+REWRAPPED_MOST = 256
 
 MAX_CONNECTIONS = 256
 OPENERS_MOST = 12
@@ -168,6 +170,16 @@ def _unwrap(ring: KeyRing, request: Mapping[str, Any], release: Release) -> byte
     raise _Refused("the wrapped key opens with no body key")
 
 
+def _rewrap(ring: KeyRing, request: Mapping[str, Any], release: Release) -> list[str | None]:
+    """Keys wrapped again to the body key in use; the keys themselves stay here."""
+    asked = request.get("wrapped")
+    if not isinstance(asked, list) or len(asked) > REWRAPPED_MOST:
+        raise _Refused(f"'wrapped' is no list of up to {REWRAPPED_MOST}")
+    told = [ring.rewrapped(each) for each in asked]
+    release(REWRAPPED, ring.body[0][0], f"rotation of {len(told)}")
+    return told
+
+
 def _open_with_key(ring: KeyRing, ask: str, request: Mapping[str, Any], release: Release) -> str | None:
     """None: it does not open. That is journalled like an opening: which it was, the journal does not tell.
 
@@ -255,6 +267,10 @@ class Keeper:
                 return to_text(_sign(ring, request, release))
             case "unwrap":
                 return to_text(_unwrap(ring, request, release))
+            case "body":
+                return to_text(ring.body_public)
+            case "rewrap":
+                return _rewrap(ring, request, release)
             case "transport" | "agree":
                 return _open_with_key(ring, str(ask), request, release)
         raise _Refused("no such request")

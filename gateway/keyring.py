@@ -25,8 +25,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from certs import keyfiles
 from certs.identities import identity
 from certs.keyfiles import Pair
-from certs.keys import SEAL_LOCAL_PART, LocalSigner, signer_of
+from certs.keys import SEAL_LOCAL_PART, LocalSigner, from_text, signer_of, to_text, unwrap_key, wrap_key
 from certs.openers import LocalOpener
+from relay.store.bodies import BODY_KEY, mark
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,22 @@ class KeyRing:
 
     def seal(self, domain: str, at: datetime) -> Held | None:
         return in_use(self.seals.get(domain.lower(), ()), at)
+
+    @property
+    def body_public(self) -> bytes:
+        """The public half of the body key in use, raw."""
+        return self.body[0][1].public_key().public_bytes_raw()
+
+    def rewrapped(self, wrapped: object) -> str | None:
+        """A key in base64, wrapped again to the body key in use; None where it opens with none of ours."""
+        for _, private in self.body:
+            try:
+                key = unwrap_key(private, from_text(wrapped))
+            except ValueError:
+                continue  # sealed to another of them, or to none
+            # What follows the key says to which body key it is sealed (relay.store.bodies).
+            return to_text(wrap_key(self.body_public, key[:BODY_KEY] + mark(self.body_public)))
+        return None
 
     def opens(self, address: str) -> Sequence[HeldOpener]:
         return self.openers.get(exact(address), ())

@@ -7,6 +7,8 @@ relay.gate).
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -153,8 +155,20 @@ def facts_of(verdict: Verdict) -> tuple[tuple[str, str], ...]:
         "automatic": verdict.automatic,
         "scan": verdict.scan,
         "findings": ",".join(verdict.findings),
+        "evidence": evidence_digest(verdict),
     }
     return _facts(about)
+
+
+def evidence_digest(verdict: Verdict) -> str:
+    """SHA-256 of what the verdict stands on, as it is kept beside the letter: by it the journal dates the evidence."""
+    if not verdict.evidence:
+        return ""
+    return hashlib.sha256(evidence_bytes(verdict)).hexdigest()
+
+
+def evidence_bytes(verdict: Verdict) -> bytes:
+    return json.dumps(verdict.evidence, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 def of_recipient(row: Recipient) -> Event:

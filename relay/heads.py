@@ -40,11 +40,16 @@ def write(folder: Path, node: str, heads: Mapping[str, Head], signer: Signer, at
     content = _content(node, heads, at)
     signature = cms.sign(content, signer, at)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"heads-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}.json"
+    path = place(folder, at)
     # The signature first: a JSON file without one would be a fault.
     _put(path.with_suffix(".p7s"), signature)
     _put(path, content)
     return path
+
+
+def place(folder: Path, at: datetime) -> Path:
+    """The file of the heads that were sealed at a moment."""
+    return folder / f"heads-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}.json"
 
 
 def read(folder: Path, store: TrustStore) -> tuple[list[SealedHeads], list[str]]:

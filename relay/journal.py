@@ -153,10 +153,18 @@ def _content(row: Row[Any]) -> dict[str, Any]:
     return content
 
 
+def hashed(row: Row[Any]) -> bytes:
+    """The bytes of which a row's hash is the SHA-256: for who checks it by other means."""
+    return _plain(_content(row))
+
+
 def _hash(content: Mapping[str, Any]) -> str:
-    """SHA-256 over the row's values, each with its name, in one unambiguous form."""
-    plain = {**content, "at": content["at"].isoformat(timespec="microseconds")}
-    return hashlib.sha256(_PLAIN(plain).encode()).hexdigest()
+    return hashlib.sha256(_plain(content)).hexdigest()
+
+
+def _plain(content: Mapping[str, Any]) -> bytes:
+    """The row's values, each with its name, in one unambiguous form."""
+    return _PLAIN({**content, "at": content["at"].isoformat(timespec="microseconds")}).encode()
 
 
 class SpoolJournal:

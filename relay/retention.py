@@ -8,7 +8,7 @@ Does not: touch rows of patients or filings, or decide how long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,11 +29,31 @@ AT_ONCE = 500
 
 
 def forget(
-    client: SpoolClient, engine: Engine, erase: Callable[[BodyRef], None], now: datetime, kept_for: timedelta
+    client: SpoolClient,
+    engine: Engine,
+    erase: Callable[[BodyRef], None],
+    now: datetime,
+    kept_for: timedelta,
+    of: Mapping[str, timedelta] | None = None,
 ) -> int:
-    """Erases what is due, up to AT_ONCE bodies; how many. Raises StoreDown, OSError; what is left is due next time."""
-    count, before = 0, now - kept_for
-    for tenant, letter_id, body in _due(engine, before):
+    """Erases what is due, up to AT_ONCE bodies of each policy; how many. `of`: tenants whose policy is another. Raises
+    StoreDown, OSError; what is left is due next time."""
+    own = of or {}
+    count = _forget_due(client, erase, now - kept_for, _due(engine, now - kept_for, letters.c.tenant.not_in(own)))
+    for tenant, for_it in own.items():
+        before = now - for_it
+        count += _forget_due(client, erase, before, _due(engine, before, letters.c.tenant == tenant))
+    return count
+
+
+def _forget_due(
+    client: SpoolClient,
+    erase: Callable[[BodyRef], None],
+    before: datetime,
+    due: Sequence[tuple[str, str, BodyRef]],
+) -> int:
+    count = 0
+    for tenant, letter_id, body in due:
         if client.write("relay.forget", tenant, letter_id=letter_id, before=before.isoformat()):
             erase(body)
             count += 1
@@ -42,10 +62,10 @@ def forget(
     return count
 
 
-def _due(engine: Engine, before: datetime) -> list[tuple[str, str, BodyRef]]:
+def _due(engine: Engine, before: datetime, whose: Any) -> list[tuple[str, str, BodyRef]]:
     query = (
         select(letters.c.tenant, letters.c.id, letters.c.body_name, letters.c.body_size, letters.c.body_digest)
-        .where(letters.c.body_name != GONE, letters.c.received_at < before, ~_open(before))
+        .where(letters.c.body_name != GONE, letters.c.received_at < before, whose, ~_open(before))
         .order_by(letters.c.received_at)
         .limit(AT_ONCE)
     )

@@ -44,8 +44,8 @@ def unpack(told: Mapping[str, Any] | None) -> Outcome:
 def settled(row: Held, outcome: Outcome, policy: Policy, now: datetime) -> tuple[dict[str, Any], Event]:
     """The values that change in the row, and the event."""
     match outcome:
-        case Done(reference, note):
-            return _done(row, reference, note, now)
+        case Done():
+            return _done(row, outcome, now)
         case Never(reason, detail):
             return _failed(row, reason, detail, now)
         case Quarantined(reason, detail):
@@ -58,12 +58,13 @@ def settled(row: Held, outcome: Outcome, policy: Policy, now: datetime) -> tuple
             return _delayed(row, reason, detail, due)
 
 
-def _done(row: Held, reference: str, note: str, now: datetime) -> tuple[dict[str, Any], Event]:
-    facts = {"reference": reference, "note": note}
+def _done(row: Held, outcome: Done, now: datetime) -> tuple[dict[str, Any], Event]:
+    facts = {"reference": outcome.reference, "note": outcome.note}
+    met = {"peer": outcome.peer, "white_list": outcome.listed}  # in the journal alone: it is evidence
     values = {"state": State.DONE.value, "reason": "", "settled_at": now, "notice": notice_of_delivery(row)}
     if row["word"] == Word.ASKED:
         values["word"] = Word.AWAITED.value
-    return values | facts, event(_DELIVERED[Mode(row["mode"])], row, facts)
+    return values | facts, event(_DELIVERED[Mode(row["mode"])], row, facts | met)
 
 
 def _delayed(row: Held, reason: str, detail: str, due: datetime) -> tuple[dict[str, Any], Event]:

@@ -8,6 +8,7 @@ certificates and lists are renewed, letters wait. Does not: tell anything of a l
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,6 +91,12 @@ class Meeting:
         if isinstance(met, Met) and not self.white_list().permits(self.domain, met.identity.subject):
             return Turned(Reason.PEER_NOT_LISTED, met.identity.subject, permanent=False)
         return met
+
+    def evidence(self, session: Session) -> dict[str, str]:
+        """Whom we met, and by which list it may speak: `peer` and `listed` of a Done."""
+        shown = shown_in(session)
+        fingerprint = hashlib.sha256(shown.der).hexdigest() if shown else ""
+        return {"peer": fingerprint, "listed": self.white_list().generated_at.isoformat(timespec="seconds")}
 
     def _noted(self, met: Met) -> None:
         """The mark of one whose standing nobody could tell stays with the letter."""

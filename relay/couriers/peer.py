@@ -10,7 +10,7 @@ certificates and lists are renewed, letters wait. Does not: choose routes, or ho
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol, TypeAlias
@@ -252,7 +252,8 @@ class PeerCourier:
             return _all(job, smtp.judge(begun, REASONS))
         riders = [_passenger(each, with_dsn=session.has_extn("dsn")) for each in job.recipients]
         outcomes = smtp.carry(session, riders, data, REASONS)
-        return {rider.id: _noted(rider, outcomes[rider.id]) for rider in riders}
+        met = meeting.evidence(session)
+        return {rider.id: _noted(rider, outcomes[rider.id], met) for rider in riders}
 
 
 def _mail_options(session: Session, letter: Letter, data: bytes) -> list[str] | Never:
@@ -287,10 +288,11 @@ def _passenger(recipient: Recipient, *, with_dsn: bool) -> Passenger:
     return Passenger(recipient.id, recipient.address, tuple(options))
 
 
-def _noted(rider: Passenger, outcome: Outcome) -> Outcome:
-    if isinstance(outcome, Done) and any(option.startswith("NOTIFY=") for option in rider.options):
-        return Done(outcome.reference, BY_PEER)
-    return outcome
+def _noted(rider: Passenger, outcome: Outcome, met: Mapping[str, str]) -> Outcome:
+    if not isinstance(outcome, Done):
+        return outcome
+    told = any(option.startswith("NOTIFY=") for option in rider.options)
+    return Done(outcome.reference, BY_PEER if told else outcome.note, **met)
 
 
 def _lost(failure: Exception) -> Later:

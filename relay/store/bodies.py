@@ -6,20 +6,24 @@ keeper has the other); any altered, cut, reordered or exchanged byte is BodyDama
 erasing takes the key away. Does not: know whose letter it is, share a body between letters, or compress. A
 full disk is the OSError that it is.
 
-A file: version (1 byte), length of the wrapped key (2 bytes, big-endian), wrapped key, then chunks of
-AES-256-GCM. Chunk i holds 64 KiB of content (the last one less, or none) and a 16-byte tag; its nonce is 7
-zero bytes, i in 4 bytes, and 1 for the last chunk or 0 (the STREAM construction); the header is authenticated
-with each chunk.
+A file: version (1 byte), length of the rest of the header (2 bytes, big-endian), the mark of the body key that it is
+sealed to (4 bytes), the wrapped key (of the body's key and the mark once more), then chunks of AES-256-GCM. Chunk i
+holds 64 KiB of content (the last one less, or none) and a 16-byte tag; its nonce is 7 zero bytes, i in 4 bytes, and 1
+for the last chunk or 0 (the STREAM construction). The version is authenticated with each chunk; the wrapped key is not,
+so that it can be wrapped again for another body key while the chunks stay: a false one opens to no key, or to one by
+which no chunk opens. Version 1 had no mark, and its whole header was authenticated; it is still read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 import re
 import secrets
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -32,12 +36,18 @@ from certs.keys import wrap_key
 from relay.model import BodyRef
 
 CHUNK = 64 * 1024
-VERSION = 1
+VERSION = 2
+MARK = 4
+BODY_KEY = 32
+"""Bytes of a body's own key."""
+_FIRST = 1
 _TAG = 16
 _HEAD = struct.Struct(">BH")
 _NONCE = struct.Struct(">7xI?")
 _NAME = re.compile(r"[0-9a-f]{32}")
 _PART = ".part"
+_BOUND = bytes((VERSION,))
+_MOST_HEADER = 1024
 
 Unwrap = Callable[[bytes], bytes]
 """Wrapped key -> key, by the keeper. A ValueError means that it does not open."""
@@ -55,8 +65,7 @@ class _Sealer:
 
     def __init__(self, public_key: bytes) -> None:
         key = AESGCM.generate_key(256)
-        wrapped = wrap_key(public_key, key)
-        self.header = _HEAD.pack(VERSION, len(wrapped)) + wrapped
+        self.header = _headed(public_key, wrap_key(public_key, key + mark(public_key)))
         self._cipher = AESGCM(key)
         self._index = 0
         self._pending = bytearray()
@@ -76,36 +85,60 @@ class _Sealer:
         return self._seal(bytes(self._pending), last=True)
 
     def _seal(self, chunk: bytes, *, last: bool) -> bytes:
-        sealed = self._cipher.encrypt(_NONCE.pack(self._index, last), chunk, self.header)
+        sealed = self._cipher.encrypt(_NONCE.pack(self._index, last), chunk, _BOUND)
         self._index += 1
         return sealed
 
 
+def mark(public_key: bytes) -> bytes:
+    """By which a sealed value says to which body key."""
+    return hashlib.sha256(public_key).digest()[:MARK]
+
+
+def _headed(public_key: bytes, wrapped: bytes) -> bytes:
+    return _HEAD.pack(VERSION, MARK + len(wrapped)) + mark(public_key) + wrapped
+
+
+@dataclass(frozen=True)
+class _Header:
+    """`mark` is empty in version 1. `bound`: what each chunk is authenticated with."""
+
+    size: int
+    mark: bytes
+    wrapped: bytes
+    bound: bytes
+
+
 def _open(blob: bytes, unwrap: Unwrap) -> bytes:
-    header, wrapped = _header(blob)
+    header = _header(blob)
     try:
-        cipher = AESGCM(unwrap(wrapped))
-        return b"".join(_chunks(cipher, header, memoryview(blob)[len(header) :]))
+        told = unwrap(header.wrapped)
+        if told[BODY_KEY:] != header.mark:
+            raise BodyDamaged("the header names another body key")
+        cipher = AESGCM(told[:BODY_KEY])
+        return b"".join(_chunks(cipher, header.bound, memoryview(blob)[header.size :]))
     except (InvalidTag, ValueError) as error:
         raise BodyDamaged("the sealed bytes do not open") from error
 
 
-def _header(blob: bytes) -> tuple[bytes, bytes]:
-    """(header, wrapped key)."""
+def _header(blob: bytes) -> _Header:
     if len(blob) < _HEAD.size:
         raise BodyDamaged("shorter than a header")
     version, length = _HEAD.unpack_from(blob)
-    if version != VERSION:
+    if version not in (_FIRST, VERSION):
         raise BodyDamaged(f"version {version} is not known")
-    header = blob[: _HEAD.size + length]
-    return header, header[_HEAD.size :]
+    whole = blob[: _HEAD.size + length]
+    rest = whole[_HEAD.size :]
+    if version == _FIRST:
+        return _Header(len(whole), b"", rest, whole)
+    return _Header(len(whole), rest[:MARK], rest[MARK:], _BOUND)
 
 
-def _chunks(cipher: AESGCM, header: bytes, sealed: memoryview) -> Iterator[bytes]:
+def _chunks(cipher: AESGCM, bound: bytes, sealed: memoryview) -> Iterator[bytes]:
     step = CHUNK + _TAG
     for index, start in enumerate(range(0, max(len(sealed), 1), step)):
         last = start + step >= len(sealed)
-        yield cipher.decrypt(_NONCE.pack(index, last), sealed[start : start + step], header)
+        yield cipher.decrypt(_NONCE.pack(index, last), sealed[start : start + step], bound)
 
 
 def seal_bytes(public_key: bytes, data: bytes) -> bytes:
@@ -119,27 +152,45 @@ def open_bytes(blob: bytes, unwrap: Unwrap) -> bytes:
     return _open(blob, unwrap)
 
 
+def sealed_to(blob: bytes) -> bytes:
+    """The mark of the body key; empty for a value of version 1, whose key is not told. Raises BodyDamaged."""
+    return _header(blob).mark
+
+
+def wrapped_in(blob: bytes) -> bytes:
+    """Raises BodyDamaged."""
+    return _header(blob).wrapped
+
+
+def rewrapped(blob: bytes, public_key: bytes, wrapped: bytes) -> bytes:
+    """The same content under its own key, which is now sealed to `public_key`. Not for version 1. Raises
+    BodyDamaged."""
+    header = _header(blob)
+    if not header.mark:
+        raise BodyDamaged("version 1 is sealed anew, not wrapped again")
+    return _headed(public_key, wrapped) + blob[header.size :]
+
+
 # --- the store ---------------------------------------------------------------------------------------------
 
 
 class BodyStore:
     """The folder of sealed bodies of one tenant, on a local disk."""
 
-    def __init__(self, folder: Path, public_key: bytes, digest_key: bytes) -> None:
-        """`public_key`:
-
-        32 raw bytes of X25519; `digest_key`: the tenant's, at least 16 bytes. ValueError otherwise.
-        """
-        if len(public_key) != 32 or len(digest_key) < 16:
+    def __init__(self, folder: Path, public_key: bytes | Callable[[], bytes], digest_key: bytes) -> None:
+        """`public_key`: 32 raw bytes of X25519, or who tells them for each body; `digest_key`: the tenant's, at least
+        16 bytes. ValueError otherwise."""
+        told = public_key if callable(public_key) else lambda: public_key
+        if len(told()) != 32 or len(digest_key) < 16:
             raise ValueError("the public key has 32 bytes and the digest key at least 16")
         self._folder = folder
-        self._public_key = public_key
+        self._public_key: Callable[[], bytes] = told
         self._digest_key = digest_key
         _make_folders(folder)
 
     def writer(self) -> BodyWriter:
         """For bytes that come in pieces. Raises OSError."""
-        return BodyWriter(self._path(secrets.token_hex(16)), _Sealer(self._public_key), self._hmac())
+        return BodyWriter(self._path(secrets.token_hex(16)), _Sealer(self._public_key()), self._hmac())
 
     def put(self, data: bytes) -> BodyRef:
         """All at once: synced when it returns. Raises OSError, and then leaves nothing behind."""
@@ -149,11 +200,7 @@ class BodyStore:
 
     def read(self, ref: BodyRef, unwrap: Unwrap) -> bytes:
         """The bytes as written. Raises BodyDamaged, OSError, and what `unwrap` raises except ValueError."""
-        try:
-            blob = self._path(ref.name).read_bytes()
-        except FileNotFoundError as error:
-            raise BodyDamaged("the body is gone") from error
-        data = _open(blob, unwrap)
+        data = _open(self.sealed(ref.name), unwrap)
         digest = self._hmac()
         digest.update(data)
         # Whole and sealed is not enough: it must be this letter's body, not another that was put in its
@@ -168,6 +215,46 @@ class BodyStore:
         A body already gone is erased. Raises OSError.
         """
         _erase(self._path(ref.name))
+
+    def sealed(self, name: str) -> bytes:
+        """The file as it lies there. Raises BodyDamaged, OSError."""
+        try:
+            return self._path(name).read_bytes()
+        except FileNotFoundError as error:
+            raise BodyDamaged("the body is gone") from error
+
+    def header(self, name: str) -> bytes:
+        """Its first bytes, enough for `sealed_to` and `wrapped_in`. Raises BodyDamaged, OSError."""
+        try:
+            with self._path(name).open("rb") as file:
+                return file.read(_MOST_HEADER)
+        except FileNotFoundError as error:
+            raise BodyDamaged("the body is gone") from error
+
+    def replace(self, name: str, blob: bytes) -> None:
+        """Puts another sealing of the same body in its place, whole or not at all. Raises OSError."""
+        path = self._path(name)
+        part = path.with_name(path.name + _PART)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(part, path)
+        _sync_folder(path.parent)
+
+    def drop(self, name: str) -> None:
+        """As `erase`, by name. Raises OSError."""
+        _erase(self._path(name))
+
+    def fault(self, ref: BodyRef) -> str:
+        """What is wrong with the file that can be seen without a key; empty if nothing is. Raises OSError."""
+        try:
+            size = _header(self.header(ref.name)).size
+            wanted = size + ref.size + _TAG * max(1, -(-ref.size // CHUNK))
+            there = self._path(ref.name).stat().st_size
+        except (BodyDamaged, FileNotFoundError) as error:
+            return str(error) if isinstance(error, BodyDamaged) else "the body is gone"
+        return "" if there == wanted else "the body has another length"
 
     def sweep(self, held: Callable[[], Iterable[str]], before: datetime) -> int:
         """Erases what a crash left: bodies half written, or finished and in no row, untouched since `before`.

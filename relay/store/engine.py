@@ -82,6 +82,14 @@ def faults(conn: Connection) -> tuple[str, ...]:
     return tuple(f"{name} is {value}" for name, value in told.items() if value not in wanted[name])
 
 
+def damage(conn: Connection) -> tuple[str, ...]:
+    """What is wrong with the database itself: SQLite's own check, PostgreSQL's settings (`faults`)."""
+    if conn.dialect.name == "postgresql":
+        return faults(conn)
+    told = conn.exec_driver_sql("PRAGMA quick_check(10)").scalars().all()
+    return tuple(str(each) for each in told if each != "ok")
+
+
 # --- PostgreSQL --------------------------------------------------------------------------------------------------
 
 

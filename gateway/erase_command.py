@@ -1,0 +1,84 @@
+"""`pli erase`: the letters of a mailbox or of a patient, shown first, erased with --yes, with a report.
+
+Promises: without --yes nothing changes; the report names no person; exit code 1 where something could not go yet. Does
+not: hold a rule of it (gateway.erasing, relay.erasure).
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from gateway.command import Failure, with_settings
+from gateway.config import Settings
+
+YES = click.option("--yes", is_flag=True, help="Erase; without it, only say what would be erased.")
+REPORT = click.option("--report", "file", type=click.Path(path_type=Path), help="Write the report there too (JSON).")
+JSON = click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+
+
+@click.group()
+def erase() -> None:
+    """Erase letters for the sake of a person: bodies' keys are destroyed, rows keep pseudonyms."""
+
+
+@erase.command("mailbox")
+@click.argument("address")
+@YES
+@REPORT
+@JSON
+@with_settings
+def erase_mailbox(settings: Settings, address: str, yes: bool, file: Path | None, as_json: bool) -> None:
+    """The letters from ADDRESS and to it."""
+    from directory.address import BadAddress, parse
+    from gateway import erasing
+
+    try:
+        wanted = erasing.mailbox(settings, str(parse(address)))
+    except BadAddress:
+        raise Failure("this is no address") from None
+    _done(settings, wanted, yes, file, as_json)
+
+
+@erase.command("patient")
+@click.option("--ins", default="", help="The matricule; asked for where it is not given, so that no history keeps it.")
+@YES
+@REPORT
+@JSON
+@with_settings
+def erase_patient(settings: Settings, ins: str, yes: bool, file: Path | None, as_json: bool) -> None:
+    """The letters from or to a patient, and those whose documents are about him."""
+    from gateway import erasing
+
+    matricule = "".join((ins or click.prompt("matricule INS", hide_input=True, err=True)).split())
+    if len(matricule) not in (13, 15) or not matricule.isalnum():
+        raise Failure("a matricule INS has 13 characters, or 15 with its key")
+    _done(settings, erasing.patient(settings, matricule, _progress), yes, file, as_json)
+
+
+def _progress(count: int) -> None:
+    if count % 100 == 0:
+        click.echo(f"letters opened: {count}", err=True)
+
+
+def _done(settings: Settings, wanted: object, yes: bool, file: Path | None, as_json: bool) -> None:
+    from gateway import erasing
+
+    assert isinstance(wanted, erasing.Wanted)
+    told = erasing.erase(settings, wanted, getpass.getuser()) if yes else erasing.report(wanted)
+    text = json.dumps(told, indent=1)
+    if file:
+        file.write_text(text + "\n")
+    if as_json:
+        click.echo(text)
+    else:
+        word = f"{told['erased']} letters erased" if yes else f"{len(told['letters'])} letters would be erased (--yes)"
+        click.echo(f"{told['whose']}: {word}, {len(told['kept'])} not yet, {told['unread']} unread")
+        for letter, why in told["kept"].items():
+            click.echo(f"{letter}: {why}")
+    if told["kept"]:
+        sys.exit(1)
