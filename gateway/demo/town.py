@@ -122,7 +122,8 @@ class Town:
 
     def start(self) -> None:
         """Raises ServerTrouble for the first that does not start."""
-        self.slapd.load(ldif([each.entry for each in self.tenants], SUFFIX))
+        elsewhere = Entry(parse(f"labo@{PEER}"), Kind.ORG, "Hôpital Nord - Laboratoire", finess="750000044")
+        self.slapd.load(ldif([*(each.entry for each in self.tenants), elsewhere], SUFFIX))
         self.slapd.start()
         self.dovecot.start()
         self.start_node()
