@@ -1,8 +1,8 @@
 """Two entries that may be one holder: how they compare, as answers with names, and what follows.
 
 Promises: each rule is a small function with three answers; only `one_number` and `one_name` together make two entries
-one without a person (directory §7.5: the same RPPS is the same person); everything else is a candidate with its evidence
-and a score for ordering. Compared are professionals and services; patients are in no directory.
+one without a person (directory §7.5: the same RPPS is the same person); everything else is a candidate, with its
+evidence and a score for ordering. Compared are professionals and services; patients are in no directory.
 Does not: merge (directory.merging does), nor compare every entry with every other (`pairs` compares within blocks).
 """
 

@@ -30,6 +30,7 @@ from directory.feed.lines import FeedError, normalised
 from directory.feed.plan import Change, Head
 from gateway.command import LANGUAGE, Failure, out, with_settings
 from gateway.config import Settings
+from gateway.directory_upkeep_command import duplicates, merge, quality, unmerge
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line.")
 PATH = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -381,3 +382,9 @@ def schema() -> None:
     from directory import slapd
 
     click.echo(slapd.SCHEMA.decode(), nl=False)
+
+
+directory.add_command(duplicates)
+directory.add_command(merge)
+directory.add_command(unmerge)
+directory.add_command(quality)

@@ -23,6 +23,7 @@ from directory.feed.items import Source
 from directory.feed.ledger import Ledger
 from directory.feed.limits import Kind
 from directory.feed.plan import Head, Wish
+from directory.merging import Done
 from gateway import app
 from gateway.config import ConfigError, Settings
 from gateway.feed_section import FeedSection
@@ -102,6 +103,12 @@ def apply(
     records.add(tenant, [Event("directory.import-ended", "", "", (*facts.items(), *told(report).items()))])
     _archive(folder(settings) / "plans", order.path, head, digest, facts | told(report))
     return report
+
+
+def note(settings: Settings, event: str, done: Done, by: str, why: str) -> None:
+    """One change by hand: who, which entry, before, after, why."""
+    facts = {"dn": done.dn, "before": done.before, "after": done.after, "by": by, "because": why}
+    SpoolJournal(app.client(settings)).add(settings.node.tenant, [Event(event, "", "", tuple(facts.items()))])
 
 
 def _facts(head: Head, digest: str, order: Order) -> dict[str, Any]:

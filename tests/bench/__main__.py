@@ -5,7 +5,20 @@ from __future__ import annotations
 import json
 import sys
 
-from tests.bench import accept, cms, crash, custody, directory, doors, file, house, main_job, matching, refusals
+from tests.bench import (
+    accept,
+    cms,
+    crash,
+    custody,
+    directory,
+    doors,
+    duplicates,
+    file,
+    house,
+    main_job,
+    matching,
+    refusals,
+)
 
 BENCHES = {
     "accept": accept.bench,
@@ -14,6 +27,7 @@ BENCHES = {
     "custody": custody.bench,
     "directory": directory.bench,
     "doors": doors.bench,
+    "duplicates": duplicates.bench,
     "file": file.bench,
     "house": house.bench,
     "crash": crash.bench,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import ldap
 import pytest
@@ -21,6 +25,7 @@ from directory.region import SUFFIX, with_luhn
 from directory.slapd import FEEDER
 from gateway.demo.servers import Slapd
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 RPPS, OTHER = with_luhn("1090000001"), with_luhn("1090000002")
 
@@ -160,3 +165,24 @@ def test_everything_is_read_page_by_page(keeper: object, monkeypatch: pytest.Mon
     names = {each.provenance.dn for each in whole}
     assert len(names) == len(whole) > 250
     assert names - {each.provenance.dn for each in less} == {dn(2)}
+
+
+def test_a_labelled_set_is_merged_without_a_mistake() -> None:
+    """A small one; the whole, with its bound, is `./dev bench duplicates`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench", "duplicates", "1000"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    figures = json.loads(done.stdout)["figures"]
+    assert figures["false_merges"] == 0
+    assert figures["recall_with_candidates"] > figures["recall_automatic"] > 0.3
+
+
+def test_the_set_knows_nothing_of_the_rules() -> None:
+    """What makes the pairs imports nothing of what judges them."""
+    text = (ROOT / "tests/bench/holders.py").read_text()
+    assert "duplicates" not in text
+    assert "names" not in [line.split()[1].rpartition(".")[2] for line in text.splitlines() if line.startswith("from")]

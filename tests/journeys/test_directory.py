@@ -96,3 +96,25 @@ def test_a_table_of_ones_own_is_taken(world: Any, country: list[Path]) -> None:
     assert told["counts"]["create"] == 1
     pli(world, "apply", str(told["path"]))
     assert json.loads(pli(world, "find", row["adresse"], "--json")[0])["town"] == "Meaux"
+
+
+def test_two_entries_of_one_person_are_merged_and_parted(world: Any) -> None:
+    """Found, merged by command with a reason, parted again; each is in the journal; what is wrong is listed."""
+    told = [json.loads(line) for line in pli(world, "duplicates", "--json", "--limit", "0")]
+    assert told
+    one, other = told[0]["one"]["dn"], told[0]["other"]["dn"]
+    pli(world, "merge", other, "--into", one, "--because", "même personne", "--by", "anne")
+    assert pli(world, "merge", one, "--into", other, "--because", "à l'envers", status=2)
+    assert (one, other) not in {(each["one"]["dn"], each["other"]["dn"]) for each in _pairs(world)}
+    pli(world, "unmerge", other, "--because", "homonyme", "--by", "anne")
+    assert (one, other) in {(each["one"]["dn"], each["other"]["dn"]) for each in _pairs(world)}
+    journal = sqlite3.connect(world.lilas.folder / "data/pli.sqlite")
+    rows = journal.execute("select facts from journal where event in ('directory.merged', 'directory.parted')")
+    assert [json.loads(row[0])["because"] for row in rows] == ["même personne", "homonyme"]
+    found = [json.loads(line)["name"] for line in pli(world, "quality", "--json", status=1)]
+    assert found
+    assert pli(world, "quality", "--only", "rien", status=2)
+
+
+def _pairs(world: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in pli(world, "duplicates", "--json", "--limit", "0")]

@@ -1,0 +1,161 @@
+"""`pli directory duplicates | merge | unmerge | quality`: what a keeper of the directory looks at, and mends.
+
+Promises: a merge says who and why, is journalled, and can be undone; what the deterministic rule finds is merged only
+when `--automatic` asks for it. Does not: show red-listed mailboxes to whoever may not write the directory.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+import click
+
+from directory.duplicates import Answer, Compared, Decision
+from gateway.command import LANGUAGE, Failure, with_settings
+from gateway.config import Settings
+
+JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line.")
+BY = click.option("--by", default="", help="Who decides; your login otherwise.")
+WHY = click.option("--because", "why", required=True, help="Why: kept in the journal.")
+
+
+@click.command()
+@click.option("--automatic", is_flag=True, help="Merge those of one RPPS and one name; the others are only shown.")
+@click.option("--limit", default=50, show_default=True, help="Candidates shown, likeliest first; 0: all.")
+@BY
+@JSON
+@LANGUAGE
+@with_settings
+def duplicates(settings: Settings, automatic: bool, limit: int, by: str, as_json: bool, lang: str) -> None:
+    """Entries that may be one holder, likeliest first: what agrees (+), what does not (-), what is not said (?)."""
+    from directory import merging
+    from directory.duplicates import pairs
+    from gateway import feeding
+
+    target = feeding.target(settings)
+    found = list(pairs(merging.everything(target.connection, target.suffix, settings.directory.uri)))
+    same = [each for each in found if each.decision is Decision.SAME]
+    rest = sorted((each for each in found if each.decision is Decision.CANDIDATE), key=lambda each: -each.score)
+    for each in islice([*same, *rest], limit or None):
+        click.echo(_json(each) if as_json else _side_by_side(each, lang))
+    click.echo(f"{len(same)} same, {len(rest)} candidates", err=True)
+    if automatic:
+        done = sum(_merged(settings, target, each, by) for each in same)
+        click.echo(f"{done} merged", err=True)
+
+
+def _merged(settings: Settings, target: Any, pair: Compared, by: str) -> bool:
+    """The later DN into the earlier one; False where an earlier merge of this run settled it."""
+    from directory import merging
+    from gateway import feeding
+
+    into, dn = sorted((pair.one.provenance.dn, pair.other.provenance.dn))
+    try:
+        done = merging.merge(target.connection, dn, into)
+    except merging.CannotMerge:
+        return False
+    feeding.note(settings, "directory.merged", done, by or getpass.getuser(), "one-number, one-name")
+    return True
+
+
+def _json(pair: Compared) -> str:
+    evidence = {name: answer.value for name, answer in pair.evidence.items()}
+    told = {"decision": pair.decision, "score": pair.score, "evidence": evidence}
+    sides = {name: {"dn": e.provenance.dn, "address": str(e.address), "name": e.display_name, "rpps": e.rpps}
+             for name, e in (("one", pair.one), ("other", pair.other))}  # fmt: skip
+    return json.dumps(told | sides, ensure_ascii=False)
+
+
+_SIGNS = {Answer.YES: "+", Answer.NO: "-", Answer.CANNOT_TELL: "?"}
+_FRENCH = {
+    "one-number": "RPPS", "one-name": "nom", "name-alike": "nom proche", "one-trade": "spécialité", "one-town": "ville",
+    "one-structure": "structure", "one-service": "service", "one-address": "adresse",
+}  # fmt: skip
+
+
+def _side_by_side(pair: Compared, lang: str) -> str:
+    words = {name: _FRENCH[name] if lang == "fr" else name for name in pair.evidence}
+    evidence = "  ".join(f"{_SIGNS[answer]}{words[name]}" for name, answer in pair.evidence.items())
+    lines = [f"{pair.decision} {pair.score}  {evidence}"]
+    for entry in (pair.one, pair.other):
+        lines.append(f"    {entry.provenance.dn}")
+        said = (str(entry.address), entry.display_name, entry.rpps, entry.specialty, entry.structure, entry.town)
+        lines.append("      " + ", ".join(filter(None, said)))
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("dn")
+@click.option("--into", required=True, metavar="DN", help="The entry that stands for both.")
+@WHY
+@BY
+@with_settings
+def merge(settings: Settings, dn: str, into: str, why: str, by: str) -> None:
+    """Say that the entry DN is the same holder as another: a search shows that one; letters reach both addresses."""
+    from directory import merging
+
+    _done(settings, "directory.merged", lambda link: merging.merge(link, dn, into), by, why)
+
+
+@click.command()
+@click.argument("dn")
+@WHY
+@BY
+@with_settings
+def unmerge(settings: Settings, dn: str, why: str, by: str) -> None:
+    """Take a merge of the entry DN back."""
+    from directory import merging
+
+    _done(settings, "directory.parted", lambda link: merging.unmerge(link, dn), by, why)
+
+
+def _done(settings: Settings, event: str, work: Callable[[Any], Any], by: str, why: str) -> None:
+    import ldap
+
+    from directory.merging import CannotMerge
+    from gateway import feeding
+
+    try:
+        done = work(feeding.target(settings).connection)
+    except CannotMerge as error:
+        raise Failure(str(error)) from None
+    except ldap.LDAPError as error:
+        raise Failure(f"the directory did not take it ({type(error).__name__})") from None
+    feeding.note(settings, event, done, by or getpass.getuser(), why)
+    click.echo(f"{done.dn}: {done.before or '-'} → {done.after or '-'}")
+
+
+@click.command()
+@click.option("--only", default="", help="One kind of finding.")
+@JSON
+@with_settings
+def quality(settings: Settings, only: str, as_json: bool) -> None:
+    """What is wrong with the directory: counts, or the entries with --only or --json. Exit code 1 if anything is."""
+    from directory import merging
+    from directory.quality import CHECKS, findings
+    from gateway import app, feeding
+
+    known = (*CHECKS, "several-holders")
+    if only and only not in known:
+        raise Failure(f"'{only}' is none of: {', '.join(known)}")
+    target = feeding.target(settings)
+    everything = merging.everything(target.connection, target.suffix, settings.directory.uri)
+    counts: Counter[str] = Counter()
+    for each in findings(everything, app.clock()):
+        if only and each.name != only:
+            continue
+        counts[each.name] += 1
+        if as_json or only:
+            click.echo(json.dumps(asdict(each)) if as_json else f"{each.address}  {each.dn}")
+    if not as_json and not only:
+        for name in known:
+            click.echo(f"{counts[name]:>8}  {name}")
+    if counts:
+        sys.exit(1)
