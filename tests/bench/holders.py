@@ -17,7 +17,7 @@ _FAMILIES = """Martin Bernard Dubois Robert Richard Petit Durand Leroy Moreau Si
 Bertrand Roux Vincent Fournier Morel Girard André Mercier Guérin Boyer François Legrand Clément Noël Béziat Ouédraogo
 Nguyen Haddad Benali Traoré Kowalski Ferreira Schmitt Etcheverry Kerbrat Lagarde Villeneuve Chabert Quintin"""
 _GIVEN = """Marie Jean Nathalie Michel Isabelle Pierre Sylvie Philippe Catherine Alain Françoise Nicolas Hélène
-Anne-Sophie Laurent Céline Frédéric Émilie Julien Chloé Mathieu Aurélie Sébastien Léa Thomas Inès Karim Fatou Linh Zoé"""
+Anne-Sophie Laurent Céline Frédéric Émilie Julien Chloé Mathieu Aurélie Sébastien Léa Thomas Inès Karim Linh Zoé"""
 _TRADES = ("Médecine générale", "Radiodiagnostic", "Cardiologie", "Biologie médicale", "Sage-femme", "Infirmier")
 _TOWNS = ("75011", "93260", "94000", "77100", "35000", "69003", "13001", "59000")
 
