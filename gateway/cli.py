@@ -6,7 +6,6 @@ look-ups show no content and no patient's identity. Does not: hold rules of its 
 
 from __future__ import annotations
 
-import getpass
 import json
 import signal
 import sys
@@ -24,6 +23,7 @@ from gateway.certs_command import certs
 from gateway.clients_command import autoconfig, dns
 from gateway.command import LANGUAGE, Failure, in_words, out, settings_of, with_node, with_settings
 from gateway.config import Settings
+from gateway.custody_command import queue, recipient, trace
 from gateway.directory_command import directory
 from gateway.document_command import cda, xdm
 from gateway.dossier_command import dossier
@@ -111,40 +111,6 @@ def send(
 
 
 @pli.command()
-@click.argument("letter", required=False, default="")
-@click.option("--message-id", default="", help="The mail's Message-ID.")
-@click.option("--sender", default="", help="Envelope sender.")
-@click.option("--recipient", default="", help="Recipient's address.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a letter.")
-@LANGUAGE
-@with_settings
-def trace(settings: Settings, letter: str, as_json: bool, lang: str, **wanted: str) -> None:
-    """Where is a letter: its timeline, one row per step, without content. Each look-up is journalled."""
-    from gateway import lookout
-
-    if not (letter or any(wanted.values())):
-        raise Failure("name a letter: its id, or --message-id, --sender or --recipient")
-    trails = lookout.trace(settings, letter, **wanted)
-    if not trails:
-        raise Failure("no letter of this node answers to that")
-    for trail in trails:
-        if as_json:
-            click.echo(json.dumps(lookout.as_json(trail), ensure_ascii=False))
-        else:
-            lookout.show(trail, out, lang)
-
-
-@pli.command()
-@LANGUAGE
-@with_settings
-def queue(settings: Settings, lang: str) -> None:
-    """What waits, by destination."""
-    from gateway import lookout
-
-    out.print(lookout.queue_table(settings, lang))
-
-
-@pli.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @LANGUAGE
 @with_settings
@@ -183,23 +149,6 @@ def scan(settings: Settings) -> None:
     if isinstance(state, CannotScan):
         raise Failure(" ".join(filter(None, (f"scan {state.why.value}:", scanning.policy[state.why].value, state.by))))
     click.echo(f"ready {state.by}")
-
-
-@pli.command()
-@click.argument("action", type=click.Choice(["hold", "release", "resend", "bounce"]))
-@click.argument("recipient_id")
-@with_settings
-def recipient(settings: Settings, action: str, recipient_id: str) -> None:
-    """Hold, release, resend or bounce one recipient of a letter (ids: pli trace)."""
-    from gateway import app
-    from relay import spool
-    from relay.spooler import StoreRefused
-
-    try:
-        spool.act(app.client(settings), settings.node.tenant, action, recipient_id, by=getpass.getuser())
-    except StoreRefused as error:
-        raise Failure(f"not done: {error}") from None
-    click.echo(f"{recipient_id}: {action}")
 
 
 # --- care ------------------------------------------------------------------------------------------------------
@@ -282,6 +231,9 @@ pli.add_command(indicators)
 pli.add_command(patients)
 pli.add_command(worklist)
 pli.add_command(policy)
+pli.add_command(trace)
+pli.add_command(queue)
+pli.add_command(recipient)
 pli.add_command(explain)
 pli.add_command(cda)
 pli.add_command(xdm)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from rich import box
@@ -25,6 +26,9 @@ from relay.model import Event, Letter, Recipient, Verdict
 from relay.pseudonym import Pseudonyms
 from relay.store import engine
 
+MOST = 100
+"""Letters that one look-up shows."""
+
 
 @dataclass(frozen=True)
 class Trail:
@@ -37,19 +41,29 @@ class Trail:
     """Recipient id -> address, a patient's as a pseudonym."""
 
 
-def trace(settings: Settings, letter: str = "", *, message_id: str, sender: str, recipient: str) -> list[Trail]:
-    """Letters that answer to what is given, oldest first. The look-up is journalled first."""
+def trace(
+    settings: Settings,
+    letter: str = "",
+    *,
+    message_id: str = "",
+    sender: str = "",
+    recipient: str = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[Trail]:
+    """Letters that answer to what is given, oldest first, the newest MOST of them. The look-up is journalled first."""
     tenant, reader = settings.node.tenant, engine.reader_engine(settings.database_url)
     hide = app.pseudonyms(settings)
     # Rows hold a Message-ID with a pseudonym wherever it named a patient
-    wanted = {"id": letter, "message_id": hide.scrub(message_id), "sender": sender, "recipient": recipient}
+    wanted: dict[str, Any] = {"id": letter, "message_id": hide.scrub(message_id), "sender": sender}
+    wanted |= {"recipient": recipient, "since": since, "until": until}
     by = {name: value for name, value in wanted.items() if value}
-    found = spool.find(reader, tenant, **by)  # type: ignore[arg-type]  # the names are find's own
+    found = spool.find(reader, tenant, limit=MOST, **by)
     _audit(settings, by, found)
     return [_trail(reader, tenant, each.id, hide) for each in reversed(found)]
 
 
-def _audit(settings: Settings, by: dict[str, str], found: list[Letter]) -> None:
+def _audit(settings: Settings, by: dict[str, Any], found: list[Letter]) -> None:
     facts = (("by", getpass.getuser()), ("criteria", ",".join(by)))
     events = [Event("looked-up", each.id, facts=facts) for each in found] or [Event("looked-up", facts=facts)]
     SpoolJournal(app.client(settings)).add(settings.node.tenant, events)
@@ -78,7 +92,7 @@ def as_json(trail: Trail) -> dict[str, Any]:
         "sentence": _sentence(trail),
         "recipients": [
             {"id": row.id, "address": trail.names[row.id], "mode": row.route.mode.value, "state": row.state.value,
-             "reason": row.reason, "note": row.note, "attempts": row.attempts}
+             "reason": row.reason, "note": row.note, "attempts": row.attempts, "word": row.word.value}
             for row in trail.recipients
         ],
         "steps": [
@@ -142,6 +156,16 @@ def why(reason: str, language: str = "fr") -> str:
 
 
 # --- the queue ------------------------------------------------------------------------------------------------------
+
+
+def queue_rows(settings: Settings) -> list[dict[str, Any]]:
+    """The same for programs."""
+    return [
+        {"mode": line.mode, "target": line.target, "state": line.state.value, "count": line.count,
+         "oldest": line.oldest.isoformat(timespec="seconds"), "reason": line.reason,
+         "next_due": line.next_due.isoformat(timespec="seconds") if line.next_due else None}
+        for line in spool.queue(engine.reader_engine(settings.database_url), settings.node.tenant)
+    ]  # fmt: skip
 
 
 def queue_table(settings: Settings, language: str) -> Table:

@@ -130,6 +130,15 @@ class Waiting:
     reason: str
 
 
+def waiting(engine: Engine, tenant: str, recipient_id: str) -> Waiting | None:
+    """One recipient, in whatever state."""
+    r = recipients.c
+    query = select(r.id, r.letter_id, r.address, r.mode, r.state, r.reason)
+    with engine.connect() as conn:
+        row = conn.execute(query.where(r.tenant == tenant, r.id == recipient_id)).one_or_none()
+    return Waiting(*row[:4], State(row.state), row.reason) if row else None
+
+
 def towards(engine: Engine, tenant: str, target: str, states: Sequence[State], limit: int = 100_000) -> list[Waiting]:
     """A tenant's recipients at one destination in these states, the oldest first."""
     r = recipients.c

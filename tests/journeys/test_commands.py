@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,10 @@ def test_a_letter_is_found_by_its_id_message_id_sender_or_recipient(world: Any) 
     """`pli trace` answers the same letter to each, and journals each look-up."""
     mail = world.plain(FROM, TO)
     letter = world.submit(mail)
-    for wanted in ([letter], ["--message-id", message_id(mail)], ["--sender", FROM], ["--recipient", TO]):
+    named = [letter], ["--message-id", message_id(mail)], ["--sender", FROM], ["--recipient", TO]
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    shouted = ["--sender", FROM.upper(), "--recipient", TO.upper(), "--date", today]
+    for wanted in (*named, shouted, ["--since", today]):
         done = world.pli(world.lilas, "trace", "--json", *wanted)
         assert done.returncode == 0, done.stderr
         assert letter in [json.loads(line)["letter"] for line in done.stdout.splitlines()], wanted
@@ -43,6 +47,13 @@ def test_an_unknown_letter_is_exit_code_2(world: Any) -> None:
     """`pli trace` of what is not here says so."""
     assert "no letter" in _refused(world.pli(world.lilas, "trace", "0" * 26))
     assert "no letter" in _refused(world.pli(world.lilas, "trace", "--recipient", f"nobody@{LILAS}"))
+
+
+def test_a_letter_of_another_day_is_not_found(world: Any) -> None:
+    """`pli trace --date` of the day before: nothing; and a date that is none is told so."""
+    world.submit(world.plain(FROM, TO))
+    assert "no letter" in _refused(world.pli(world.lilas, "trace", "--sender", FROM, "--date", "2001-01-01"))
+    assert "is no date" in _refused(world.pli(world.lilas, "trace", "--date", "yesterday"))
 
 
 def test_trace_without_anything_to_look_for_is_refused(world: Any) -> None:
@@ -66,9 +77,49 @@ def test_what_waits_is_told_by_destination(world: Any) -> None:
     assert "next try" in english.stdout
     due = next(r["id"] for r in world.trail(world.lilas, letter)["recipients"])
     for action in ("hold", "release"):
-        assert world.pli(world.lilas, "recipient", action, due).returncode == 0
+        assert world.pli(world.lilas, "recipient", action, due, "--why", "ticket 4711").returncode == 0
     assert world.settled(world.lilas, letter) == {"peer-signed": ("done", "")}
-    assert "not done" in _refused(world.pli(world.lilas, "recipient", "hold", due))
+    assert "not done" in _refused(world.pli(world.lilas, "recipient", "hold", due, "--why", "again"))
+    assert "say why" in _refused(world.pli(world.lilas, "recipient", "hold", due))
+
+
+def test_what_waits_at_one_destination_is_moved_together(world: Any) -> None:
+    """`pli queue hold` and its like: shown first, then done to all of one destination, journalled with who and why;
+    refused where there is nothing, or no reason is given."""
+    world.company.stop_node(world.parc)
+    try:
+        sent = [world.submit(world.plain(FROM, TO)) for _ in range(2)]
+        domain = SURGEON.address.domain
+        for letter in sent:
+            world.until(lambda letter=letter: world.states(world.lilas, letter)["peer-signed"][1], "a reason")
+        plan = world.pli(world.lilas, "queue", "hold", "--to", domain, "--dry-run")
+        assert "nothing was done" in plan.stdout
+        assert "say why" in _refused(world.pli(world.lilas, "queue", "hold", "--to", domain))
+        held = _until_done(world, "hold", domain)
+        assert "2 of 2" in held.stdout or "1 of 1" in held.stdout
+        ways = world.pli(world.lilas, "queue", "reroute", "--to", domain, "--dry-run").stdout
+        assert ways.count("-> peer-signed") >= 2
+    finally:
+        world.company.start_node(world.parc)
+    assert world.pli(world.lilas, "queue", "reroute", "--to", domain, "--why", "ticket 9").returncode == 0
+    for letter in sent:
+        assert world.settled(world.lilas, letter) == {"peer-signed": ("done", "")}
+        told = [step["facts"] for step in world.trail(world.lilas, letter)["steps"] if step["event"] == "rerouted"]
+        assert [(each["why"], bool(each["by"])) for each in told] == [("ticket 9", True)]
+    assert "nothing at" in _refused(world.pli(world.lilas, "queue", "release", "--to", domain, "--why", "x"))
+
+
+def _until_done(world: Any, action: str, domain: str) -> subprocess.CompletedProcess[str]:
+    """One that is under way just then is held a moment later."""
+    done: list[subprocess.CompletedProcess[str]] = []
+
+    def all_held() -> bool:
+        done.append(world.pli(world.lilas, "queue", action, "--to", domain, "--why", "ticket 9"))
+        rows = [json.loads(line) for line in world.pli(world.lilas, "queue", "--json").stdout.splitlines()]
+        return sum(row["count"] for row in rows if row["state"] == "held" and row["target"] == domain) >= 2
+
+    world.until(all_held, "both held")
+    return next(each for each in reversed(done) if each.returncode == 0)
 
 
 EXPLAINED = {
