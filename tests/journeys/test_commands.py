@@ -69,15 +69,17 @@ def test_what_waits_is_told_by_destination(world: Any) -> None:
         world.until(lambda: world.states(world.lilas, letter)["peer-signed"][1], "a reason for the delay")
         said = world.pli(world.lilas, "queue")
         english = world.pli(world.lilas, "queue", "--lang", "en")
+        due = next(r["id"] for r in world.trail(world.lilas, letter)["recipients"])
+        why = ("--why", "ticket 4711")
+        # Just while it is carried nobody takes it
+        world.until(lambda: world.pli(world.lilas, "recipient", "hold", due, *why).returncode == 0, "held")
     finally:
         world.company.start_node(world.parc)
     assert (said.returncode, english.returncode) == (0, 0)
     assert SURGEON.address.domain in said.stdout
     assert "prochain essai" in said.stdout
     assert "next try" in english.stdout
-    due = next(r["id"] for r in world.trail(world.lilas, letter)["recipients"])
-    for action in ("hold", "release"):
-        assert world.pli(world.lilas, "recipient", action, due, "--why", "ticket 4711").returncode == 0
+    assert world.pli(world.lilas, "recipient", "release", due, *why).returncode == 0
     assert world.settled(world.lilas, letter) == {"peer-signed": ("done", "")}
     assert "not done" in _refused(world.pli(world.lilas, "recipient", "hold", due, "--why", "again"))
     assert "say why" in _refused(world.pli(world.lilas, "recipient", "hold", due))
