@@ -62,13 +62,16 @@ def bench(arguments: list[str]) -> dict[str, Any]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     told = {"small": statistics.median(s for s, _ in rounds), "large": statistics.median(b for _, b in rounds)}
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
     return {
-        "ratios": {"cpu_of_growth": round(statistics.median(b / s for s, b in rounds), 3), "keep": round(statistics.median(b / s for s, b in kept), 3)},
+        "ratios": {"cpu_of_growth": _ratio(rounds), "keep": _ratio(kept)},
         "figures": {f"cpu_ms_{name}": round(value, 3) for name, value in told.items()},
-        "conditions": vars(asked) | {
-            "cores": os.cpu_count(), "python": platform.python_version(), "sqlite": sqlite3.sqlite_version,
-        },
-    }  # fmt: skip
+        "conditions": vars(asked) | machine,
+    }
+
+
+def _ratio(rounds: list[tuple[float, float]]) -> float:
+    return round(statistics.median(large / small for small, large in rounds), 3)
 
 
 def _asked(arguments: list[str]) -> argparse.Namespace:
