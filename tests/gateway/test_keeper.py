@@ -27,10 +27,21 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from structlog.testing import capture_logs
 
-from certs.keys import MAX_FRAME, KeeperClient, KeeperDown, KeeperRefused, receive_frame, send_frame, wrap_key
+from certs.keyfiles import private_key
+from certs.keys import (
+    MAX_FRAME,
+    KeeperClient,
+    KeeperDown,
+    KeeperRefused,
+    receive_frame,
+    send_frame,
+    unwrap_key,
+    wrap_key,
+)
 from certs.throwaway import Issued, Pki
-from gateway.keeper import Keeper, peer_uid
+from gateway.keeper import REWRAPPED_MOST, Keeper, peer_uid
 from gateway.keyring import KeyRing, in_use
+from relay.store.bodies import mark
 
 DOMAIN = "lilas.mssante.example"
 DOCTOR = f"marie.martin@{DOMAIN}"
@@ -155,6 +166,24 @@ def test_the_seal_is_no_mailbox(vault: Vault, client: KeeperClient) -> None:
     assert set(found.mailboxes) == {DOCTOR}
     assert set(found.seals) == {DOMAIN}
     assert client.seal_for(DOMAIN) is not None
+
+
+def test_it_wraps_keys_again_and_hands_none_out(vault: Vault) -> None:
+    """What is sealed to an older body key comes back sealed to the one in use, with its mark; what opens with none is
+    told; one row of the journal for all of them."""
+    (vault.folder / "body.key").rename(vault.folder / "body-1.key")
+    fresh = write_body_key(vault.folder / "body.key")
+    private = private_key(vault.folder / "body.key")
+    assert isinstance(private, X25519PrivateKey)
+    with serving(vault.keeper(), vault.socket) as client:
+        assert client.body_key() == fresh
+        again, nothing = client.rewrap([wrap_key(vault.body, b"k" * 32), b"x" * 80])
+        with pytest.raises(KeeperRefused, match="up to"):
+            client.rewrap([b""] * (REWRAPPED_MOST + 1))
+    assert nothing is None
+    assert again is not None
+    assert unwrap_key(private, again) == b"k" * 32 + mark(fresh)
+    assert [(event, facts["letter"]) for event, facts in vault.journal] == [("keys-rewrapped", "rotation of 2")]
 
 
 def test_a_body_key_is_unwrapped(vault: Vault, client: KeeperClient) -> None:

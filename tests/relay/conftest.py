@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 
 from certs.chain import TrustStore
 from certs.throwaway import Issued, Pki, Shape
-from relay import spool
+from relay import erasure, spool
 from relay.model import Asked, BodyRef, Door, DoorProof, Letter, Mode, Recipient, Route, Signer, State, Verdict
 from relay.spooler import SpoolClient, Spooler
 from relay.store import tables
@@ -163,7 +163,7 @@ def store_of(tmp_path: Path, now: datetime) -> Iterator[Callable[[str], Store]]:
 
     def start(url: str) -> Store:
         writer, reader = writer_engine(url), reader_engine(url)
-        spooler = Spooler(writer, socket, spool.WRITES, clock)
+        spooler = Spooler(writer, socket, {**spool.WRITES, **erasure.WRITES}, clock)
         thread = threading.Thread(target=spooler.serve, args=(stop,))
         thread.start()
         assert spooler.ready.wait(10)

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from certs.keys import WRAPPED_SIZE, KeeperDown, unwrap_key
 from relay.model import BodyRef
-from relay.store.bodies import CHUNK, BodyDamaged, BodyStore, open_bytes, seal_bytes
+from relay.store.bodies import CHUNK, MARK, BodyDamaged, BodyStore, open_bytes, seal_bytes
 
 PRIVATE = X25519PrivateKey.generate()
 PUBLIC = PRIVATE.public_key().public_bytes_raw()
-HEADER = 3 + WRAPPED_SIZE
+HEADER = 3 + MARK + WRAPPED_SIZE + MARK
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 5 * CHUNK + 7]
 
 
