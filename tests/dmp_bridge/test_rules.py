@@ -204,3 +204,21 @@ def test_a_no_comes_before_a_cannot_tell() -> None:
     doubt = Ruling("a", Answer.CANNOT_TELL, FilingReason.RULE_CANNOT_TELL)
     refusal = Ruling("b", Answer.NO, FilingReason.MASKED)
     assert rules.obstacle([doubt, refusal]) == refusal
+
+
+@pytest.mark.parametrize(
+    ("change", "expected", "detail"),
+    [
+        ({}, Answer.YES, ""),
+        ({"action": "C", "replaces": "2.25.9"}, Answer.YES, ""),
+        ({"action": "C", "version": 2}, Answer.YES, ""),
+        ({"action": "C"}, Answer.NO, "replaces-nothing"),
+        ({"action": "D", "replaces": "2.25.9"}, Answer.NO, "deletion"),
+    ],
+)
+def test_what_an_archive_asks_for_is_heeded(
+    context: rules.Context, change: dict[str, Any], expected: Answer, detail: str
+) -> None:
+    """A deletion is never filed as a document, a replacement says what it replaces (payload §2.6)."""
+    ruling = answer(replace(context, document=replace(context.document, **change)), "action-files")
+    assert (ruling.answer, ruling.detail) == (expected, detail)
