@@ -27,12 +27,16 @@ class FeedSection(BaseModel):
         default=90, ge=1, description="So long after it left its source an entry is removed; until then it is closed."
     )
     percent: dict[Kind, float] = Field(
-        default_factory=lambda: {kind: limit.percent for kind, limit in FACTORY.items()},
-        description="Most changes of each kind in one import, of a hundred entries; more needs a named person.",
+        default_factory=dict,
+        description="Most changes in one import, of a hundred entries; more needs a named person. Unless said: "
+        + ", ".join(f"{kind} {limit.percent:g}" for kind, limit in FACTORY.items())
+        + ".",
     )
     count: dict[Kind, int] = Field(
-        default_factory=lambda: {kind: limit.count for kind, limit in FACTORY.items()},
-        description="So many are never too many.",
+        default_factory=dict,
+        description="So many are never too many. Unless said: "
+        + ", ".join(f"{kind} {limit.count}" for kind, limit in FACTORY.items())
+        + ".",
     )
 
     @property

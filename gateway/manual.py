@@ -58,6 +58,7 @@ def _type(annotation: Any) -> str:
         "gateway.config.",
         "gateway.policy_section.",
         "gateway.tenants_section.",
+        "directory.feed.limits.",
         "gateway.clients_section.",
     ):
         text = text.replace(module, "")
