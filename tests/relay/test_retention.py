@@ -120,3 +120,22 @@ def test_a_resend_that_comes_between_saves_the_body(store: Any, make_letter: Mak
     assert State.QUEUED in {
         each.state for each in (spool.letter(store.reader, letter.tenant, letter.id) or ((), ()))[1]
     }
+
+
+def test_each_tenant_has_its_own_time(store: Any, make_letter: Make) -> None:
+    """A tenant with a policy of its own keeps its bodies shorter or longer than the node does; others do not notice."""
+    for name in ("lilas", "parc", "bois"):
+        settled(store, make_letter(f"L-{name}", tenant=name, body=BodyRef(f"b-{name}", 3, "d")), Done("250 ok"))
+    own = {"parc": timedelta(days=5), "bois": timedelta(days=60)}
+
+    def gone() -> list[str]:
+        found: list[BodyRef] = []
+        retention.forget(store.client, store.reader, found.append, store.clock(), DAYS, own)
+        return [each.name for each in found]
+
+    store.clock.on(days=6)
+    assert gone() == ["b-parc"]
+    store.clock.on(days=25)
+    assert gone() == ["b-lilas"]
+    store.clock.on(days=30)
+    assert gone() == ["b-bois"]
