@@ -49,7 +49,7 @@ from sqlalchemy import Connection, update
 
 from relay import acts, additions, collected, feedback, journal, overdue, retention, settlement
 from relay.acts import act
-from relay.model import Event, Letter, Origin, Outcome, Reason, Recipient, State, new_id
+from relay.model import Event, Later, Letter, Origin, Outcome, Reason, Recipient, State, new_id
 from relay.schedule import FACTORY, Policy
 from relay.spooler import SpoolClient, StoreRefused, Write
 from relay.store import answered, claims, lanes, policies, statements
@@ -246,7 +246,7 @@ def _claim(conn: Connection, _tenant: str, params: Mapping[str, Any], now: datet
     for row in conn.execute(take, told).mappings():
         by_letter.setdefault((row["tenant"], row["letter_id"], row["lane"]), []).append(row)
     seen = {(tenant, lane) for tenant, _, lane in by_letter}
-    lanes.served(conn, seen, now, all_of_them=len(by_letter) < params["limit"])
+    lanes.served(conn, seen, now, all_of_them=not by_letter)
     return [_leased(conn, rows) for rows in by_letter.values()]
 
 
@@ -299,8 +299,8 @@ def _settle(conn: Connection, tenant: str, params: Mapping[str, Any], now: datet
         raise StoreRefused("the lease was lost")
     events = journal.unpack(params["events"])
     policy = Policy(**(params["policy"] | {"delays_s": tuple(params["policy"]["delays_s"])}))
-    for row in rows:
-        outcome = settlement.unpack(params["outcomes"].get(row["id"]))
+    outcomes = [settlement.unpack(params["outcomes"].get(row["id"])) for row in rows]
+    for row, outcome in zip(rows, outcomes, strict=True):
         values, event = settlement.settled(row, outcome, policy, now)
         # worker and lease_until go, the lease's name stays: by it a repeated request is known.
         freed = {"worker": "", "lease_until": None, "lapses": 0}
@@ -308,21 +308,20 @@ def _settle(conn: Connection, tenant: str, params: Mapping[str, Any], now: datet
         if values["state"] == State.QUEUED:
             lanes.wake(conn, [row], values["due_at"])
         events.append(event)
-    _learn(conn, rows, params, now)
+    _learn(conn, rows[0], outcomes, params, now)
     journal.append(conn, tenant, events, now)
 
 
-def _learn(conn: Connection, rows: Sequence[Held], params: Mapping[str, Any], now: datetime) -> None:
+def _learn(conn: Connection, row: Held, outcomes: Sequence[Outcome], params: Mapping[str, Any], now: datetime) -> None:
     """One letter is one experience with its destination, however many it was for; it failed where all of it did."""
-    outcomes = [settlement.unpack(params["outcomes"].get(row["id"])) for row in rows]
     if any(feedback.ours(each) for each in outcomes):
         return
-    name = lanes.end_of(rows[0])
+    name = lanes.end_of(row)
     before = lanes.standing(conn, name)
     failed = all(feedback.whole(each) for each in outcomes)
     most, pauses = params.get("per_target", MOST_AT_ONCE), params["policy"]["delays_s"]
     known = feedback.after(before, name, failed=failed, most=most, now=now, pauses_s=pauses)
-    lanes.learn(conn, name, before, known, rows[0]["reason"] if failed else "", now)
+    lanes.learn(conn, name, before, known, str(outcomes[0].reason) if isinstance(outcomes[0], Later) else "", now)
 
 
 # --- inside the spooler: notes and a person's acts ---------------------------------------------------------
