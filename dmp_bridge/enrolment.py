@@ -78,19 +78,28 @@ def put(
     return len(kept)
 
 
-def feed(client: Writer, tenant: str, notice: Notice, pseudonyms: Pseudonyms, seal: Seal) -> str:
-    """Enrols what a message says, in one transaction; answers 'new', 'changed' or 'older'. Raises as `put`, and
-    StoreRefused where the message contradicts the register."""
+@dataclass(frozen=True)
+class Fed:
+    """What became of a message."""
+
+    outcome: str
+    """'new', 'changed' or 'older'."""
+    patient_id: str
+    lifted: bool
+    """Something that he refused he refuses no more: what waited for that may go."""
+
+
+def feed(client: Writer, tenant: str, notice: Notice, pseudonyms: Pseudonyms, seal: Seal) -> Fed:
+    """Enrols what a message says, in one transaction. Raises as `put`, and StoreRefused where the message contradicts
+    the register."""
     said = notice.said_at.isoformat()
     source = pseudonyms.scrub(notice.source)
     made = {"event": notice.event, "source": source, "ins_source": notice.ins_source}
     rows = [row_of(each, pseudonyms, seal, source, said) for each in (notice.patient, *notice.priors)]
     flags = [[flag.value, on] for flag, on in notice.flags]
     at = (notice.flagged_at or notice.said_at).isoformat()
-    answer: str = client.write(
-        "patients.feed", tenant, row=rows[0], priors=rows[1:], flags=flags, flagged_at=at, **made
-    )
-    return answer
+    told = {**made, "row": rows[0], "priors": rows[1:], "flags": flags, "flagged_at": at}
+    return Fed(**client.write("patients.feed", tenant, **told))
 
 
 def row_of(patient: Patient, pseudonyms: Pseudonyms, seal: Seal, source: str, said_at: str = "") -> Row:
@@ -168,7 +177,7 @@ def _put(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime
     return len(params["rows"])
 
 
-def _feed(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> str:
+def _feed(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """One message: the patient, those that are he too, and what he refuses."""
     row_id, outcome = _enrol(conn, tenant, params["row"], now)
     source, event = params["source"], params["event"]
@@ -178,10 +187,11 @@ def _feed(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetim
         prior_id, _ = _enrol(conn, tenant, prior, now, known_only=True)
         made = links.Made(links.MERGE, prior_id, row_id, source, source, event)
         links.merge(conn, tenant, made, now)
+    lifted = False
     for flag, on in params["flags"]:
         said = oppositions.Said(row_id, Flag(flag), source, datetime.fromisoformat(params["flagged_at"]))
-        oppositions.heard(conn, tenant, said, on=on, now=now)
-    return outcome
+        lifted |= oppositions.heard(conn, tenant, said, on=on, now=now)
+    return {"outcome": outcome, "patient_id": row_id, "lifted": lifted}
 
 
 def _enrol(conn: Connection, tenant: str, row: Row, now: datetime, *, known_only: bool = False) -> tuple[str, str]:

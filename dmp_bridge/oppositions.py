@@ -76,8 +76,9 @@ def state(conn: Connection, tenant: str, said: Said, now: datetime) -> str:
     return row_id
 
 
-def heard(conn: Connection, tenant: str, said: Said, *, on: bool, now: datetime) -> None:
-    """What a bus says: stated, or lifted where the bus itself stated it; older news than the last is no news."""
+def heard(conn: Connection, tenant: str, said: Said, *, on: bool, now: datetime) -> bool:
+    """What a bus says: stated, or lifted where the bus itself stated it; older news than the last is no news. True
+    where something was lifted."""
     known = table.c
     times = select(func.max(known.set_at), func.max(known.lifted_at)).where(
         known.tenant == tenant,
@@ -86,12 +87,14 @@ def heard(conn: Connection, tenant: str, said: Said, *, on: bool, now: datetime)
         known.source == said.source,
     )
     if any(each is not None and said.at < each for each in conn.execute(times).one()):
-        return
+        return False
     if on:
         state(conn, tenant, said, now)
-        return
-    for row in conn.scalars(_standing(tenant, said).where(known.lifted_at.is_(None))).all():
+        return False
+    rows = conn.scalars(_standing(tenant, said).where(known.lifted_at.is_(None))).all()
+    for row in rows:
         _end(conn, tenant, row, {"by": said.source, "why": "", "at": said.at}, now)
+    return bool(rows)
 
 
 def _standing(tenant: str, said: Said) -> Any:

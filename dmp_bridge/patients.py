@@ -130,12 +130,10 @@ class Register:
         borne = {known.patient.ins, *(ins for ins, _ in known.former)}
         if patient.ins not in borne:
             return None
-        evidence = (
-            ("ins", "agrees"),
-            *matching.compared(patient.traits, known.patient.traits),
-            ("confirmed", "agrees"),
-        )
-        return Matched(known.patient.id, evidence)
+        now = patient.ins == known.patient.ins
+        ins = (("ins", "agrees"),) if now else (("ins", "differs"), ("ins_formerly", "agrees"))
+        compared = matching.compared(patient.traits, known.patient.traits)
+        return Matched(known.patient.id, (*ins, *compared, ("confirmed", "agrees")))
 
     def _doubt(self, tenant: str, patient: Patient, doubt: Doubtful) -> Doubtful:
         beside = matching.beside(doubt, patient, self._candidates(tenant, patient))

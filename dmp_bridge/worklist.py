@@ -8,7 +8,7 @@ can be ended. Does not: file, open an identity, or decide.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -31,6 +31,7 @@ WHOSE = frozenset(
         FilingReason.INS_INCOMPLETE,
         FilingReason.INS_NOT_QUALIFIED,
         FilingReason.PATIENT_NOT_UNIQUE,
+        FilingReason.PRINTED,
     }
 )
 """Doubts about whose a document is: a person may say it."""
@@ -155,10 +156,10 @@ def entry(engine: Engine, tenant: str, entry_id: str) -> Entry | None:
     return found[0] if len(found) == 1 else None
 
 
-def waiting_for(engine: Engine, tenant: str, patient_id: str, reason: FilingReason) -> tuple[Entry, ...]:
-    """Open entries that wait for one patient, for one reason."""
+def waiting_for(engine: Engine, tenant: str, rows: Collection[str], reason: FilingReason) -> tuple[Entry, ...]:
+    """Open entries that wait for one patient (his rows), for one reason."""
     found = _entries(engine, tenant, worklist.c.open.is_(True), worklist.c.reason == reason.value, limit=10_000)
-    return tuple(each for each in found if patient_id in each.candidates)
+    return tuple(each for each in found if set(rows) & set(each.candidates))
 
 
 def _entries(engine: Engine, tenant: str, *where: Any, limit: int) -> tuple[Entry, ...]:

@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -20,7 +21,7 @@ from certs.model import Clock
 from certs.renewal import Renewed
 from dmp_bridge import adt, enrolment, hl7
 from dmp_bridge.hl7 import Acknowledged, Fault, Message
-from gateway import app
+from gateway import app, patients_desk
 from gateway.config import ConfigError, Settings
 from gateway.doors import mllp
 from gateway.doors.mllp import BusSpec
@@ -47,6 +48,8 @@ class Feed:
     seal: enrolment.Seal
     profile: adt.Profile
     clock: Clock
+    lifted: Callable[[str], object] = lambda _: None
+    """Told of a patient who refuses something no more: what waited for that is sent."""
 
     def answer(self, data: bytes) -> bytes:
         """The acknowledgement of one message, after what it says is on the disk."""
@@ -65,7 +68,7 @@ class Feed:
         if isinstance(notice, Acknowledged):
             return notice
         try:
-            enrolment.feed(self.client, self.tenant, notice, self.pseudonyms, self.seal)
+            fed = enrolment.feed(self.client, self.tenant, notice, self.pseudonyms, self.seal)
         except StoreRefused as refused:
             return Acknowledged("AE", Fault("204", "", str(refused)))
         except StoreDown:
@@ -73,7 +76,16 @@ class Feed:
         except Exception as surprise:  # a mistake of ours is not the message's: it may be sent again
             _log.error("hl7-surprise", error=type(surprise).__name__)
             return Acknowledged("AR", Fault("207", "", "something went wrong here: send it again"))
+        if fed.lifted:
+            self._go_on(fed.patient_id)
         return Acknowledged("AA")
+
+    def _go_on(self, patient_id: str) -> None:
+        """The message is in the register, whatever becomes of this: what is not sent stays on the work list."""
+        try:
+            self.lifted(patient_id)
+        except Exception as surprise:
+            _log.error("hl7-not-sent-again", error=type(surprise).__name__)
 
     def _told(self, message: Message | None, answer: Acknowledged) -> bytes:
         kind, event = message.kind if message else ("", "")
@@ -110,7 +122,14 @@ def feed_of(settings: Settings, section: Hl7Section) -> Feed:
     profile = adt.Profile(section.authorities, frozenset(section.processing))
     names = app.pseudonyms(settings)
     client, tenant = app.client(settings), settings.node.tenant
-    return Feed(tenant, client, names, lambda data: seal_bytes(public(), data), profile, app.clock)
+    lifted = partial(_lifted, settings)
+    return Feed(tenant, client, names, lambda data: seal_bytes(public(), data), profile, app.clock, lifted)
+
+
+def _lifted(settings: Settings, patient_id: str) -> None:
+    """What waited for it is sent; a refusal that stands elsewhere keeps it back."""
+    sent = patients_desk.send_waiting(settings, patient_id, "bus", "ZFA")
+    _log.info("hl7-lifted", tenant=settings.node.tenant, sent=sent)
 
 
 def _spec(settings: Settings, section: Hl7Section) -> BusSpec:

@@ -50,8 +50,7 @@ def ask(settings: Settings, patient: Patient) -> str:
         _note(settings, "insi-answered", patient, (("outcome", why.strip()),))
         raise NotDone(f"INSi: {why.strip()}; nothing was changed")
     found = insi.learned(patient, answer)
-    public = bytes.fromhex(app.secret(settings.keeper.body_public_key).decode("ascii"))
-    seal = partial(seal_bytes, public)
+    seal = partial(seal_bytes, app.body_key(settings)())
     enrolment.put(app.client(settings), settings.node.tenant, [found], app.pseudonyms(settings), seal, "insi")
     _note(settings, "insi-answered", patient, (("outcome", found.ins_status.value),))
     return found.ins_status.value

@@ -186,19 +186,21 @@ def lift(settings: Settings, who: str, flag: Flag, document: str, why: str) -> t
     told = {"patient_ids": list(known.rows), "flag": flag.value, "document_id": document}
     said = _said(settings, why, [known.patient])
     lifted: int = app.client(settings).write("patients.lift", settings.node.tenant, **told, **said)
-    return lifted, _answer(settings, known.patient.id, said) if lifted else 0
+    return lifted, send_waiting(settings, known.patient.id, **said) if lifted else 0
 
 
-def _answer(settings: Settings, patient_id: str, said: dict[str, str]) -> int:
-    """What waited because of an opposition, and is not kept by another one, goes its way."""
-    tenant, sent = settings.node.tenant, 0
+def send_waiting(settings: Settings, patient_id: str, by: str, why: str) -> int:
+    """What waited because of an opposition, and is not kept by another one, goes its way. How many documents."""
+    tenant, sent, said = settings.node.tenant, 0, {"by": by, "why": why}
     register = app.register(settings)
-    for each in worklist.waiting_for(_reader(settings), tenant, patient_id, FilingReason.OPPOSED):
+    with _reader(settings).connect() as conn:
+        rows = oppositions.family(conn, tenant, [patient_id])
+    for each in worklist.waiting_for(_reader(settings), tenant, rows, FilingReason.OPPOSED):
         if register.flags(tenant, patient_id, each.document_id) & {Flag.FILING, Flag.NOT_VISIBLE}:
             continue
         answered = {"entry": each.id, "decision": Decision.ANSWERED.value, **said}
         app.client(settings).write("worklist.decide", tenant, **answered)
-        sent += _send_again(settings, each, said["by"])
+        sent += _send_again(settings, each, by)
     return sent
 
 

@@ -30,7 +30,7 @@ def say(custody: Any, now: datetime) -> Any:
     def feed(patient: Patient, age: int = 0, source: str = "adt:GAM", **more: Any) -> str:
         said = now - timedelta(minutes=age)
         notice = Notice(more.pop("event", "A08"), patient, source, said, **more)
-        return enrolment.feed(custody.client, TENANT, notice, custody.pseudonyms, custody.seal)
+        return enrolment.feed(custody.client, TENANT, notice, custody.pseudonyms, custody.seal).outcome
 
     return feed
 
@@ -153,6 +153,15 @@ def test_consent_follows_the_bus_and_its_dates(custody: Any, say: Any, now: date
     assert custody.register.match(TENANT, NAMED).flags == frozenset()
     say(PATIENT, flags=((Flag.FILING, True),), flagged_at=at)
     assert custody.register.match(TENANT, NAMED).flags == frozenset()
+
+
+def test_what_is_lifted_by_the_bus_is_told(custody: Any, now: datetime) -> None:
+    """So that what waited can be sent; a no that stands, or that nobody stated, lifts nothing."""
+    told = []
+    for on in (False, True, True, False, False):
+        notice = Notice("A08", PATIENT, "adt:GAM", now, flags=((Flag.FILING, on),))
+        told.append(enrolment.feed(custody.client, TENANT, notice, custody.pseudonyms, custody.seal).lifted)
+    assert told == [False, False, False, True, False]
 
 
 def test_another_tenants_bus_feeds_another_register(custody: Any, say: Any) -> None:

@@ -282,6 +282,18 @@ def test_a_store_that_does_not_answer_is_not_acknowledged(
         assert told(*heard(client))[0] == "AA"
 
 
+def test_what_is_lifted_is_sent_and_a_mistake_there_takes_nothing_back(site: Site) -> None:
+    """The consent changes: who waits for it is told, once; the message is acknowledged even if that goes wrong."""
+    heard_of: list[str] = []
+    no, yes = (another("ZF") + f"ZFA|ACTIF||||||||{code}|20240306111154\r".encode() for code in ("IO", "INO"))
+    feed = replace(site.feed, lifted=heard_of.append)
+    for message in (no, yes, yes, no):
+        assert told(feed.answer(message))[0] == "AA"
+    assert heard_of == [site.known("ZF").id]
+    broken = replace(site.feed, lifted=lambda _: 1 / 0)
+    assert told(broken.answer(yes))[0] == "AA"
+
+
 def test_tls_asks_for_a_certificate_that_is_vouched_for(site: Site, opened: Callable[..., int], tmp_path: Path) -> None:
     """With the application's certificate AA; without one, or in plain text, nothing."""
     pki = Pki.create(datetime.now(UTC))
