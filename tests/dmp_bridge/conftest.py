@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -200,11 +201,18 @@ class Custody:
         patients.put(self.client, tenant, known, self._pseudonyms, lambda data: seal(self._public, data))
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store as the migrations make it; made once, copied for each test."""
+    path = tmp_path_factory.mktemp("migrated") / "empty.db"
+    migrations.upgrade(f"sqlite:///{path}", (relay_tables.metadata, tables.metadata))
+    return path
+
+
 @pytest.fixture
-def custody(tmp_path: Path, now: datetime) -> Iterator[Custody]:
+def custody(migrated: Path, tmp_path: Path, now: datetime) -> Iterator[Custody]:
     """The real spooler over a real store, upgraded by the migrations."""
-    url = f"sqlite:///{tmp_path / 'custody.db'}"
-    migrations.upgrade(url, (relay_tables.metadata, tables.metadata))
+    url = f"sqlite:///{shutil.copyfile(migrated, tmp_path / 'custody.db')}"
     writes = {**spool.WRITES, **patients.WRITES, **filings.WRITES, **choices.WRITES}
     spooler = Spooler(writer_engine(url), tmp_path / "spool", writes, lambda: now)
     stop = threading.Event()
