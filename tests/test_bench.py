@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from certs import xml
+from tests.bench.drawing import page
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -46,11 +49,50 @@ def test_cms_is_measured_beside_libcrypto() -> None:
 
 @pytest.mark.journey
 def test_the_main_job_is_measured_beside_its_peer() -> None:
-    """A small run has a rate, a ratio, and CPU for each step of a letter's life. In full: ./dev bench main-job"""
-    told = _last_line("main-job", "--letters", "3", "--sessions", "1", "--rounds", "1")
-    assert set(told["ratios"]) == {"letters_per_s"}
+    """A small run has a rate, a ratio, CPU for each step of a letter's life, and both Postfix beside it. In full:
+    ./dev bench main-job"""
+    told = _last_line("main-job", "--letters", "3", "--sessions", "1", "--rounds", "1", "--relayed", "2")
+    assert set(told["ratios"]) == {
+        "letters_per_s",
+        "main_job",
+        "main_job_of_relay_only",
+        "cpu_of_filter",
+        "cpu_of_relay_only",
+    }
     steps = ("accept", "verify", "resolve", "sign", "enqueue", "relay", "file")
     assert all(told["figures"][f"step_ms_{step}"] > 0 for step in steps)
+
+
+@pytest.mark.journey
+def test_accepting_is_measured_beside_postfix() -> None:
+    """A small run has a ratio for each size, in letters a second and in CPU. In full: ./dev bench accept"""
+    told = _last_line("accept", "--rounds", "1", "--share", "0.02", "--connections", "2")
+    sizes = ("5k", "50k", "200k", "1m")
+    assert set(told["ratios"]) == {f"accept_{size}{kind}" for size in sizes for kind in ("", "_cpu")}
+    assert all(ratio > 0 for ratio in told["ratios"].values())
+
+
+def test_growth_is_measured_and_drawn(tmp_path: Path) -> None:
+    """A small run has a figure for each size, and the page a line. In full: ./dev bench growth --full --write"""
+    told = _last_line("growth", "--rounds", "1", "--letters", "8", "--share", "0.02")
+    assert set(told["ratios"]) == {"queue_flat", "journal_flat"}
+    assert {"queue_0_cpu_ms", "queue_400_cpu_ms", "journal_10000_cpu_ms"} <= set(told["figures"])
+    page(tmp_path, {"queue": {0: [1.0, 1.2], 1000: [1.1, 1.3]}}, told["conditions"])
+    assert "| queue | 1,000 | 1.20 | 1.09 |" in (tmp_path / "growth.md").read_text()
+    assert xml.parse((tmp_path / "growth.svg").read_bytes()).tag.endswith("svg")
+
+
+@pytest.mark.journey
+def test_a_short_soak_loses_nothing() -> None:
+    """Each letter that was accepted is at the peer; memory and open files of each process are told. In full:
+    ./dev bench soak"""
+    asked = {"rate": 4, "seconds": 1, "peak-rate": 8, "peak-seconds": 1, "sessions": 2, "octets": 20_000}
+    told = _last_line("soak", *(word for name, value in asked.items() for word in (f"--{name}", str(value))))
+    assert told["figures"]["lost"] == 0
+    assert told["figures"]["accepted"] == 12
+    for name in ("spooler", "keeper", "doors", "carrier"):
+        assert told["figures"][f"{name}_mb_after"] > 0
+        assert told["figures"][f"{name}_files_before"] > 0
 
 
 def test_an_unknown_benchmark_is_refused_with_the_known_ones() -> None:

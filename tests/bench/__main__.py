@@ -14,11 +14,13 @@ from tests.bench import (
     doors,
     duplicates,
     file,
+    growth,
     house,
     lanes,
     main_job,
     matching,
     refusals,
+    soak,
 )
 
 BENCHES = {
@@ -31,7 +33,9 @@ BENCHES = {
     "doors": doors.bench,
     "duplicates": duplicates.bench,
     "file": file.bench,
+    "growth": growth.bench,
     "house": house.bench,
+    "soak": soak.bench,
     "crash": crash.bench,
     "matching": matching.bench,
     "refusals": refusals.bench,

@@ -37,6 +37,7 @@ from gateway.demo.processes import Process, account, free_port, give, new_folder
 from gateway.demo.running import Company
 from gateway.demo.stage import Stage
 from tests.bench.doorways import _der
+from tests.bench.scene import until
 
 SENDER, TO = str(RADIOLOGIST.address), str(SURGEON.address)
 PDF = 200_000
@@ -54,7 +55,8 @@ openssl cms -sign -signer {signer} -inkey {key} -certfile {chain} -from "$1" -to
 @dataclass(frozen=True)
 class Side:
     name: str
-    send: Callable[[int], None]
+    ready: Callable[[int], Callable[[], None]]
+    """Opens sessions and writes so many letters; the answer sends them."""
     leader: Callable[[], int]
 
 
@@ -86,8 +88,9 @@ def _round(sides: list[Side], arrived: Path, letters: int, number: int) -> dict[
     for side in sides if number % 2 else reversed(sides):
         for path in arrived.glob("*"):
             path.unlink()
+        send = side.ready(letters)
         before, begun = spent_s(side.leader()), time.monotonic()
-        side.send(letters)
+        send()
         _until_arrived(arrived, letters)
         took, cpu = time.monotonic() - begun, spent_s(side.leader()) - before
         found |= {f"{side.name}_per_s": letters / took, f"{side.name}_cpu_ms": 1000 * cpu / letters}
@@ -111,7 +114,7 @@ def _until_arrived(arrived: Path, letters: int) -> None:
 def _playing(folder: Path, sessions: int) -> Iterator[tuple[list[Side], Path]]:
     built = stage.build(folder / "s", datetime.now(UTC))
     lilas, parc = built.seats["lilas"], built.seats["parc"]
-    running, host = Company(built), _peer(folder, built)
+    running, host = Company(built), peer(folder, built)
     plain = _postfix(folder / "c", built, host.port)
     filtering = _postfix(folder / "a", built, host.port, script=_script(folder, built))
     anchors = built.anchors
@@ -126,6 +129,7 @@ def _playing(folder: Path, sessions: int) -> Iterator[tuple[list[Side], Path]]:
         ):
             start()
             ends.callback(stop)
+        until(lambda: (lilas.folder / "run/carrier.pid").exists(), "the carrier")
         ours = ssl.create_default_context(cafile=str(anchors))
         theirs = ssl.create_default_context(cafile=str(anchors))
         theirs.check_hostname = False
@@ -140,7 +144,7 @@ def _leader(folder: Path) -> Callable[[], int]:
     return lambda: Process(folder.resolve()).pid() or 0
 
 
-def _peer(folder: Path, built: Stage) -> Postfix:
+def peer(folder: Path, built: Stage) -> Postfix:
     lilas, parc = built.seats["lilas"], built.seats["parc"]
     takes = [identity(_der(lilas.tls[0])).fingerprint]
     (folder / "p/mail/inbox/new").mkdir(parents=True)
@@ -194,12 +198,17 @@ def _sendmail(folder: Path) -> Path:
 # --- letters ----------------------------------------------------------------------------------------------------
 
 
-def _sending(port: int, context: ssl.SSLContext, sessions: int, *, login: bool = False) -> Callable[[int], None]:
-    """What sends so many letters over kept sessions, which stand before the first is sent."""
+def _sending(
+    port: int, context: ssl.SSLContext, sessions: int, *, login: bool = False
+) -> Callable[[int], Callable[[], None]]:
+    """What makes ready to send so many letters, over sessions that stand before the clock runs."""
 
-    def send(letters: int) -> None:
+    def ready(letters: int) -> Callable[[], None]:
         clients = [_client(port, context, login=login) for _ in range(min(sessions, letters))]
         mails = [_mail(number) for number in range(letters)]
+        return lambda: send(clients, mails)
+
+    def send(clients: list[smtplib.SMTP], mails: list[bytes]) -> None:
         threads = [
             threading.Thread(target=_send, args=(client, mails[n :: len(clients)])) for n, client in enumerate(clients)
         ]
@@ -210,7 +219,7 @@ def _sending(port: int, context: ssl.SSLContext, sessions: int, *, login: bool =
         for client in clients:
             client.close()
 
-    return send
+    return ready
 
 
 def _client(port: int, context: ssl.SSLContext, *, login: bool) -> smtplib.SMTP:
@@ -227,17 +236,22 @@ def _send(client: smtplib.SMTP, mails: list[bytes]) -> None:
         client.sendmail(SENDER, [TO], mail)
 
 
+def written(octets: int) -> bytes:
+    """A letter with so many octets attached, without Date and Message-ID."""
+    mail = EmailMessage(policy=SMTP)
+    mail["From"], mail["To"], mail["Subject"] = SENDER, TO, "Compte rendu"
+    mail.set_content("Bonjour,\n\nvoici le compte rendu.\n")
+    mail.add_attachment(os.urandom(octets), maintype="application", subtype="pdf", filename="compte-rendu.pdf")
+    return mail.as_bytes()
+
+
 _body: list[bytes] = []
 
 
 def _mail(number: int) -> bytes:
     """A letter with its PDF; the attachment is made once."""
     if not _body:
-        mail = EmailMessage(policy=SMTP)
-        mail["From"], mail["To"], mail["Subject"] = SENDER, TO, "Compte rendu"
-        mail.set_content("Bonjour,\n\nvoici le compte rendu.\n")
-        mail.add_attachment(os.urandom(PDF), maintype="application", subtype="pdf", filename="compte-rendu.pdf")
-        _body.append(mail.as_bytes())
+        _body.append(written(PDF))
     date, name = f"{datetime.now(UTC):%a, %d %b %Y %H:%M:%S +0000}", f"{number}.{time.time_ns()}@b.example"
     return f"Date: {date}\r\nMessage-ID: <{name}>\r\n".encode() + _body[0]
 
