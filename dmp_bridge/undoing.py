@@ -76,7 +76,7 @@ class Undoing:
             return ""
         return held.entry_id if held.approved else Never(FilingReason.OLD_VERSION, NOT_OURS_NOW)
 
-    def _held(self, unique_id: str) -> Held | None | Later | Never:
+    def _held(self, unique_id: str) -> Held | Later | Never | None:
         held = self.client.find([unique_id])
         return next(iter(held), None) if isinstance(held, tuple) else held
 

@@ -9,7 +9,8 @@ Keys are in this process: what the keeper's socket costs is not in it.
 The peer, by turns in the same run: the bare parts, for each document parse, read the header, canonicalise, sign with
 the same RSA key, write and sync a file; no archive, no match, no rule, no network, no host. A ceiling, not a rival.
 
-Cost by step is CPU of this process's threads (certs.meter), steps nest in `file`.
+Cost by step is CPU of this process's threads (certs.meter), steps nest in `file`; ours_cpu_ms is all of this process,
+host_cpu_ms the host's: on a busy machine read these, not the rates.
 """
 
 from __future__ import annotations
@@ -145,6 +146,8 @@ class Scene:
     courier: DossierCourier
     signer: keys.LocalSigner
     know: Callable[[Sequence[Document]], None]
+    host: int
+    """Process id of the dossier host."""
 
 
 @contextmanager
@@ -155,7 +158,7 @@ def _stage(folder: Path) -> Iterator[Scene]:
     client = pki.auth_client("passerelle", *WHO).write(folder, "client")
     server = pki.tls_server("hebergeur.test", "Hébergeur", "1750000026").write(folder, "host")
     signer = pki.seal("tilleuls.mssante.fr", *WHO).signer()
-    with _host(folder, server) as url, _custody(folder) as (store, register, know):
+    with _host(folder, server) as (url, pid), _custody(folder) as (store, register, know):
         asked = replace(norm("regional"), lot_signature=LotSignature.SHA256)
         trust = TrustStore.load(folder / "trust")
         told = HostProfile("regional", url, "2.25.7", "2.25.2", norm=asked)
@@ -163,7 +166,7 @@ def _stage(folder: Path) -> Iterator[Scene]:
         ours = {"1750000018", *(each.institution_id for each in _authors())}
         engine = reader_engine(f"sqlite:///{folder / 'custody.db'}")
         courier = DossierCourier(Hosts.only(made), register, store, engine, SpoolJournal(store), frozenset(ours))
-        yield Scene(folder, courier, signer, know)
+        yield Scene(folder, courier, signer, know, pid)
         made.close()
 
 
@@ -173,14 +176,14 @@ def _authors() -> list[Any]:
 
 
 @contextmanager
-def _host(folder: Path, server: tuple[Path, Path]) -> Iterator[str]:
+def _host(folder: Path, server: tuple[Path, Path]) -> Iterator[tuple[str, int]]:
     command = [sys.executable, "-m", "dmp_bridge.host", "--folder", str(folder / "dossiers"), "--port", "0"]
     command += ["--cert", str(server[0]), "--key", str(server[1]), "--trust", str(folder / "trust")]
     command += ["--repository-id", "2.25.7", "--lot-signatures"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().strip().rpartition(" ")[2]
+            yield process.stdout.readline().strip().rpartition(" ")[2], process.pid
         finally:
             process.terminate()
 
@@ -219,18 +222,27 @@ def _custody(folder: Path) -> Iterator[tuple[SpoolClient, patients.Register, Cal
 def _measured(scene: Scene, asked: argparse.Namespace) -> dict[str, Any]:
     first = documents(asked.threads * 3, 0)
     scene.know(first)
-    _ours(scene.courier, first, asked.threads)  # nobody's first letter counts
+    _ours(scene.courier, [_job(packed(each), 0) for each in first], asked.threads)  # nobody's first letter counts
     begun, before = 1000, meter.totals()
     ours, theirs, checked = [], [], []
+    spent = dict.fromkeys(("ours_cpu_ms", "host_cpu_ms", "bare_cpu_ms"), 0.0)
     for _ in range(asked.rounds):
         made = documents(asked.documents, begun)
-        ours.append(_ours(scene.courier, made, asked.threads))
+        jobs = [_job(packed(each), number) for number, each in enumerate(made)]
+        at = (time.process_time(), _cpu(scene.host))
+        ours.append(_ours(scene.courier, jobs, asked.threads))
+        then = (time.process_time(), _cpu(scene.host))
         theirs.append(_bare(scene, made, asked.threads))
+        spent["ours_cpu_ms"] += then[0] - at[0]
+        spent["host_cpu_ms"] += then[1] - at[1]
+        spent["bare_cpu_ms"] += time.process_time() - then[0]
         begun += asked.documents
-    steps = _by_step(before, asked.rounds * asked.documents)
+    count = asked.rounds * asked.documents
+    steps = _by_step(before, count) | {name: 1000 * seconds / count for name, seconds in spent.items()}
     if asked.installed:
         courier = replace(scene.courier, schema=installed.Checker(asked.installed, Budget()))
-        checked = [_ours(courier, documents(asked.documents, begun + 10_000), asked.threads)]
+        made = documents(asked.documents, begun + 10_000)
+        checked = [_ours(courier, [_job(packed(each), 0) for each in made], asked.threads)]
     figures = {"documents_per_s": statistics.median(ours), "bare_documents_per_s": statistics.median(theirs), **steps}
     figures |= {"documents_per_s_checked": statistics.median(checked)} if checked else {}
     return {
@@ -241,9 +253,14 @@ def _measured(scene: Scene, asked: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _ours(courier: DossierCourier, made: Sequence[Document], threads: int) -> float:
+def _cpu(pid: int) -> float:
+    """Seconds that a process has used, by the kernel's count."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _ours(courier: DossierCourier, jobs: Sequence[Job], threads: int) -> float:
     """Documents a second."""
-    jobs = [_job(packed(each), number) for number, each in enumerate(made)]
     began = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
         outcomes = list(pool.map(courier.deliver, jobs))
@@ -251,7 +268,7 @@ def _ours(courier: DossierCourier, made: Sequence[Document], threads: int) -> fl
     wrong = [each["r"] for each in outcomes if not isinstance(each["r"], Done) or each["r"].note != "filed"]
     if wrong:
         raise SystemExit(f"bench file: not filed: {wrong[0]}")
-    return len(made) / spent
+    return len(jobs) / spent
 
 
 def _job(raw: bytes, number: int) -> Job:

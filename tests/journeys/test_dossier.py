@@ -54,7 +54,7 @@ def filed(world: Any) -> tuple[Document, str]:
 
 def typed(world: Any, *words: str, code: int = 0) -> Any:
     """`pli dossier …`, which ends with that code."""
-    done = typed(world, *words)
+    done = world.pli(world.lilas, "dossier", *words)
     assert done.returncode == code, done.stderr
     return done
 
