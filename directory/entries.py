@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from directory.address import BadAddress, parse
-from directory.model import Address, Capabilities, Entry, Kind, Provenance
+from directory.model import Address, Capabilities, Entry, Kind, Provenance, Replacement, Situation
 from directory.names import words
 
 Values = Mapping[str, Sequence[bytes]]
@@ -23,6 +24,9 @@ Values = Mapping[str, Sequence[bytes]]
 
 CLASS = "mssBal"
 ISSUER = "ANS"
+RED_BRANCH = "ou=rouge"
+"""Where red-listed entries live, below the suffix."""
+_TIME = "%Y%m%d%H%M%SZ"
 
 # attribute -> field of Entry, one value of text each.
 _TEXTS = {
@@ -40,7 +44,7 @@ READ = (
     *_TEXTS,
     *("mail", "mssAdresse", "mssType", "mssListeRouge", "mssCapability", "hcIdentifier", "userCertificate;binary"),
     *("userSMIMECertificate", "dataSource", "dataOwner", "dataSourceDate"),
-    *("lifecycleState", "validFrom", "validTo"),
+    *("lifecycleState", "validFrom", "validTo", "mssPreferred", "mssReplacement", "entryUUID"),
 )
 """Attributes to ask for."""
 
@@ -70,6 +74,9 @@ def attributes(entry: Entry) -> dict[str, list[str | bytes]]:
         "pliWord": list(search_words(entry)),
         "pliDomain": [entry.address.domain],
         "userCertificate;binary": list(entry.certificates),
+        "mssPreferred": [] if entry.preferred is None else [str(entry.preferred)],
+        "mssReplacement": [_replacement(each) for each in entry.replacements],
+        "validTo": [] if entry.ends is None else [written(entry.ends)],
         "mssListeRouge": ["TRUE"] if entry.red_list else [],
         "dataSource": [entry.provenance.source] if entry.provenance.source else [],
         "dataOwner": [entry.provenance.owner] if entry.provenance.owner else [],
@@ -96,6 +103,8 @@ def _capability_names(said: Capabilities) -> Iterator[str]:
     yield "xdm" if said.xdm else "no-xdm"
     if said.smime is not None:
         yield "smime" if said.smime else "no-smime"
+    if said.hprim:
+        yield "hprim"
     if said.mdn:
         yield "mdn"
     if said.max_bytes is not None:
@@ -115,10 +124,15 @@ def read(dn: str, values: Values, source: str, wanted: Address | None = None) ->
         kind=_kind(_text(values, "mssType")),
         rpps=identifiers.get("RPPS", ""),
         finess=identifiers.get("FINESS", ""),
-        red_list=_text(values, "mssListeRouge").upper() == "TRUE",
+        red_list=is_red(dn, values),
+        preferred=_rank(_text(values, "mssPreferred")),
+        replacements=tuple(_replacements(values)),
+        ends=_time(values, "validTo"),
         capabilities=_capabilities(values),
         certificates=tuple(_certificates(values)),
-        provenance=Provenance(source, dn, _text(values, "dataOwner"), _text(values, "dataSourceDate")),
+        provenance=Provenance(
+            source, dn, _text(values, "entryUUID"), _text(values, "dataOwner"), _text(values, "dataSourceDate")
+        ),
         **texts,
     )
 
@@ -157,6 +171,7 @@ def _capabilities(values: Values) -> Capabilities:
     return Capabilities(
         xdm="no-xdm" not in said,
         smime=False if "no-smime" in said else True if "smime" in said else None,
+        hprim="hprim" in said,
         mdn="mdn" in said,
         max_bytes=min(sizes, default=None),
     )
@@ -182,8 +197,69 @@ def in_force(values: Values, at: datetime) -> bool:
 
 
 def _time(values: Values, attribute: str) -> datetime | None:
+    return _moment(_text(values, attribute))
+
+
+def _moment(text: str) -> datetime | None:
     """GeneralizedTime in the one form that our schema's feeds write (RFC 4517 §3.3.13)."""
     try:
-        return datetime.strptime(_text(values, attribute), "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+        return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def written(at: datetime) -> str:
+    return at.astimezone(UTC).strftime(_TIME)
+
+
+def is_red(dn: str, values: Values) -> bool:
+    """By its mark, or by where it stands: either is enough."""
+    return _text(values, "mssListeRouge").upper() == "TRUE" or f",{RED_BRANCH}," in dn.lower()
+
+
+def _rank(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def _replacement(told: Replacement) -> str:
+    return f"{written(told.begins)}/{written(told.ends)}/{told.address}"
+
+
+def _replacements(values: Values) -> Iterator[Replacement]:
+    """`<from>/<to>/<address>`; one that cannot be read is none."""
+    for raw in values.get("mssReplacement", ()):
+        begins, ends, address = (*raw.decode("utf-8", "replace").split("/", 2), "", "")[:3]
+        first, last = _moment(begins), _moment(ends)
+        if first and last:
+            with suppress(BadAddress):
+                yield Replacement(parse(address), first, last)
+
+
+SITUATION = (
+    "o",
+    "hcIdentifier",
+    "hcRole",
+    "hcMode",
+    "hcSector",
+    "l",
+    "postalCode",
+    "lifecycleState",
+    "validFrom",
+    "validTo",
+)
+"""Attributes of one person in one structure."""
+
+
+def situation(values: Values) -> Situation:
+    texts = {field: _text(values, attribute) for attribute, field in _SITUATION.items()}
+    return Situation(finess=dict(_read_identifiers(values)).get("FINESS", ""), **texts)
+
+
+_SITUATION = {
+    "o": "structure",
+    "hcRole": "role",
+    "hcMode": "mode",
+    "hcSector": "sector",
+    "l": "town",
+    "postalCode": "postal_code",
+}

@@ -12,7 +12,6 @@ import queue
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,13 @@ from directory import entries, filters
 from directory.connection import opened
 from directory.filters import Filter
 from directory.lookup import SEARCH_LIMIT
-from directory.model import Address, Capabilities, DirectoryDown, Entry, Found, Listing, Lookup, NotFound
+from directory.model import Address, Capabilities, DirectoryDown, Entry, Found, Listing, Lookup, NotFound, Situation
 from directory.names import words
+from directory.ranking import ordered, rank
+from directory.shape import MAX_WORDS, Regional, Shape
 
 SAME_ADDRESS_LIMIT = 20
-SUGGESTIONS = 3
-NEAR = 0.6
-"""Least likeness of a suggested address, of both its parts, by difflib's ratio."""
 _NEIGHBOURS = 100
-_MAX_WORDS = 8
-
-_MAILBOX = filters.equal("objectClass", entries.CLASS)
-_HIDDEN = (filters.equal("mssListeRouge", "TRUE"), filters.present("mergedInto"))
-_SHOWN = filters.every(_MAILBOX, *map(filters.no, _HIDDEN))
 _LOST = (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.UNAVAILABLE)
 
 log = structlog.get_logger("directory")
@@ -55,7 +48,7 @@ class LdapDirectory:
 
     `bind_dn` is the relay's identity, which sees the red list. `timeout_s` bounds the connection and each
     answer. Outside this machine ldap:// is upgraded by StartTLS or not used; `ca` is the PEM file of whoever
-    vouches for the server.
+    vouches for the server; `shape` is how it names its things.
     """
 
     def __init__(
@@ -69,7 +62,9 @@ class LdapDirectory:
         *,
         clock: Clock,
         ca: Path | None = None,
+        shape: Shape | None = None,
     ) -> None:
+        self._shape: Shape = shape or Regional()
         self._uri, self._base = uri, base
         self._bind_dn, self._password = bind_dn, password
         self._timeout_s, self._clock, self._ca = timeout_s, clock, ca
@@ -82,8 +77,7 @@ class LdapDirectory:
         if address.is_patient:
             # Citizens are in no directory of professionals (operator §1.2), and the address is an identity.
             return NotFound()
-        same = filters.equal(entries.attribute_of(address), address.key)
-        answer = self._ask(filters.every(_MAILBOX, same), SAME_ADDRESS_LIMIT)
+        answer = self._ask(self._shape.mailbox(address), SAME_ADDRESS_LIMIT)
         if isinstance(answer, DirectoryDown):
             return answer
         found = self._entries(answer, address)
@@ -94,14 +88,28 @@ class LdapDirectory:
         return any(not entries.in_force(values, now) for _, values in answer.rows)
 
     def search(self, text: str, limit: int = SEARCH_LIMIT) -> Listing | DirectoryDown:
-        """Mailboxes whose names, town or specialty hold every word of `text` or its beginning."""
-        asked = search_filter(text)
-        if asked is None:
+        """Mailboxes which hold every word of `text` or its beginning, the nearest first (directory.ranking)."""
+        asked, most = words(text)[:MAX_WORDS], min(limit, SEARCH_LIMIT)
+        if not asked:
             return Listing(())
-        answer = self._ask(asked, min(limit, SEARCH_LIMIT))
+        answer = self._ask(self._shape.search(asked), most)
+        if isinstance(answer, _Rows) and answer.truncated:
+            # The server stops anywhere: those with the whole words are asked for too, and come first.
+            answer = _joined(self._ask(self._shape.search(asked, whole=True), most), answer)
         if isinstance(answer, DirectoryDown):
             return answer
-        return Listing(tuple(sorted(self._entries(answer), key=_alphabetical)), answer.truncated)
+        return Listing(tuple(ordered(asked, self._listed(answer))[:most]), answer.truncated)
+
+    def situations(self, rpps: str) -> tuple[Situation, ...] | DirectoryDown:
+        """Where this person practises now; of a directory with our schema."""
+        who = filters.equal("hcIdentifier", f"{entries.ISSUER}:RPPS:{rpps}:active")
+        asked = filters.every(filters.equal("objectClass", "pliSituation"), who)
+        answer = self._ask(asked, SEARCH_LIMIT, entries.SITUATION)
+        if isinstance(answer, DirectoryDown):
+            return answer
+        now = self._clock()
+        current = (entries.situation(values) for _, values in answer.rows if entries.in_force(values, now))
+        return tuple(sorted(current, key=lambda each: (words(each.structure), each.finess)))
 
     # --- reading -------------------------------------------------------------------------------------------
 
@@ -118,30 +126,27 @@ class LdapDirectory:
 
     def _nearest(self, address: Address) -> tuple[Entry, ...]:
         """Listed mailboxes whose address looks like this one, nearest first."""
-        named = words(address.local)[:_MAX_WORDS]
-        domain = filters.equal("pliDomain", address.domain)
-        beginnings = filters.some(*(filters.begins("pliWord", word[:3]) for word in named if len(word) > 2))
-        asked = filters.some(
-            filters.every(domain, beginnings),
-            filters.every(*(filters.equal("pliWord", word) for word in named)),
-        )
-        near: list[Entry] = []
-        for neighbours in (asked, domain) if named else ():
-            answer = self._ask(filters.every(_SHOWN, neighbours), _NEIGHBOURS)
-            near = [] if isinstance(answer, DirectoryDown) else rank(address, self._entries(answer))
-            if near:
+        for asked in self._shape.near(address):
+            answer = self._ask(asked, _NEIGHBOURS)
+            if isinstance(answer, DirectoryDown):
                 break
-        return tuple(near)
+            if near := rank(address, self._listed(answer)):
+                return tuple(near)
+        return ()
+
+    def _listed(self, answer: _Rows) -> list[Entry]:
+        """Without the red list, whatever the filter let through."""
+        return [entry for entry in self._entries(answer) if not entry.red_list]
 
     # --- asking --------------------------------------------------------------------------------------------
 
-    def _ask(self, asked: Filter, limit: int) -> _Rows | DirectoryDown:
+    def _ask(self, asked: Filter, limit: int, names: Sequence[str] = ()) -> _Rows | DirectoryDown:
         try:
             try:
-                return self._once(asked, limit)
+                return self._once(asked, limit, names)
             except _LOST:
                 # The server may have been restarted, and closed what we kept.
-                return self._once(asked, limit, fresh=True)
+                return self._once(asked, limit, names, fresh=True)
         except queue.Empty:
             return self._down("every connection is busy")
         except ldap.LDAPError as trouble:
@@ -151,16 +156,16 @@ class LdapDirectory:
         log.warning("directory.down", detail=detail, source=self._uri)
         return DirectoryDown(detail)
 
-    def _once(self, asked: Filter, limit: int, fresh: bool = False) -> _Rows:
+    def _once(self, asked: Filter, limit: int, names: Sequence[str], fresh: bool = False) -> _Rows:
         with self._connection(fresh) as connection:
-            return self._collect(connection, asked, limit)
+            return self._collect(connection, asked, limit, names)
 
-    def _collect(self, connection: Any, asked: Filter, limit: int) -> _Rows:
+    def _collect(self, connection: Any, asked: Filter, limit: int, names: Sequence[str]) -> _Rows:
         number = connection.search_ext(
             self._base,
             ldap.SCOPE_SUBTREE,
             asked,
-            list(entries.READ),
+            list(names or self._shape.read),
             timeout=self._timeout_s,
             sizelimit=limit,
         )
@@ -171,7 +176,7 @@ class LdapDirectory:
                 if kind == ldap.RES_SEARCH_RESULT:
                     return _Rows(rows)
                 if kind == ldap.RES_SEARCH_ENTRY:
-                    rows += data
+                    rows += ((dn, values if names else self._shape.ours(values)) for dn, values in data)
         except (ldap.SIZELIMIT_EXCEEDED, ldap.ADMINLIMIT_EXCEEDED):
             return _Rows(rows, truncated=True)
 
@@ -220,29 +225,8 @@ def _common(said: Sequence[Capabilities]) -> Capabilities:
     )
 
 
-def rank(address: Address, candidates: Sequence[Entry]) -> list[Entry]:
-    """The nearest of some entries by their address, at most SUGGESTIONS, none that is not like it."""
-    scored = [(_likeness(address, entry.address), entry) for entry in candidates]
-    scored.sort(key=lambda pair: (-pair[0], pair[1].address.key))
-    near = {entry.address.key: entry for likeness, entry in scored if likeness >= NEAR}
-    return list(near.values())[:SUGGESTIONS]
-
-
-def _likeness(one: Address, other: Address) -> float:
-    pairs = ((one.local.lower(), other.local.lower()), (one.domain, other.domain))
-    return min(SequenceMatcher(None, *pair).ratio() for pair in pairs)
-
-
-def search_filter(text: str) -> Filter | None:
-    """Each word of `text`, or its beginning, in entries that may be shown; None where there is no word."""
-    asked = words(text)[:_MAX_WORDS]
-    return filters.every(_SHOWN, *map(_word, asked)) if asked else None
-
-
-def _word(word: str) -> Filter:
-    # Beginnings of one or two letters would read the whole index (directory §6.5).
-    return filters.begins("pliWord", word) if len(word) > 2 else filters.equal("pliWord", word)
-
-
-def _alphabetical(entry: Entry) -> tuple[str, ...]:
-    return (*words(entry.family_name, entry.given_name, entry.display_name), entry.address.key)
+def _joined(first: _Rows | DirectoryDown, then: _Rows) -> _Rows | DirectoryDown:
+    if isinstance(first, DirectoryDown):
+        return first
+    by_name = dict((*first.rows, *then.rows))
+    return _Rows(tuple(by_name.items()), truncated=True)

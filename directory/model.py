@@ -7,6 +7,7 @@ Does not: look up.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -59,6 +60,8 @@ class Capabilities:
     xdm: bool = True
     smime: bool | None = None
     """None: it said nothing; a signature is then sent."""
+    hprim: bool = False
+    """Its software files HPRIM Médecin text."""
     mdn: bool = False
     max_bytes: int | None = None
 
@@ -68,8 +71,32 @@ class Provenance:
     source: str
     """LDAP URI without credentials, or the name of the feed."""
     dn: str = ""
+    uuid: str = ""
+    """entryUUID (RFC 4530): stays when the entry is renamed."""
     owner: str = ""
     date: str = ""
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """Who reads the mail of an absent holder, in [begins, ends)."""
+
+    address: Address
+    begins: datetime
+    ends: datetime
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One person in one structure (situation d'exercice)."""
+
+    structure: str
+    finess: str = ""
+    role: str = ""
+    mode: str = ""
+    sector: str = ""
+    town: str = ""
+    postal_code: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +118,12 @@ class Entry:
     postal_code: str = ""
     red_list: bool = False
     """Routable by its exact address, never shown in a search or a suggestion."""
+    preferred: int | None = None
+    """Rank among the mailboxes of one holder, 1 first; None: it has none."""
+    replacements: tuple[Replacement, ...] = ()
+    """Told to whoever looks up; a letter is never turned aside by it."""
+    ends: datetime | None = None
+    """From then on it is not in force."""
     capabilities: Capabilities = field(default_factory=Capabilities)
     certificates: tuple[bytes, ...] = field(default=(), repr=False)
     """DER, from userCertificate and userSMIMECertificate."""
@@ -100,6 +133,11 @@ class Entry:
     def holder(self) -> str:
         """Who holds the mailbox: RPPS, else FINESS and service, else the displayed name."""
         return self.rpps or "/".join((self.finess, self.service)).strip("/") or self.display_name
+
+    def replaced_by(self, at: datetime) -> Address | None:
+        """Who reads this mail at that time in the holder's place."""
+        current = (each.address for each in self.replacements if each.begins <= at < each.ends)
+        return next(current, None)
 
 
 @dataclass(frozen=True)

@@ -211,7 +211,7 @@ def with_luhn(digits: str) -> str:
 
 
 def ldif(mailboxes: Sequence[Entry], suffix: str = SUFFIX) -> str:
-    """Records below ou=bal, ou=personnes and ou=structures; the branches are in `directory.slapd`."""
+    """Records below ou=bal (ou=rouge: the red list), ou=personnes and ou=structures; `directory.slapd` has the branches."""
     persons = {entry.rpps: entry for entry in mailboxes if entry.rpps and entry.kind is Kind.PER}
     structures = {entry.finess: entry for entry in mailboxes if entry.finess}
     return "".join(
@@ -225,7 +225,8 @@ def ldif(mailboxes: Sequence[Entry], suffix: str = SUFFIX) -> str:
 
 def _mailbox_record(entry: Entry, suffix: str) -> str:
     name = f"{entries.attribute_of(entry.address)}={escaped(str(entry.address))}"
-    return record(f"{name},ou=bal,{suffix}", entries.attributes(entry))
+    branch = entries.RED_BRANCH if entry.red_list else "ou=bal"
+    return record(f"{name},{branch},{suffix}", entries.attributes(entry))
 
 
 def _person_record(entry: Entry, suffix: str) -> str:

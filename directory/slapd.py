@@ -16,6 +16,7 @@ from pathlib import Path
 
 import argon2
 
+from directory import filters
 from directory.ldif import record
 
 SCHEMA = resources.files("directory.schema").joinpath("pli.schema").read_bytes()
@@ -25,7 +26,7 @@ RELAY = "cn=relais"
 PEOPLE = "cn=annuaire"
 FEEDER = "cn=gestion"
 
-BRANCHES = ("personnes", "structures", "situations", "bal", "groupes", "services")
+BRANCHES = ("personnes", "structures", "situations", "bal", "rouge", "groupes", "services")
 """Organisational units of the tree, directory §6.5."""
 
 SEARCH_LIMIT = 100
@@ -96,15 +97,7 @@ def _database(folder: Path, suffix: str, max_bytes: int) -> list[str]:
         f'suffix "{suffix}"',
         f'directory "{folder / "data"}"',
         f"maxsize {max_bytes}",
-        "index objectClass eq",
-        "index mail,mssAdresse eq",
-        "index hcIdentifier eq",
-        "index pliWord eq,sub",
-        "index pliDomain,pliKey,dataSource,lifecycleState eq",
-        "index sn,cn eq,sub",
-        "index mssListeRouge eq",
-        "index mergedInto eq,pres",
-        "index entryUUID,entryCSN eq",
+        *(f"index {attribute} {','.join(sorted(kinds))}" for attribute, kinds in filters.OURS.items()),
         f'limits dn.exact="{FEEDER},{suffix}" size=unlimited time=unlimited',
         f'limits dn.exact="{RELAY},{suffix}" size=10000 time=30',
         # No paging, so that nobody walks through the whole region.

@@ -27,16 +27,17 @@ from typing import Any
 
 import ldap
 
-from directory import connection
+from directory import connection, names
 from directory.address import parse
 from directory.feed import applying, generator, ledger, plan, records, sources
 from directory.feed.applying import Override, Result, Target
 from directory.feed.generator import Country
 from directory.feed.ledger import Ledger, Taken
-from directory.ldap import LdapDirectory, search_filter
+from directory.ldap import LdapDirectory
 from directory.ldif import record
 from directory.model import Listing
 from directory.region import SUFFIX
+from directory.shape import Regional
 from directory.slapd import FEEDER, Passwords
 from gateway.demo.processes import new_folder
 from gateway.demo.servers import Slapd, free_port
@@ -215,7 +216,7 @@ def _search_of_slapd(server: Slapd, asking: LdapDirectory, rounds: int) -> float
     for turn in range(rounds):
         words = [_words(turn * 100 + number) for number in range(100)]
         ours.append(_timed(lambda words=words: [asking.search(each) for each in words]))  # type: ignore[misc]
-        filters = [str(search_filter(each)) for each in words]
+        filters = [str(Regional().search(names.words(each))) for each in words]
         bare.append(_timed(lambda filters=filters: [_bare_search(link, each) for each in filters]))  # type: ignore[misc]
     link.unbind_s()
     return statistics.median(b / o for b, o in zip(bare, ours, strict=True))

@@ -15,7 +15,7 @@ from directory import entries
 from directory.address import parse
 from directory.ldap import LdapDirectory
 from directory.ldif import escaped, record
-from directory.model import Capabilities, Entry, Kind
+from directory.model import Capabilities, Entry, Kind, Replacement
 from directory.region import SUFFIX, ldif, region
 from directory.slapd import Passwords
 from gateway.demo.servers import Slapd, free_port, new_folder
@@ -48,7 +48,7 @@ def awkward_ldif() -> str:
     records = [_at(f"cn=jumeau{number}", entry) for number, entry in enumerate(twins)]
     records += [_at(f"cn=foule{number}", entry) for number, entry in enumerate(crowd)]
     accent = person("renée@accents.example", "Renée", "ACCENT", "")
-    records += [_at("cn=rouge", red), _at("cn=accent", accent), *_broken(), *_lapsed()]
+    records += [_at("cn=rouge", red), _at("cn=accent", accent), *_broken(), *_lapsed(), *_sought()]
     return "".join(records)
 
 
@@ -56,6 +56,29 @@ def _at(rdn: str, entry: Entry, **changed: Sequence[str | bytes]) -> str:
     values = {**entries.attributes(entry), "cn": [rdn.removeprefix("cn=")], **changed}
     values["objectClass"] = ["mssBal", "pliSource", "extensibleObject"]
     return record(f"{escaped_rdn(rdn)},ou=bal,{SUFFIX}", values)
+
+
+def _sought() -> Iterator[str]:
+    """One name as asked, behind 130 that begin with it; one holder's three mailboxes; who is away; who works where."""
+    for number in range(130):
+        yield _at(f"cn=pontet{number}", person(f"pontet{number}@{NORTH}", "Ana", f"PONTET{number}", ""))
+    yield _at("cn=pont", person(f"zoe.pont@{NORTH}", "Zoé", "PONT", "10900000559"))
+    for rank in (3, None, 1):
+        box = person(f"b{rank or 0}.trio@{NORTH}", "Lise", "TRIO", "10900000567", preferred=rank)
+        yield _at(f"cn=trio{rank}", box)
+    times = (datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+    away = Replacement(parse(f"zoe.pont@{NORTH}"), *times)
+    yield _at("cn=absent", person(f"paul.absent@{NORTH}", "Paul", "ABSENT", "10900000575", replacements=(away,)))
+    unmarked = replace(person(f"sans.marque@{NORTH}", "Sans", "MARQUE", ""), red_list=False)
+    yield record(f"mail={unmarked.address},ou=rouge,{SUFFIX}", entries.attributes(unmarked))
+    for number, (place, state) in enumerate((("HÔPITAL NORD", "active"), ("CABINET", "active"), ("ANCIEN", "closed"))):
+        yield record(f"pliKey=s{number},ou=situations,{SUFFIX}", _situation(f"s{number}", place, state))
+
+
+def _situation(key: str, place: str, state: str) -> dict[str, list[str]]:
+    identifiers = ["ANS:RPPS:10900000559:active", "ANS:FINESS:930000001:active"]
+    values = {"objectClass": ["pliSituation", "pliSource"], "pliKey": [key], "o": [place], "hcMode": ["libéral"]}
+    return values | {"hcIdentifier": identifiers, "lifecycleState": [state]}
 
 
 def escaped_rdn(rdn: str) -> str:

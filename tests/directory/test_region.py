@@ -82,6 +82,7 @@ def test_the_key_of_a_number() -> None:
 def test_ldif_holds_mailboxes_people_and_structures() -> None:
     """Each mailbox, person and structure is one record, people and structures once."""
     text = ldif(region(), SUFFIX)
-    assert text.count(f",ou=bal,{SUFFIX}\n") == len(region())
+    red = sum(entry.red_list for entry in region())
+    assert (text.count(f",ou=bal,{SUFFIX}\n"), text.count(f",ou=rouge,{SUFFIX}\n")) == (len(region()) - red, red)
     assert text.count(f",ou=personnes,{SUFFIX}\n") == 240
     assert text.count(f",ou=structures,{SUFFIX}\n") == 36
