@@ -246,7 +246,7 @@ def _claim(conn: Connection, _tenant: str, params: Mapping[str, Any], now: datet
     for row in conn.execute(take, told).mappings():
         by_letter.setdefault((row["tenant"], row["letter_id"], row["lane"]), []).append(row)
     seen = {(tenant, lane) for tenant, _, lane in by_letter}
-    lanes.served(conn, seen, now, all_of_them=not by_letter)
+    lanes.served(conn, seen, now, nothing=not by_letter)
     return [_leased(conn, rows) for rows in by_letter.values()]
 
 

@@ -1,8 +1,8 @@
 """Lanes: what waits, gathered by tenant, mode and target; and what is known of the destinations at their end.
 
-Promises: a lane says when there is something to take in it, never later than its first queued letter, save where its
-destination is dead: then at the moment of the probe, for all who wait there. Waking one that is awake writes nothing.
-Does not: choose letters (relay.store.claims), or say what a failure means (relay.feedback).
+Promises: a lane says when there may be something to take in it, never later than its first queued letter, save where
+its destination is dead: then at the moment of the probe, for all who wait there. Waking one that is awake writes
+nothing. Does not: choose letters (relay.store.claims), or say what a failure means (relay.feedback).
 
 All of it runs inside the spooler.
 """
@@ -28,6 +28,9 @@ NODE = ""
 """The tenant of what the node knows for all."""
 LOOKED_AT = 64
 """Lanes that one claim looks at, at most."""
+TIDIED_EACH = 16
+"""Claims: an empty lane in the row costs little, a full look-out of empty ones a claim."""
+_CLAIMS = "lanes.claims"
 _MEMO = "lanes.awake"
 _STANDING = "lanes.standing"
 _AWAKE = "SELECT due_at FROM lanes WHERE tenant = ? AND lane = ?"
@@ -81,19 +84,23 @@ def _waking(dialect: str) -> Insert:
 # --- after a claim ------------------------------------------------------------------------------------------
 
 
-def served(conn: Connection, taken: Iterable[tuple[str, str]], now: datetime, *, all_of_them: bool) -> None:
-    """What is left in the lanes that were taken from: they go to the end of the row, or to sleep. `all_of_them`: also
-    in those that seemed ready and held nothing."""
-    touched = set(taken)
-    if all_of_them:
-        touched |= {(row.tenant, row.lane) for row in conn.execute(_seeming(), places(due_at=now))}
-    for tenant, lane in sorted(touched):
+def served(conn: Connection, taken: Iterable[tuple[str, str]], now: datetime, *, nothing: bool) -> None:
+    """Those that were taken from go to the end of the row, whatever is left in them; where nothing could be taken, and
+    now and then, those that seemed ready and hold nothing are put to sleep."""
+    for tenant, lane in sorted(set(taken)):
+        conn.execute(_set(), places(tenant=tenant, lane=lane) | {"due_at": now})
+    conn.info[_CLAIMS] = conn.info.get(_CLAIMS, 0) + 1
+    if nothing or conn.info[_CLAIMS] % TIDIED_EACH == 0:
+        _put_to_sleep(conn, now)
+
+
+def _put_to_sleep(conn: Connection, now: datetime) -> None:
+    for row in conn.execute(_seeming(), places(due_at=now)).all():
+        one = places(tenant=row.tenant, lane=row.lane)
         if conn.dialect.name == "postgresql":  # whoever keeps a letter for it just now comes before, or after
-            conn.execute(_locked(), places(tenant=tenant, lane=lane))
-        due = conn.scalar(_first(), places(tenant=tenant, lane=lane))
-        moved = due if due is None or due > now or (tenant, lane) not in taken else now
-        conn.execute(_set(), places(tenant=tenant, lane=lane) | {"due_at": moved})
-        conn.info.get(MEMO, {}).pop((_MEMO, tenant, lane), None)
+            conn.execute(_locked(), one)
+        conn.execute(_set(), one | {"due_at": conn.scalar(_first(), one)})
+        conn.info.get(MEMO, {}).pop((_MEMO, row.tenant, row.lane), None)
 
 
 @cache
