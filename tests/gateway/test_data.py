@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certs.keys import unwrap_key
-from gateway.doors.data import Incoming, Unstuffing
+from gateway.doors.data import Incoming, Unstuffing, unstrict
 from relay.model import BodyRef, Reason, Receipt, Refusal
 from relay.store.bodies import BodyStore
 
@@ -114,6 +114,30 @@ def test_any_bare_line_end_is_seen(pieces: list[bytes], size: int) -> None:
 
 
 # --- on the disk ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("piece", "reason"),
+    [
+        (b"a\rb\nc\r\n", Reason.BARE_LINE_END),  # without what stands between they would be a line end
+        (b"a\nb\rc\r\n", Reason.BARE_LINE_END),
+        (b"a\r\r\n\nb", Reason.BARE_LINE_END),
+        (b"a\0b\r\n", Reason.MALFORMED),
+        (b"a\r\nb\r\n", None),
+        (b"a", None),
+    ],
+)
+def test_a_cr_and_an_lf_that_stand_apart_are_no_line_end(piece: bytes, reason: Reason | None) -> None:
+    """Each is bare, whatever lies between."""
+    assert unstrict(piece) is reason
+
+
+@given(st.binary(max_size=40) | st.text("ab\r\n\0", max_size=12).map(str.encode))
+def test_strictness_is_what_counting_says(piece: bytes) -> None:
+    """As many CR and LF as whole line ends, and no NUL: said the long way."""
+    ends = piece.count(b"\r\n")
+    strict = piece.count(b"\r") == piece.count(b"\n") == ends and b"\0" not in piece
+    assert (unstrict(piece) is None) is strict
 
 
 @pytest.fixture
