@@ -57,9 +57,9 @@ class Done:
     """The other side's words or identifier (SMTP reply, submission-set id), free of patient identity."""
     note: str = ""
     """A word for the timeline, e.g. 'filed', 'already-in-dossier', 'warning-letter'."""
-    peer: str = ""
+    peer: str = field(default="", compare=False)
     """SHA-256 of the certificate that the other side showed; empty where none was asked for."""
-    listed: str = ""
+    listed: str = field(default="", compare=False)
     """When the white list that permitted it was made, ISO 8601."""
 
 

@@ -283,9 +283,20 @@ def _passenger(recipient: Recipient, *, with_dsn: bool) -> Passenger:
     asked, options = recipient.asked, []
     if with_dsn and asked.notify:
         options.append("NOTIFY=" + ",".join(sorted(asked.notify)))
-    if with_dsn and asked.orcpt:
-        options.append(f"ORCPT={asked.orcpt}")
+    # RFC 3461 §5.2.1: it may be added, as the recipient stood before anybody forwarded him
+    orcpt = asked.orcpt or (original(recipient.address) if asked.notify else "")
+    if with_dsn and orcpt:
+        options.append(f"ORCPT={orcpt}")
     return Passenger(recipient.id, recipient.address, tuple(options))
+
+
+def original(address: str) -> str:
+    """RFC 3461 §4.2: in xtext; '' for an international address, whose form is another (RFC 6533 §3)."""
+    if not address.isascii():
+        return ""
+    return "rfc822;" + "".join(
+        each if "!" <= each <= "~" and each not in "+=" else f"+{ord(each):02X}" for each in address
+    )
 
 
 def _noted(rider: Passenger, outcome: Outcome, met: Mapping[str, str]) -> Outcome:

@@ -15,7 +15,7 @@ from certs import chain, tls
 from certs.chain import TrustStore
 from certs.throwaway import Pki
 from relay.couriers.kept import Bounds, Kept, Over
-from relay.couriers.peer import PeerCourier
+from relay.couriers.peer import PeerCourier, original
 from relay.model import (
     BodyRef,
     Done,
@@ -276,6 +276,19 @@ def test_not_yet_over_its_bounds(world: World) -> None:
     at[0] = 19.0
     world.send("b")
     assert len(world.server.sessions) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "orcpt"),
+    [
+        ("paul@parc.mssante.example", "rfc822;paul@parc.mssante.example"),
+        ("a+b=c@parc.mssante.example", "rfc822;a+2Bb+3Dc@parc.mssante.example"),
+        ("zoé@parc.mssante.example", ""),
+    ],
+)
+def test_the_original_recipient_is_written_as_xtext(address: str, orcpt: str) -> None:
+    """RFC 3461 §4: what a report will name as we wrote it; nothing where the form would be another."""
+    assert original(address) == orcpt
 
 
 class _Idle:
