@@ -153,7 +153,7 @@ def test_a_third_party_checks_the_evidence_with_openssl(world: Any, elsewhere: P
     assert verified["facts"]["evidence"] == _digest(out / "trust.json")
     assert verified["hash"] == _digest(chain / f"{verified['number']}.json")
     assert told["trust"][0]["chain"]
-    assert [row["event"] for row in told["handed_over"]] == ["delivered"]
+    assert "delivered" in [row["event"] for row in told["handed_over"]]
     changed = chain / f"{first}.json"
     changed.write_bytes(changed.read_bytes().replace(b"accepted", b"refused!"))
     assert json.loads((chain / f"{first + 1}.json").read_text())["previous"] != _digest(changed)
@@ -197,4 +197,4 @@ def test_a_patients_letters_are_erased(world: Any, elsewhere: Path) -> None:
     again = json.loads(_ok(world, world.lilas, "erase", "patient", "--ins", ins, "--yes", "--json"))
     assert (again["erased"], again["letters"]) == (0, [])
     assert _ok(world, world.lilas, "verify").splitlines()[-1] == "ok"
-    assert "erased" in [step["event"] for step in world.trail(world.lilas, letter)["timeline"]]
+    assert "erased" in [step["event"] for step in world.trail(world.lilas, letter)["steps"]]
