@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -17,6 +19,7 @@ pytestmark = pytest.mark.journey
 WHY = ("--why", "pièce d'identité vue")
 
 
+TABLES = ("journal", "patients", "patient_identifiers", "patient_links", "oppositions", "worklist")
 NAMES = {"11": "VAUQUELIN", "22": "TOURNEBISE", "33": "LARMANDIER", "44": "ESCOFFIER", "55": "QUINSONNAS"}
 GIVEN = {"11": "HERMINE", "22": "ROXANE", "33": "SIDONIE", "44": "PHILIPPA", "55": "BERTHE"}
 
@@ -94,17 +97,27 @@ def test_a_refusal_of_filing_holds_until_it_is_lifted(world: Any) -> None:
 
 
 def test_identities_are_shown_only_when_asked_and_that_is_journalled(world: Any) -> None:
-    """find without --reveal names nobody; with it, the journal says who looked."""
+    """Looked for by name or matricule, shown by pseudonym; revealed on demand, which leaves who looked and no name."""
     known = _patient("2850635238744")
+    number, matricule = known.local_ids[0][1], known.ins.value if known.ins else ""
     world.enrol(world.lilas, known)
-    asked = ("patients", "find", "--name", "Escoffier", "--first-name", "Philippa", "--json")
-    quiet = world.pli(world.lilas, *asked)
-    assert quiet.returncode == 0
-    assert "ESCOFFIER" not in quiet.stdout
+    asked = ("patients", "find", "--ins", matricule, "--json")
+    looks = (asked, ("patients", "find", "--name", "Escoffier", "--first-name", "Philippa"))
+    looks += (("patients", "flags", number), ("patients", "links", number, "--json"))
+    quiet = [world.pli(world.lilas, *look) for look in looks]
+    assert [each.returncode for each in quiet] == [0] * len(looks)
+    naming = world.pli(world.lilas, "patients", "oppose", number, "filing", "--why", "Mme Escoffier refuse")
+    assert (naming.returncode, "names the patient" in naming.stderr) == (2, True)
     loud = world.pli(world.lilas, *asked, "--reveal")
-    assert "ESCOFFIER" in loud.stdout
+    assert json.loads(loud.stdout)["traits"]["birth_name"] == "ESCOFFIER"
     assert world.pli(world.lilas, "patients", "find", "--name", "Personne", "--first-name", "Zoé").returncode == 1
     assert world.pli(world.lilas, "patients", "find").returncode == 2
+    with closing(sqlite3.connect(f"file:{world.lilas.folder / 'data' / 'pli.sqlite'}?mode=ro", uri=True)) as base:
+        rows = [repr(row) for table in TABLES for row in base.execute(f"SELECT * FROM {table}")]  # noqa: S608
+    said = "".join((*rows, *(each.stdout + each.stderr for each in quiet), naming.stderr))
+    said += (world.lilas.folder / "pli.log").read_text("utf-8")
+    assert "patient-revealed" in said
+    assert [each for each in ("ESCOFFIER", "PHILIPPA", matricule[:13], number) if each in said.upper()] == []
 
 
 def test_doubles_are_merged_and_taken_apart(world: Any) -> None:
@@ -115,9 +128,6 @@ def test_doubles_are_merged_and_taken_apart(world: Any) -> None:
     numbers = [each.local_ids[0][1] for each in (double, known)]
     assert world.pli(world.lilas, "patients", "merge", *numbers, *WHY).stdout.strip() == "merged"
     assert world.pli(world.lilas, "patients", "merge", *numbers, *WHY).returncode == 2, "they are one already"
-    looked = [world.pli(world.lilas, "patients", "find", "--number", each, "--json").stdout for each in numbers]
-    assert looked[0] == looked[1]
     assert world.pli(world.lilas, "patients", "unmerge", numbers[0], *WHY).stdout.strip() == "taken apart"
-    assert world.pli(world.lilas, "patients", "unmerge", numbers[0], *WHY).returncode == 2
     asked = ("patients", "find", "--ins", known.ins.value if known.ins else "", "--json")
     assert len(world.pli(world.lilas, *asked).stdout.splitlines()) == 2
