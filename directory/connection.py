@@ -6,6 +6,7 @@ Does not: keep connections (directory.ldap pools them), nor say what an error me
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,12 +14,23 @@ from urllib.parse import urlsplit
 import ldap
 
 
-def opened(uri: str, bind_dn: str, password: str, timeout_s: float, ca: Path | None = None) -> Any:
-    """`ca` is the PEM file of whoever vouches for the server."""
-    connection = ldap.initialize(uri)
+def opened(
+    uri: str,
+    bind_dn: str,
+    password: str,
+    timeout_s: float,
+    ca: Path | None = None,
+    make: Callable[[str], Any] = ldap.initialize,
+) -> Any:
+    """`ca` is the PEM file of whoever vouches for the server; `make` gives the client object of an URI."""
+    connection = make(uri)
     connection.protocol_version = ldap.VERSION3
     connection.timeout = timeout_s
     connection.set_option(ldap.OPT_NETWORK_TIMEOUT, timeout_s)
+    # A connection that only listens is told when the other machine is gone (seconds, tcp(7)).
+    connection.set_option(ldap.OPT_X_KEEPALIVE_IDLE, 30)
+    connection.set_option(ldap.OPT_X_KEEPALIVE_INTERVAL, 10)
+    connection.set_option(ldap.OPT_X_KEEPALIVE_PROBES, 3)
     # A referral would carry our password to wherever it points.
     connection.set_option(ldap.OPT_REFERRALS, 0)
     connection.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)

@@ -127,7 +127,7 @@ def read(dn: str, values: Values, source: str, wanted: Address | None = None) ->
         red_list=is_red(dn, values),
         preferred=_rank(_text(values, "mssPreferred")),
         replacements=tuple(_replacements(values)),
-        ends=_time(values, "validTo"),
+        ends=moment(values, "validTo"),
         capabilities=_capabilities(values),
         certificates=tuple(_certificates(values)),
         provenance=Provenance(
@@ -192,11 +192,11 @@ def in_force(values: Values, at: datetime) -> bool:
     """Neither pending, suspended nor closed, and inside its dates."""
     if _text(values, "lifecycleState").lower() not in ("", "active"):
         return False
-    begins, ends = _time(values, "validFrom"), _time(values, "validTo")
+    begins, ends = moment(values, "validFrom"), moment(values, "validTo")
     return (begins is None or begins <= at) and (ends is None or at < ends)
 
 
-def _time(values: Values, attribute: str) -> datetime | None:
+def moment(values: Values, attribute: str) -> datetime | None:
     return _moment(_text(values, attribute))
 
 

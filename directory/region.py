@@ -211,7 +211,7 @@ def with_luhn(digits: str) -> str:
 
 
 def ldif(mailboxes: Sequence[Entry], suffix: str = SUFFIX) -> str:
-    """Records below ou=bal (ou=rouge: the red list), ou=personnes and ou=structures; `directory.slapd` has the branches."""
+    """Records below ou=bal (ou=rouge: red list), ou=personnes, ou=structures; `directory.slapd` has the branches."""
     persons = {entry.rpps: entry for entry in mailboxes if entry.rpps and entry.kind is Kind.PER}
     structures = {entry.finess: entry for entry in mailboxes if entry.finess}
     return "".join(

@@ -82,6 +82,7 @@ def _head(folder: Path, schema: Path, software: Software) -> list[str]:
         f'modulepath "{software.modules}"',
         "moduleload back_mdb",
         "moduleload argon2",
+        "moduleload syncprov",
         "threads 4",
         "idletimeout 0",
         # A request may not be larger than any that our clients make.
@@ -98,6 +99,18 @@ def _database(folder: Path, suffix: str, max_bytes: int) -> list[str]:
         f'directory "{folder / "data"}"',
         f"maxsize {max_bytes}",
         *(f"index {attribute} {','.join(sorted(kinds))}" for attribute, kinds in filters.OURS.items()),
+        *_limits(suffix),
+        *_changes(),
+    ]
+
+
+def _changes() -> list[str]:
+    """Changes are told to whoever may read and asks for them (RFC 4533): the relay's cache, a replica."""
+    return ["overlay syncprov", "syncprov-checkpoint 1000 10", "syncprov-sessionlog 10000"]
+
+
+def _limits(suffix: str) -> list[str]:
+    return [
         f'limits dn.exact="{FEEDER},{suffix}" size=unlimited time=unlimited',
         f'limits dn.exact="{RELAY},{suffix}" size=10000 time=30',
         # No paging, so that nobody walks through the whole region.

@@ -25,11 +25,13 @@ from certs.revocation import Patience
 from certs.seen import Seen
 from certs.tls import Role
 from directory.ldap import LdapDirectory
+from directory.lookup import Directory
 from dmp_bridge import candidates, choices, filings, patients, roll
 from dmp_bridge import tables as dossier_tables
 from dmp_bridge.gatekeeper import Gatekeeper
 from dmp_bridge.model import HostProfile
 from dmp_bridge.norms import norm
+from gateway import lookups
 from gateway.accounts import Accounts
 from gateway.config import MINIMUMS, ConfigError, DossierSection, Settings
 from gateway.logins import Household, Logins
@@ -201,9 +203,8 @@ def reader(url: str) -> Engine:
 
 
 def directory(settings: Settings) -> LdapDirectory:
-    section = settings.directory
-    password = secret(section.password_file).decode()
-    return LdapDirectory(section.uri, section.base, section.bind_dn, password, timeout_s=section.timeout_s, clock=clock)
+    """The region's own, asked each time."""
+    return lookups.regional(settings.directory, secret, clock)
 
 
 def profile(section: DossierSection | None) -> HostProfile | None:
@@ -227,15 +228,17 @@ class Common:
     """What the tenants of a node share in one process: none of it holds anything of a tenant's."""
 
     client: SpoolClient
-    directory: LdapDirectory
+    directory: Directory
     trust: Fresh[TrustStore]
     white_list: Fresh[WhiteList]
     scanning: Scanning | None
 
 
-def common(settings: Settings) -> Common:
+def common(settings: Settings, follow: bool = False) -> Common:
+    """`follow`: for a process that stays; the directory's changes are heard."""
     store = trust(settings)
-    return Common(client(settings), directory(settings), store, white_list(settings, store), scanning(settings))
+    asked = lookups.remembered(settings.directory, directory(settings), secret, clock, follow)
+    return Common(client(settings), asked, store, white_list(settings, store), scanning(settings))
 
 
 def intake(settings: Settings, shared: Common | None = None) -> Intake:

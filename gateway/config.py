@@ -24,6 +24,7 @@ from pydantic_settings import (
 from gateway import tenants
 from gateway.cda_section import CdaSection
 from gateway.clients_section import ClientsSection
+from gateway.directory_section import DirectorySection
 from gateway.dns_section import DnsSection
 from gateway.feed_section import FeedSection
 from gateway.hl7_section import Hl7Section
@@ -142,14 +143,6 @@ class Trust(Section):
             if not host or not port.isdecimal() or not 0 < int(port) < 65536:
                 raise ValueError(f"'{place}' is no host:port")
         return places
-
-
-class DirectorySection(Section):
-    uri: str = Field(pattern=r"^ldaps?://.+|^ldapi://.+")
-    base: str
-    bind_dn: str
-    password_file: Path
-    timeout_s: float = Field(default=5.0, gt=0, le=60)
 
 
 class CarrierSection(Section):

@@ -32,7 +32,7 @@ Room: TypeAlias = tuple[Settings, Intake]
 
 def serve(settings: Settings, stop: threading.Event, listening: Callable[[], None]) -> None:
     """Opens the configured doors and serves until `stop`; raises ConfigError where a port cannot be opened."""
-    shared = app.common(settings)
+    shared = app.common(settings, follow=True)
     rooms = [(view, app.intake(view, shared)) for view in settings.views]
     specs = []
     if at := settings.doors.peers:

@@ -52,7 +52,7 @@ def _split(place: str) -> tuple[str, int]:
 
 def letters_out(settings: Settings) -> Carrier:
     """The carrier of all tenants of the node, with each one's couriers."""
-    shared = app.common(settings)
+    shared = app.common(settings, follow=True)
     entries = {view.node.tenant: app.intake(view, shared) for view in settings.views}
     lines, near = Lines(shared.trust), neighbours.street(settings, shared, entries)
     services = {

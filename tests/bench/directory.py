@@ -29,6 +29,7 @@ import ldap
 
 from directory import connection, names
 from directory.address import parse
+from directory.cache import DirectoryCache
 from directory.feed import applying, generator, ledger, plan, records, sources
 from directory.feed.applying import Override, Result, Target
 from directory.feed.generator import Country
@@ -187,7 +188,11 @@ def _some_addresses(folder: Path) -> list[str]:
 
 def _lookups(asking: LdapDirectory, addresses: Sequence[str]) -> dict[str, float]:
     taken = [_timed(lambda each=each: asking.find(parse(each))) for each in addresses]  # type: ignore[misc]
-    return {"resolve_ldap_p95_ms": _p95(taken)}
+    remembering = DirectoryCache(asking, lambda: NOW)
+    for each in addresses:
+        remembering.find(parse(each))
+    again = [_timed(lambda each=each: remembering.find(parse(each))) for each in addresses]  # type: ignore[misc]
+    return {"resolve_ldap_p95_ms": _p95(taken), "resolve_cached_p95_ms": _p95(again)}
 
 
 def _timed(work: Callable[[], Any]) -> float:

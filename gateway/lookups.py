@@ -1,0 +1,46 @@
+"""The wiring of look-ups: from one tenant's settings to the directories it asks, and to what is remembered of them.
+
+Promises: each process has its own memory, which hears of changes in a thread of its own. Does not: decide what an
+answer means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from certs.model import Clock
+from directory import connection
+from directory.cache import DirectoryCache
+from directory.following import Changes, Follower
+from directory.ldap import LdapDirectory
+from directory.lookup import Directory
+from gateway.directory_section import DirectorySection
+
+Secret = Callable[[Path], bytes]
+
+
+def regional(told: DirectorySection, secret: Secret, clock: Clock) -> LdapDirectory:
+    """The region's own."""
+    password = secret(told.password_file).decode()
+    return LdapDirectory(told.uri, told.base, told.bind_dn, password, timeout_s=told.timeout_s, clock=clock)
+
+
+def remembered(told: DirectorySection, asked: Directory, secret: Secret, clock: Clock, follow: bool) -> Directory:
+    """`asked`, with a memory; `follow`: until the process ends, changes are heard."""
+    if not told.cache_entries:
+        return asked
+    cache = DirectoryCache(asked, clock, told.cache)
+    if follow and told.cache_follow:
+        _follower(told, cache, secret, clock).start()
+    return cache
+
+
+def _follower(told: DirectorySection, cache: DirectoryCache, secret: Secret, clock: Clock) -> Follower:
+    def opened() -> Changes:
+        password = secret(told.password_file).decode()
+        made = connection.opened(told.uri, told.bind_dn, password, told.timeout_s, make=Changes)
+        assert isinstance(made, Changes)
+        return made
+
+    return Follower(opened, told.base, cache, clock, told.cache_poll_s)
