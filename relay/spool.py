@@ -242,11 +242,13 @@ def _claim(conn: Connection, _tenant: str, params: Mapping[str, Any], now: datet
     take, told = claims.take(
         conn.dialect.name, params["worker"], lease, params["limit"], params["per_target"], now, until
     )
+    rows = conn.execute(take, told).mappings().all()
+    if not rows and lanes.put_to_sleep(conn, now):  # empty lanes stood before it
+        rows = conn.execute(take, told).mappings().all()
     by_letter: dict[tuple[str, str, str], list[Held]] = {}
-    for row in conn.execute(take, told).mappings():
+    for row in rows:
         by_letter.setdefault((row["tenant"], row["letter_id"], row["lane"]), []).append(row)
-    seen = {(tenant, lane) for tenant, _, lane in by_letter}
-    lanes.served(conn, seen, now, nothing=not by_letter)
+    lanes.served(conn, {(tenant, lane) for tenant, _, lane in by_letter}, now)
     return [_leased(conn, rows) for rows in by_letter.values()]
 
 

@@ -84,23 +84,26 @@ def _waking(dialect: str) -> Insert:
 # --- after a claim ------------------------------------------------------------------------------------------
 
 
-def served(conn: Connection, taken: Iterable[tuple[str, str]], now: datetime, *, nothing: bool) -> None:
-    """Those that were taken from go to the end of the row, whatever is left in them; where nothing could be taken, and
-    now and then, those that seemed ready and hold nothing are put to sleep."""
+def served(conn: Connection, taken: Iterable[tuple[str, str]], now: datetime) -> None:
+    """Those that were taken from go to the end of the row, whatever is left in them; now and then those that seemed
+    ready and hold nothing are put to sleep."""
     for tenant, lane in sorted(set(taken)):
         conn.execute(_set(), places(tenant=tenant, lane=lane) | {"due_at": now})
     conn.info[_CLAIMS] = conn.info.get(_CLAIMS, 0) + 1
-    if nothing or conn.info[_CLAIMS] % TIDIED_EACH == 0:
-        _put_to_sleep(conn, now)
+    if conn.info[_CLAIMS] % TIDIED_EACH == 0:
+        put_to_sleep(conn, now)
 
 
-def _put_to_sleep(conn: Connection, now: datetime) -> None:
-    for row in conn.execute(_seeming(), places(due_at=now)).all():
+def put_to_sleep(conn: Connection, now: datetime) -> int:
+    """Those that seem ready and hold nothing; how many."""
+    rows = conn.execute(_seeming(), places(due_at=now)).all()
+    for row in rows:
         one = places(tenant=row.tenant, lane=row.lane)
         if conn.dialect.name == "postgresql":  # whoever keeps a letter for it just now comes before, or after
             conn.execute(_locked(), one)
         conn.execute(_set(), one | {"due_at": conn.scalar(_first(), one)})
         conn.info.get(MEMO, {}).pop((_MEMO, row.tenant, row.lane), None)
+    return len(rows)
 
 
 @cache

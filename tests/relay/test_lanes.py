@@ -148,6 +148,19 @@ def test_an_empty_lane_sleeps(store: Any, make_letter: Make) -> None:
     assert _names(_claim(store)) == ["L"]
 
 
+def test_empty_lanes_delay_nobody(store: Any, make_letter: Make) -> None:
+    """Seventy lanes that were emptied stand before the one with a letter: one claim of one letter finds it."""
+    for n in range(70):
+        _keep(store, make_letter(f"E{n:02}", _to(f"vide{n}")))
+        spool.act(store.client, "lilas", "hold", f"E{n:02}-0")
+    store.clock.on(seconds=1)
+    _keep(store, make_letter("Z", _to("plein")))
+    assert _names(_claim(store, limit=1) or _claim(store, limit=1)) == ["Z"]
+    for n in range(20):
+        _keep(store, make_letter(f"F{n:02}", _to(f"un{n}")))
+        assert _names(_claim(store, limit=1)) == [f"F{n:02}"]
+
+
 def test_whatever_is_done_no_letter_is_forgotten(store: Any, make_letter: Make) -> None:
     """Letters come, go, fail, are held and released in any order: in the end all of them are carried."""
 

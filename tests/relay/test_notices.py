@@ -222,8 +222,8 @@ def test_a_notice_is_automatic_mail_by_two_rules(now: datetime, make_mail: Mail)
     notice = failure(letter(now), (FAILED,), make_mail, NODE, lambda: now)
     assert notice is not None
     assert mime.automatic(scan(notice), null_sender=True) == "null-sender"
-    assert mime.automatic(scan(notice), null_sender=False) == "auto-submitted"
-    assert scan(notice).root.type == "multipart/report"
+    assert mime.automatic(scan(notice), null_sender=False) == "report"
+    assert scan(notice).value("Auto-Submitted") == "auto-replied"
 
 
 # --- as letters of their own --------------------------------------------------------------------------------
