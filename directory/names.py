@@ -16,6 +16,8 @@ _WORD = re.compile(r"[a-z0-9]+")
 
 def fold(text: str) -> str:
     """'Hélène LE-GUENŒC' becomes 'helene le guenoec': ASCII words between single blanks."""
+    if text.isascii():
+        return " ".join(_WORD.findall(text.lower()))
     parts = unicodedata.normalize("NFKD", text.casefold().translate(_LIGATURES))
     bare = "".join(part for part in parts if not unicodedata.combining(part))
     return " ".join(_WORD.findall(bare))

@@ -31,19 +31,28 @@ class Closeness(IntEnum):
 
 def closeness(asked: Sequence[str], entry: Entry) -> Closeness:
     """`asked`: folded words."""
-    if set(asked) <= set(words(entry.family_name, entry.given_name, entry.display_name)):
+    return _closeness(asked, _named(entry), entry)
+
+
+def _closeness(asked: Sequence[str], named: Sequence[str], entry: Entry) -> Closeness:
+    if set(asked) <= set(named):
         return Closeness.NAMED
     return Closeness.WHOLE if set(asked) <= set(search_words(entry)) else Closeness.BEGUN
 
 
 def ordered(asked: Sequence[str], found: Sequence[Entry]) -> list[Entry]:
     """Names as asked before those that only begin so; then by name; of one holder, the preferred mailbox first."""
-    return sorted(found, key=lambda entry: (closeness(asked, entry), *_place(entry)))
+    return sorted(found, key=lambda entry: _place(asked, entry))
 
 
-def _place(entry: Entry) -> tuple[tuple[str, ...], str, bool, int, str]:
-    named = words(entry.family_name, entry.given_name, entry.display_name)
-    return named, entry.holder, entry.preferred is None, entry.preferred or 0, entry.address.key
+def _place(asked: Sequence[str], entry: Entry) -> tuple[int, tuple[str, ...], str, bool, int, str]:
+    named = _named(entry)
+    first, preferred = _closeness(asked, named, entry), entry.preferred
+    return first, named, entry.holder, preferred is None, preferred or 0, entry.address.key
+
+
+def _named(entry: Entry) -> tuple[str, ...]:
+    return words(entry.family_name, entry.given_name, entry.display_name)
 
 
 def rank(address: Address, candidates: Sequence[Entry]) -> list[Entry]:
