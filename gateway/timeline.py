@@ -66,6 +66,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "dossier-alarm": ("ALARME : l'hébergeur se contredit", "ALARM: the dossier host contradicts itself"),
     "connected": ("connexion à la boîte", "connection to the mailbox"),
     "key-used": ("clé employée par le gardien", "key used by the keeper"),
+    "erased": ("effacé sur demande", "erased on request"),
     "body-erased": ("contenu effacé, au terme de sa conservation", "content erased at the end of its retention"),
     "not-collected": ("laissé dans la boîte distante", "left in the mailbox at the other operator"),
     "key-opened": ("clé de déchiffrement employée par le gardien", "decryption key used by the keeper"),

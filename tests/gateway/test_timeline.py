@@ -13,7 +13,10 @@ from relay.couriers.mailbox import words
 from relay.model import SignatureState, Signer, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NAMED = re.compile(r"""Event\(\s*"([a-z-]+)"|event\("([a-z-]+)", row|_act\("\w+", "([a-z-]+)\"""")
+NAMED = re.compile(
+    r"""Event\(\s*"([a-z-]+)"|event\("([a-z-]+)", row|\("([a-z-]+)", (?:State|Word|None)\b"""
+    r"""|c\.(?:notice|warning), "([a-z-]+)\""""
+)
 
 
 def test_every_event_has_a_sentence_in_both_languages() -> None:
@@ -25,7 +28,7 @@ def test_every_event_has_a_sentence_in_both_languages() -> None:
         for name in each
         if name
     }
-    assert {"accepted", "opened", "quarantined", "released"} <= found
+    assert {"accepted", "opened", "quarantined", "released", "said-read", "silent", "warned"} <= found
     assert found - timeline.SENTENCES.keys() == set()
     assert all(french != english for french, english in timeline.SENTENCES.values())
 
