@@ -286,7 +286,7 @@ def test_an_altered_value_is_damage() -> None:
         open_bytes(blob, lambda wrapped: unwrap_key(X25519PrivateKey.generate(), wrapped))
 
 
-@pytest.mark.parametrize(("public", "digest"), [(b"x" * 31, b"d" * 32), (PUBLIC, b"d" * 15)])
+@pytest.mark.parametrize(("public", "digest"), [(b"x" * 31, b"d" * 32), (PUBLIC, b"d" * 15)], ids=["public", "digest"])
 def test_keys_of_another_size_are_refused(tmp_path: Path, public: bytes, digest: bytes) -> None:
     """A store is not opened with keys that cannot be keys."""
     with pytest.raises(ValueError, match="bytes"):
