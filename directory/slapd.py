@@ -1,13 +1,13 @@
 """A private OpenLDAP server's configuration and its fixed entries, for a regional directory.
 
 Promises: `prepare` writes a whole slapd.conf in a folder, so that a slapd started from it reads nothing of
-the machine's own; anonymous readers see nothing; professionals see all but the red list, and at most 100
-entries a search, without paging; only the relay and the feeder see the red list; only the feeder writes.
+the machine's own; who sees and writes what stands in directory.access.
 Does not: find or start slapd (whoever runs it does), nor fill the directory.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,21 +16,17 @@ from pathlib import Path
 
 import argon2
 
-from directory import filters
+from directory import access, filters
+from directory.access import FEEDER as FEEDER
+from directory.access import PEOPLE as PEOPLE
+from directory.access import RELAY as RELAY
 from directory.ldif import record
 
 SCHEMA = resources.files("directory.schema").joinpath("pli.schema").read_bytes()
 """Read at import: who prepares may by then be an account to which our code is closed."""
 
-RELAY = "cn=relais"
-PEOPLE = "cn=annuaire"
-FEEDER = "cn=gestion"
-
-BRANCHES = ("personnes", "structures", "situations", "bal", "rouge", "groupes", "services")
+BRANCHES = ("personnes", "structures", "situations", "bal", "rouge", "etablissements", "groupes", "services")
 """Organisational units of the tree, directory §6.5."""
-
-SEARCH_LIMIT = 100
-"""Entries of one search for professionals (directory §6.5)."""
 
 _STANDARD_SCHEMAS = ("core", "cosine", "inetorgperson")
 
@@ -68,7 +64,7 @@ def prepare(folder: Path, suffix: str, software: Software, max_bytes: int = 1 <<
     for path in (schema, conf):
         path.unlink(missing_ok=True)
     schema.write_bytes(SCHEMA)
-    lines = [*_head(folder, schema, software), *_database(folder, suffix, max_bytes), *_access(suffix)]
+    lines = [*_head(folder, schema, software), *_database(folder, suffix, max_bytes), *access.rules(suffix)]
     conf.write_text("\n".join(lines) + "\n")
     return conf
 
@@ -89,6 +85,7 @@ def _head(folder: Path, schema: Path, software: Software) -> list[str]:
         "sockbuf_max_incoming 262143",
         "sockbuf_max_incoming_auth 8388607",
         "require LDAPv3",
+        "authz-policy to",
     ]
 
 
@@ -99,7 +96,7 @@ def _database(folder: Path, suffix: str, max_bytes: int) -> list[str]:
         f'directory "{folder / "data"}"',
         f"maxsize {max_bytes}",
         *(f"index {attribute} {','.join(sorted(kinds))}" for attribute, kinds in filters.OURS.items()),
-        *_limits(suffix),
+        *access.limits(suffix),
         *_changes(),
     ]
 
@@ -107,33 +104,6 @@ def _database(folder: Path, suffix: str, max_bytes: int) -> list[str]:
 def _changes() -> list[str]:
     """Changes are told to whoever may read and asks for them (RFC 4533): the relay's cache, a replica."""
     return ["overlay syncprov", "syncprov-checkpoint 1000 10", "syncprov-sessionlog 10000"]
-
-
-def _limits(suffix: str) -> list[str]:
-    return [
-        f'limits dn.exact="{FEEDER},{suffix}" size=unlimited time=unlimited',
-        f'limits dn.exact="{RELAY},{suffix}" size=10000 time=30',
-        # No paging, so that nobody walks through the whole region.
-        f"limits * size.soft={SEARCH_LIMIT} size.hard={SEARCH_LIMIT} size.prtotal=disabled time=30",
-    ]
-
-
-def _access(suffix: str) -> list[str]:
-    readers = [f'by dn.exact="{RELAY},{suffix}" read', f'by dn.exact="{FEEDER},{suffix}" write']
-    return [
-        "access to attrs=userPassword",
-        f'  by dn.exact="{FEEDER},{suffix}" =w',
-        "  by anonymous auth",
-        "  by * none",
-        # Before the general rule: the first that matches decides, so a red-listed entry does not even exist.
-        f'access to dn.subtree="{suffix}" filter=(mssListeRouge=TRUE)',
-        *(f"  {who}" for who in readers),
-        "  by * none",
-        f'access to dn.subtree="{suffix}"',
-        *(f"  {who}" for who in readers),
-        f'  by dn.exact="{PEOPLE},{suffix}" read',
-        "  by * none",
-    ]
 
 
 def foundation(suffix: str, passwords: Passwords) -> str:
@@ -160,3 +130,23 @@ def _identity(rdn: str, password: str) -> Mapping[str, Sequence[str]]:
         "cn": [rdn.removeprefix("cn=")],
         "userPassword": ["{ARGON2}" + hasher.hash(password)],
     }
+
+
+def identity(rdn: str, password: str, suffix: str) -> str:
+    """LDIF of one more identity: access.GATEWAY, SUPPORT, DELEGATE or REPLICA."""
+    values = dict(_identity(rdn, password))
+    if rdn == access.GATEWAY:
+        values["authzTo"] = [access.acts_for(suffix)]
+    return record(f"{rdn},{suffix}", values)
+
+
+def establishment(name: str, password: str, suffix: str) -> str:
+    """LDIF of one establishment's subtree and its administrator; `name` is of [a-z0-9-]. Raises ValueError."""
+    if not _NAME.fullmatch(name):
+        raise ValueError("an establishment's name is of a-z, 0-9 and hyphens")
+    own = f"ou={name},{access.TENANTS},{suffix}"
+    branch = record(own, {"objectClass": ["organizationalUnit"], "ou": [name]})
+    return branch + record(f"{access.ADMINISTRATOR},{own}", _identity(access.ADMINISTRATOR, password))
+
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
