@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from certs import agreement, asn1, ber, enveloped, identities, strength, transport
+from certs.cursor import TooMany
 from certs.enveloped import KeyAgreeRecipientInfo, KeyTransRecipientInfo, RecipientEncryptedKey
 from certs.openers import Opener, Padding
 
@@ -112,7 +113,7 @@ def entries(infos: Sequence[bytes]) -> tuple[Entry, ...]:
     for info in infos:
         found.extend(_entries(info))
         if len(found) > enveloped.MAX_RECIPIENTS:
-            raise enveloped.TooMany("too many recipients")
+            raise TooMany("too many recipients")
     if any(len(entry.encrypted_key) > MAX_ENCRYPTED_KEY for entry in found):
         raise ValueError("a key that no key opens")
     return tuple(found)

@@ -16,7 +16,7 @@ from itertools import islice
 from cryptography.hazmat.asn1 import encode_der
 
 from certs import algorithms, asn1, ber
-from certs.signed import TooMany
+from certs.cursor import TooMany
 
 DATA = "1.2.840.113549.1.7.1"
 CONTENT_TYPE = "1.2.840.113549.1.9.3"

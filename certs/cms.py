@@ -20,11 +20,12 @@ from cryptography.hazmat.asn1 import encode_der
 from certs import algorithms, asn1, attributes, ber, meter, signed, signers, strength
 from certs.algorithms import Scheme
 from certs.chain import TrustStore
+from certs.cursor import TooMany
 from certs.identities import UNREADABLE, identity
 from certs.keys import Signer
 from certs.model import CannotTell, Fault, Proof, Trust, Untrusted
 from certs.profiles import Profile
-from certs.signed import NotSigned, Signed, TooMany
+from certs.signed import NotSigned, Signed
 from certs.signers import STRICT, Case, Content, Policy, SignerName
 
 __all__ = ["STRICT", "Policy", "SignerName", "certificates", "encapsulated", "kind", "proofs", "sign", "verify"]

@@ -7,7 +7,8 @@ anything that is no BER is ValueError. Does not: know any type of CMS (enveloped
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from certs import ber
 
@@ -17,6 +18,26 @@ MAX_PART = 1024 * 1024
 _CONSTRUCTED = 0x20
 _OCTET_STRING = 0x04
 _END = b"\x00\x00"
+
+
+_T = TypeVar("_T")
+
+
+class TooMany(ValueError):
+    """More parts of a kind than are read, in DER or in BER."""
+
+
+def read(cms: bytes, small: int, der: Callable[[bytes], _T], ber: Callable[[bytes], _T]) -> _T:
+    """What one of two readers makes of it. DER is tried first up to `small` bytes: nearly all of that size is DER, and
+    reading it so is quicker. Raises what they raise."""
+    if len(cms) <= small:
+        try:
+            return der(cms)
+        except TooMany:
+            raise
+        except ValueError:
+            pass  # it is BER, or nothing
+    return ber(cms)
 
 
 class Pieces:

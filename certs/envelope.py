@@ -20,6 +20,7 @@ from cryptography.hazmat.asn1 import encode_der
 from certs import addressees, algorithms, ber, contents, enveloped, identities, meter
 from certs.addressees import Entry, Kind, Manner, Question
 from certs.contents import CIPHERS, ContentCipher, Sealing
+from certs.cursor import TooMany
 from certs.enveloped import DATA, Envelope
 from certs.model import CannotTell, Fault, Untrusted
 from certs.openers import CannotOpen, Opener, Padding
@@ -187,7 +188,7 @@ def _readable(cms: bytes) -> _Readable | Untrusted | CannotTell:
         return misfit or _Readable(envelope, cipher, addressees.entries(envelope.recipients))
     except enveloped.NotYet as later:
         return _later(str(later))
-    except enveloped.TooMany as error:
+    except TooMany as error:
         return _too_large(str(error))
     except ValueError:
         return _unreadable()

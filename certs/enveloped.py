@@ -13,8 +13,8 @@ from typing import Annotated, TypeVar
 from cryptography.hazmat.asn1 import TLV, BitString, Explicit, Implicit, decode_der, sequence
 from cryptography.x509 import ObjectIdentifier
 
-from certs import asn1, ber
-from certs.cursor import Cursor, Pieces
+from certs import asn1, ber, cursor
+from certs.cursor import Cursor, Pieces, TooMany
 
 MAX_RECIPIENTS = 1000
 
@@ -37,10 +37,6 @@ _T = TypeVar("_T")
 
 class NotYet(Exception):
     """Recognised, and read by a later version only. Its text is the name of what that is."""
-
-
-class TooMany(ValueError):
-    """More recipients than MAX_RECIPIENTS."""
 
 
 @sequence
@@ -157,14 +153,7 @@ SMALL = 64 * 1024
 
 def read(cms: bytes) -> Envelope:
     """`cms`, BER or DER and nothing after it. Raises ValueError, TooMany, NotYet (another content type)."""
-    if len(cms) <= SMALL:
-        try:
-            return der(cms)
-        except TooMany:
-            raise
-        except ValueError:
-            pass  # it is BER, or nothing
-    return indefinite(cms)
+    return cursor.read(cms, SMALL, der, indefinite)
 
 
 def der(cms: bytes) -> Envelope:

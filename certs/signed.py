@@ -13,8 +13,8 @@ from itertools import islice
 
 from cryptography.x509 import ObjectIdentifier
 
-from certs import asn1, ber
-from certs.cursor import MAX_PART, Cursor, Pieces
+from certs import asn1, ber, cursor
+from certs.cursor import MAX_PART, Cursor, Pieces, TooMany
 
 MAX_CERTIFICATES = 32
 MAX_SIGNERS = 16
@@ -35,10 +35,6 @@ _OTHERS = {
 
 class NotSigned(Exception):
     """CMS of another type; the text is its name, or its number."""
-
-
-class TooMany(ValueError):
-    """More certificates or signers than are read."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +58,7 @@ SMALL = 256 * 1024
 
 def read(cms: bytes) -> Signed:
     """Raises NotSigned, TooMany, or ValueError on anything that is no CMS."""
-    if len(cms) <= SMALL:
-        try:
-            return der(cms)
-        except TooMany:
-            raise
-        except ValueError:
-            pass  # it is BER, or nothing
-    return indefinite(cms)
+    return cursor.read(cms, SMALL, der, indefinite)
 
 
 def der(cms: bytes) -> Signed:
