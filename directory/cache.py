@@ -100,6 +100,9 @@ class DirectoryCache:
         answer = self._inner.find(address)
         if isinstance(answer, DirectoryDown):
             return self._without(answer, held, now)
+        if isinstance(answer, Found) and answer.stale:
+            # Not from whoever should have said it: what we hold ourselves is as good, and is kept.
+            return replace(held.found, stale=True) if held and self._may_be_stale(held, now) else answer
         with self._lock:
             self._down_until = None
             self._forget(address.key)
