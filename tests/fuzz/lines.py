@@ -27,8 +27,10 @@ NOTIFY = frozenset({"NEVER", "SUCCESS", "FAILURE", "DELAY"})
 
 def command_lines(data: bytes) -> None:
     """gateway.doors.commands and gateway.doors.sasl."""
-    text = data.decode("latin-1")
-    mail, rcpt = commands.mail(text), commands.rcpt(text)
+    text = data.decode("utf-8", "surrogateescape")
+    mail, rcpt = commands.mail(text), commands.rcpt(text, utf8=True)
+    plainly = commands.rcpt(text, utf8=False)
+    holds(text.isascii() or not isinstance(plainly, commands.Rcpt), "beyond ASCII only where SMTPUTF8 was said")
     holds(not (isinstance(mail, commands.Mail) and isinstance(rcpt, commands.Rcpt)), "MAIL or RCPT, not both")
     if isinstance(mail, commands.Mail):
         _mail(mail)
@@ -45,8 +47,10 @@ def _mail(mail: commands.Mail) -> None:
     holds(mail.sender is None or _sound(mail.sender), "a sender is an address")
     holds(_visible(mail.envid) and len(mail.envid) <= 100, "ENVID is xtext")
     holds(mail.size >= 0, "SIZE is a number")
-    envid = f" ENVID={mail.envid}" if mail.envid else ""
-    line = f"FROM:<{mail.sender or ''}> SIZE={mail.size} RET={'FULL' if mail.return_full else 'HDRS'}{envid}"
+    holds(mail.utf8 or mail.sender is None or not mail.sender.is_international, "beyond ASCII only with SMTPUTF8")
+    words = ["ENVID=" + mail.envid] * bool(mail.envid) + ["REQUIRETLS"] * mail.require_tls + ["SMTPUTF8"] * mail.utf8
+    line = f"FROM:<{mail.sender or ''}> SIZE={mail.size} RET={'FULL' if mail.return_full else 'HDRS'}"
+    line = " ".join([line, *words])
     holds(commands.mail(line) == mail, "MAIL written down reads the same")
 
 
@@ -57,7 +61,7 @@ def _rcpt(rcpt: commands.Rcpt) -> None:
     holds(_visible(asked.orcpt) and len(asked.orcpt) <= 500, "ORCPT is xtext")
     notify = f" NOTIFY={','.join(sorted(asked.notify))}" if asked.notify else ""
     line = f"TO:<{rcpt.recipient}>{notify}{f' ORCPT={asked.orcpt}' if asked.orcpt else ''}"
-    holds(commands.rcpt(line) == rcpt, "RCPT written down reads the same")
+    holds(commands.rcpt(line, utf8=True) == rcpt, "RCPT written down reads the same")
 
 
 def _logins(data: bytes) -> None:
@@ -132,7 +136,7 @@ def addresses(data: bytes) -> None:
     text = data.decode("utf-8", "surrogateescape")
     with suppress(address.BadAddress):
         found = address.parse(text)
-        holds(_sound(found), "an address is printable ASCII with one @")
+        holds(_sound(found), "an address is printable, with one @ and an ASCII domain")
         holds(found.local == text.partition("@")[0], "the local part is as written")
     try:
         pairs = address.parse_list(text)
@@ -153,7 +157,9 @@ def _quoted(name: str) -> str:
 
 def _sound(found: Address) -> bool:
     text = str(found)
-    return _visible(text) and text.count("@") == 1 and len(text) <= address.MAX_ADDRESS and address.parse(text) == found
+    local = found.local.isprintable() and " " not in found.local
+    fits = text.count("@") == 1 and len(text.encode()) <= address.MAX_ADDRESS
+    return local and _visible(found.domain) and fits and address.parse(text) == found
 
 
 def _visible(text: str) -> bool:

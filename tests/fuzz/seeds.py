@@ -113,6 +113,8 @@ def _commands(_: World) -> Iterator[bytes]:
     yield b"FROM:<> RET=FULL"
     yield b"TO:<Bert@parc.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;bert+2B@parc.example"
     yield b"TO:<bert@parc.example> NOTIFY=NEVER"
+    yield "FROM:<zoé@hôpital.example> SMTPUTF8 REQUIRETLS".encode()
+    yield "TO:<zoé@hôpital.example> ORCPT=utf-8;zoé@hôpital.example".encode()
     yield from (b"86 LAST", b"0", b"mss.lilas.example", b"[192.0.2.1]", b"[IPv6:2001:db8::1]")
     yield b"\0anna@lilas.example\0" + "pâté de mots".encode()
     yield b"anna\0anna\0x"
