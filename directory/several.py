@@ -29,6 +29,8 @@ class Described:
     entry: Entry
     origins: Mapping[str, Provenance]
     """Field of the entry -> who says so."""
+    others: tuple[Entry, ...] = ()
+    """Further entries with the same address."""
 
 
 class SeveralDirectories:
@@ -82,7 +84,7 @@ class SeveralDirectories:
                 added = {name: getattr(answer.entry, name) for name in COMPLETED if _adds(name, entry, answer.entry)}
                 entry = replace(entry, **added)
                 origins |= dict.fromkeys(added, answer.entry.provenance)
-        return Described(entry, origins)
+        return Described(entry, origins, first.others)
 
 
 def same_holder(one: Entry, other: Entry) -> bool:

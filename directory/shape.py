@@ -19,8 +19,9 @@ MAX_WORDS = 8
 
 
 class Shape(Protocol):
-    read: tuple[str, ...]
-    """Attributes to ask for."""
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Attributes to ask for."""
 
     def ours(self, values: entries.Values) -> entries.Values:
         """The values of one entry under our names."""
@@ -43,7 +44,9 @@ SHOWN = filters.every(_MAILBOX, *map(filters.no, _HIDDEN))
 class Regional:
     """A directory with our schema."""
 
-    read = entries.READ
+    @property
+    def read(self) -> tuple[str, ...]:
+        return entries.READ
 
     def ours(self, values: entries.Values) -> entries.Values:
         return values

@@ -20,6 +20,7 @@ from directory import access, filters
 from directory.access import FEEDER as FEEDER
 from directory.access import PEOPLE as PEOPLE
 from directory.access import RELAY as RELAY
+from directory.connection import needs_start_tls
 from directory.ldif import record
 
 SCHEMA = resources.files("directory.schema").joinpath("pli.schema").read_bytes()
@@ -54,17 +55,31 @@ class Passwords:
         return Passwords(*(secrets.token_urlsafe(18) for _ in range(3)))
 
 
-def prepare(folder: Path, suffix: str, software: Software, max_bytes: int = 1 << 30) -> Path:
+@dataclass(frozen=True)
+class Provider:
+    """The server of which this one is a replica (RFC 4533)."""
+
+    uri: str
+    password: str = field(repr=False)
+    """Of access.REPLICA there."""
+
+
+def prepare(
+    folder: Path, suffix: str, software: Software, max_bytes: int = 1 << 30, provider: Provider | None = None
+) -> Path:
     """Writes slapd.conf and an empty database folder below `folder`; answers the configuration's path.
 
-    `max_bytes` is the mdb map: a sparse file, and the most that the directory may grow to.
+    `max_bytes` is the mdb map: a sparse file, and the most that the directory may grow to. With a `provider` the server
+    is its replica: it begins empty, and only reads are answered.
     """
     (folder / "data").mkdir(mode=0o700, parents=True, exist_ok=True)
     schema, conf = folder / "pli.schema", folder / "slapd.conf"
     for path in (schema, conf):
         path.unlink(missing_ok=True)
     schema.write_bytes(SCHEMA)
-    lines = [*_head(folder, schema, software), *_database(folder, suffix, max_bytes), *access.rules(suffix)]
+    lines = [*_head(folder, schema, software), *_database(folder, suffix, max_bytes), *_replica(suffix, provider)]
+    lines += access.rules(suffix)
+    conf.touch(mode=0o600)
     conf.write_text("\n".join(lines) + "\n")
     return conf
 
@@ -104,6 +119,20 @@ def _database(folder: Path, suffix: str, max_bytes: int) -> list[str]:
 def _changes() -> list[str]:
     """Changes are told to whoever may read and asks for them (RFC 4533): the relay's cache, a replica."""
     return ["overlay syncprov", "syncprov-checkpoint 1000 10", "syncprov-sessionlog 10000"]
+
+
+def _replica(suffix: str, provider: Provider | None) -> list[str]:
+    """A consumer (slapd.conf(5)). Its rootdn has no password and no entry: the replication alone is it."""
+    if provider is None:
+        return []
+    tls = " starttls=critical tls_reqcert=demand" if needs_start_tls(provider.uri) else ""
+    who = f'binddn="{access.REPLICA},{suffix}" credentials="{provider.password}"'
+    return [
+        f'rootdn "cn=replication,{suffix}"',
+        f'syncrepl rid=001 provider={provider.uri} type=refreshAndPersist retry="1 10 5 +"'
+        f' searchbase="{suffix}" bindmethod=simple {who}{tls}',
+        f"updateref {provider.uri}",
+    ]
 
 
 def foundation(suffix: str, passwords: Passwords) -> str:

@@ -26,6 +26,7 @@ from certs.seen import Seen
 from certs.tls import Role
 from directory.ldap import LdapDirectory
 from directory.lookup import Directory
+from directory.several import SeveralDirectories
 from dmp_bridge import candidates, choices, filings, patients, roll
 from dmp_bridge import tables as dossier_tables
 from dmp_bridge.gatekeeper import Gatekeeper
@@ -207,6 +208,11 @@ def directory(settings: Settings) -> LdapDirectory:
     return lookups.regional(settings.directory, secret, clock)
 
 
+def directories(settings: Settings) -> SeveralDirectories:
+    """The region's own, then the national ones that are configured."""
+    return lookups.every(settings, secret, clock)
+
+
 def profile(section: DossierSection | None) -> HostProfile | None:
     if section is None:
         return None
@@ -237,7 +243,7 @@ class Common:
 def common(settings: Settings, follow: bool = False) -> Common:
     """`follow`: for a process that stays; the directory's changes are heard."""
     store = trust(settings)
-    asked = lookups.remembered(settings.directory, directory(settings), secret, clock, follow)
+    asked = lookups.remembered(settings.directory, directories(settings), secret, clock, follow)
     return Common(client(settings), asked, store, white_list(settings, store), scanning(settings))
 
 

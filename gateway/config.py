@@ -24,7 +24,7 @@ from pydantic_settings import (
 from gateway import tenants
 from gateway.cda_section import CdaSection
 from gateway.clients_section import ClientsSection
-from gateway.directory_section import DirectorySection
+from gateway.directory_section import DirectorySection, FhirSection, NationalSection
 from gateway.dns_section import DnsSection
 from gateway.feed_section import FeedSection
 from gateway.hl7_section import Hl7Section
@@ -224,6 +224,8 @@ class Settings(BaseSettings):
     tls: Tls
     trust: Trust
     directory: DirectorySection
+    national: NationalSection | None = None
+    fhir: FhirSection | None = None
     delivery: Delivery
     keeper: KeeperSection = Field(
         default=NOT_THIS_ONES, validate_default=False, description="Needed where the node serves one tenant."

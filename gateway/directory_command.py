@@ -1,7 +1,7 @@
-"""`pli directory`: look up, search, and keep a regional directory by plan, review and apply.
+"""`pli directory`: keep a regional directory by plan, review and apply (look-ups: gateway.directory_lookup_command).
 
 Promises: planning and reviewing change nothing; applying says who, tells how far it is, stops at Ctrl-C between two
-batches and goes on when typed again. Does not: show red-listed entries in a search.
+batches and goes on when typed again. Does not: look up.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from directory.feed.lines import FeedError, normalised
 from directory.feed.plan import Change, Head
 from gateway.command import LANGUAGE, Failure, out, with_settings
 from gateway.config import Settings
+from gateway.directory_lookup_command import card, find, replica, search
 from gateway.directory_upkeep_command import duplicates, merge, quality, unmerge
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line.")
@@ -72,74 +73,6 @@ def _in_words() -> Iterator[None]:
 @click.group()
 def directory() -> None:
     """Look up the regional directory, and keep it: plan, review, apply."""
-
-
-# --- looking up ------------------------------------------------------------------------------------------------
-
-
-@directory.command()
-@click.argument("address")
-@JSON
-@with_settings
-def find(settings: Settings, address: str, as_json: bool) -> None:
-    """The mailbox with exactly this ADDRESS."""
-    from directory.address import BadAddress, parse
-    from directory.model import DirectoryDown, Found
-    from gateway import app
-
-    try:
-        wanted = parse(address)
-    except BadAddress as error:
-        raise Failure(f"'{address}' is not a mail address: {error}") from None
-    answer = app.directory(settings).find(wanted)
-    if isinstance(answer, DirectoryDown):
-        raise Failure(f"the directory does not answer ({answer.detail})")
-    entries = (answer.entry, *answer.others) if isinstance(answer, Found) else answer.suggestions
-    _show(entries, as_json)
-    if not isinstance(answer, Found):
-        click.echo("closed" if answer.closed else "not found", err=True)
-        sys.exit(1)
-
-
-@directory.command()
-@click.argument("words", nargs=-1, required=True)
-@JSON
-@with_settings
-def search(settings: Settings, words: tuple[str, ...], as_json: bool) -> None:
-    """Mailboxes that hold every one of WORDS, without accents or case: name, specialty, town, structure, numbers."""
-    from directory.model import DirectoryDown
-    from gateway import app
-
-    answer = app.directory(settings).search(" ".join(words))
-    if isinstance(answer, DirectoryDown):
-        raise Failure(f"the directory does not answer ({answer.detail})")
-    _show(answer.entries, as_json)
-    if answer.truncated:
-        click.echo("more were found: narrow your search", err=True)
-    if not answer.entries:
-        sys.exit(1)
-
-
-def _show(entries: Any, as_json: bool) -> None:
-    for entry in entries:
-        where = ", ".join(filter(None, (entry.specialty, entry.structure, entry.town)))
-        if as_json:
-            names = (
-                "kind",
-                "display_name",
-                "rpps",
-                "finess",
-                "structure",
-                "specialty",
-                "service",
-                "town",
-                "postal_code",
-            )
-            told = {"address": str(entry.address)} | {name: str(getattr(entry, name)) for name in names}
-            provenance = {"source": entry.provenance.source, "dn": entry.provenance.dn, "owner": entry.provenance.owner}
-            click.echo(json.dumps(told | {"provenance": provenance}, ensure_ascii=False))
-        else:
-            click.echo(f"{entry.address}  {entry.kind}  {entry.display_name}" + (f"  ({where})" if where else ""))
 
 
 # --- planning --------------------------------------------------------------------------------------------------
@@ -384,6 +317,8 @@ def schema() -> None:
     click.echo(slapd.SCHEMA.decode(), nl=False)
 
 
+for each in (find, search, card, replica):
+    directory.add_command(each)
 directory.add_command(duplicates)
 directory.add_command(merge)
 directory.add_command(unmerge)

@@ -10,12 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from certs.model import Clock
-from directory import connection
+from directory import connection, mapping
 from directory.cache import DirectoryCache
+from directory.fhir import FhirDirectory
 from directory.following import Changes, Follower
 from directory.ldap import LdapDirectory
 from directory.lookup import Directory
-from gateway.directory_section import DirectorySection
+from directory.mapping import BadMapping
+from directory.pace import Pace
+from directory.several import SeveralDirectories
+from gateway.config import ConfigError, Settings
+from gateway.directory_section import DirectorySection, NationalSection
 
 Secret = Callable[[Path], bytes]
 
@@ -24,6 +29,32 @@ def regional(told: DirectorySection, secret: Secret, clock: Clock) -> LdapDirect
     """The region's own."""
     password = secret(told.password_file).decode()
     return LdapDirectory(told.uri, told.base, told.bind_dn, password, timeout_s=told.timeout_s, clock=clock)
+
+
+def every(settings: Settings, secret: Secret, clock: Clock) -> SeveralDirectories:
+    """All that are configured, the region's own first. Raises ConfigError."""
+    members: list[Directory] = [regional(settings.directory, secret, clock)]
+    if told := settings.national:
+        members.append(_national(told, secret, clock))
+    if api := settings.fhir:
+        key = secret(api.key_file).decode().strip()
+        members.append(FhirDirectory(api.url, key, Pace(api.calls_per_s), api.timeout_s))
+    return SeveralDirectories(members)
+
+
+def _national(told: NationalSection, secret: Secret, clock: Clock) -> LdapDirectory:
+    try:
+        shape = mapping.parse(told.mapping.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, BadMapping) as error:
+        raise ConfigError(f"national.mapping: {error}") from None
+    password = secret(told.password_file).decode()
+    return LdapDirectory(
+        *(told.uri, told.base, told.bind_dn, password),
+        timeout_s=told.timeout_s,
+        clock=clock,
+        ca=told.ca,
+        shape=shape,
+    )
 
 
 def remembered(told: DirectorySection, asked: Directory, secret: Secret, clock: Clock, follow: bool) -> Directory:

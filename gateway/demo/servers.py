@@ -52,6 +52,8 @@ class Slapd:
     passwords: slapd.Passwords
     max_bytes: int = 1 << 30
     """The most that the database may grow to."""
+    provider: slapd.Provider | None = None
+    """This one is that one's replica; it is started without `load`."""
 
     @property
     def uri(self) -> str:
@@ -110,7 +112,7 @@ class Slapd:
 
     def _prepare(self, folder: Path, software: Programs, who: Account) -> Path:
         require_reachable(software.openldap.modules, who)
-        conf = slapd.prepare(folder, self.suffix, software.openldap, self.max_bytes)
+        conf = slapd.prepare(folder, self.suffix, software.openldap, self.max_bytes, self.provider)
         for path in (conf, folder / "pli.schema", folder / "data"):
             give(path, who)
         return conf

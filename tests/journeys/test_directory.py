@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from directory.region import region
+
 pytestmark = pytest.mark.journey
 
 
@@ -118,3 +120,25 @@ def test_two_entries_of_one_person_are_merged_and_parted(world: Any) -> None:
 
 def _pairs(world: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in pli(world, "duplicates", "--json", "--limit", "0")]
+
+
+def test_a_mailbox_is_told_exported_and_a_copy_watched(world: Any) -> None:
+    """find says which directory each field comes from; card is a vCard; the directory is in step with itself."""
+    known, red = (next(e for e in region() if e.rpps and e.red_list is hidden) for hidden in (False, True))
+    told = json.loads(pli(world, "find", str(known.address), "--json")[0])
+    assert (told["rpps"], told["capabilities"]["xdm"]) == (known.rpps, known.capabilities.xdm)
+    assert set(told["origins"].values()) == {told["provenance"]["source"]}
+    shown = pli(world, "find", str(known.address))
+    assert any(line.strip().startswith(told["provenance"]["source"]) for line in shown[1:])
+    assert f"FN:{known.display_name}" in pli(world, "card", str(known.address))
+    assert json.loads(pli(world, "replica", told["provenance"]["source"], "--json")[0])["behind_s"] == 0
+    for words, said in (
+        (("card", str(red.address)), "red list"),
+        (("card", "personne@nulle.example"), "not found"),
+        (("find", "a b"), "is not a mail address"),
+        (("replica", "ldap://127.0.0.1:1"), "does not answer"),
+    ):
+        answer = world.pli(world.lilas, "directory", *words)
+        assert answer.returncode in (1, 2)
+        assert said in answer.stderr
+        assert red.family_name not in answer.stdout
