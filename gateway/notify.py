@@ -16,11 +16,13 @@ PLACE, EVERY, WHOSE = "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"
 
 
 def tell(state: str) -> None:
-    """One datagram, e.g. 'READY=1'. A name that begins with @ is of the abstract namespace (unix(7))."""
+    """One datagram, e.g. READY=1. A name that begins with @ is of the abstract namespace (unix(7)). Where nobody reads
+    at the other end it is lost: who supervises does not wait."""
     place = os.environ.get(PLACE, "")
     if not place:
         return
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+        out.setblocking(False)
         out.connect("\0" + place[1:] if place.startswith("@") else place)
         out.sendall(state.encode())
 

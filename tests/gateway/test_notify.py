@@ -58,6 +58,13 @@ def test_without_systemd_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     notify.tell("READY=1")
 
 
+def test_nobody_waits_for_a_reader(listener: socket.socket) -> None:
+    """More words than the kernel keeps (unix(7), max_dgram_qlen): those beyond are lost, and the supervisor goes on."""
+    for _ in range(2000):
+        notify.tell("WATCHDOG=1")
+    assert listener.recv(100) == b"WATCHDOG=1"
+
+
 def test_signs_of_life_come_as_often_as_asked(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first at once, none too early; of another process's watchdog none at all."""
     monkeypatch.setenv(notify.EVERY, "90000000")
