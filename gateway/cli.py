@@ -27,9 +27,9 @@ from gateway.custody_command import queue, recipient, trace
 from gateway.directory_command import directory
 from gateway.document_command import cda, xdm
 from gateway.dossier_command import dossier
-from gateway.health_command import health
 from gateway.erase_command import erase
 from gateway.evidence_command import evidence
+from gateway.health_command import health
 from gateway.help_command import help_group
 from gateway.indicators_command import indicators
 from gateway.journal_command import journal
