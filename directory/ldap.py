@@ -92,13 +92,19 @@ class LdapDirectory:
         asked, most = words(text)[:MAX_WORDS], min(limit, SEARCH_LIMIT)
         if not asked:
             return Listing(())
-        answer = self._ask(self._shape.search(asked), most)
-        if isinstance(answer, _Rows) and answer.truncated:
-            # The server stops anywhere: those with the whole words are asked for too, and come first.
-            answer = _joined(self._ask(self._shape.search(asked, whole=True), most), answer)
+        answer = self._sought(asked, most)
         if isinstance(answer, DirectoryDown):
             return answer
         return Listing(tuple(ordered(asked, self._listed(answer))[:most]), answer.truncated)
+
+    def _sought(self, asked: Sequence[str], most: int) -> _Rows | DirectoryDown:
+        """A server stops anywhere: so first those with the whole words, then others while there is room."""
+        whole, begun = self._shape.search(asked, whole=True), self._shape.search(asked)
+        first = self._ask(whole, most)
+        if isinstance(first, DirectoryDown) or first.truncated or whole == begun:
+            return first
+        then = self._ask(begun, most)
+        return then if isinstance(then, DirectoryDown) else _joined(first, then, most)
 
     def situations(self, rpps: str) -> tuple[Situation, ...] | DirectoryDown:
         """Where this person practises now; of a directory with our schema."""
@@ -225,8 +231,7 @@ def _common(said: Sequence[Capabilities]) -> Capabilities:
     )
 
 
-def _joined(first: _Rows | DirectoryDown, then: _Rows) -> _Rows | DirectoryDown:
-    if isinstance(first, DirectoryDown):
-        return first
-    by_name = dict((*first.rows, *then.rows))
-    return _Rows(tuple(by_name.items()), truncated=True)
+def _joined(first: _Rows, then: _Rows, most: int) -> _Rows:
+    """Those of the first, then what the second has beside them."""
+    rows = list(dict((*first.rows, *then.rows)).items())
+    return _Rows(rows[:most], then.truncated or len(rows) > most)
