@@ -39,6 +39,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
         CLOSING["left out"].append(f"left out: {len(left_out)} tests that {why}")
+    items.sort(key=_short)
+
+
+LONG = ("journeys", "crash", "test_bench.py", "demo")
+"""Where a few tests take minutes: they come first, so that no worker begins one when the others are done."""
+
+
+def _short(item: pytest.Item) -> bool:
+    return not any(part in LONG for part in item.path.parts)
 
 
 def _absent() -> Iterator[tuple[str, str]]:
