@@ -204,6 +204,8 @@ def moment(values: Values, attribute: str) -> datetime | None:
 
 def _moment(text: str) -> datetime | None:
     """GeneralizedTime in the one form that our schema's feeds write (RFC 4517 §3.3.13)."""
+    if not text:
+        return None
     try:
         return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
     except ValueError:
