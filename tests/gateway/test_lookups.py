@@ -42,12 +42,13 @@ def national(folder: Path, mapping: str = "m.toml") -> NationalSection:
 def test_those_that_are_configured_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The region's own alone; or, in order, the national one and the national API too, with its key."""
     asked: list[str] = []
-    monkeypatch.setattr(
-        "directory.ldap.LdapDirectory.find", lambda self, _: asked.append(self._base) or DirectoryDown("x")
-    )
-    monkeypatch.setattr(
-        "directory.fhir.FhirDirectory.find", lambda self, _: asked.append(self._key) or DirectoryDown("x")
-    )
+
+    def note(who: str) -> DirectoryDown:
+        asked.append(who)
+        return DirectoryDown("x")
+
+    monkeypatch.setattr("directory.ldap.LdapDirectory.find", lambda self, _: note(self._base))
+    monkeypatch.setattr("directory.fhir.FhirDirectory.find", lambda self, _: note(self._key))
     everything = settings(tmp_path, national=national(tmp_path), fhir=FhirSection(key_file=tmp_path / "cle"))
     for told, expected in ((settings(tmp_path), ["dc=x"]), (everything, ["dc=x", "dc=n", "cle"])):
         asked.clear()
