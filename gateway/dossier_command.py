@@ -136,10 +136,20 @@ def dossier_choose(settings: Settings, patient: str, host: str, since: datetime 
             click.echo(json.dumps(told) if as_json else f"{told['since']}  {told['host']}  ({told['by']})")
 
 
-@dossier.command("host", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+class _Host(click.Command):
+    """Its options are the host's own."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from dmp_bridge.host import __main__ as host
+
+        super().format_help(ctx, formatter)
+        formatter.write("\n" + host.arguments().format_help().partition("\n\n")[2])
+
+
+@dossier.command("host", cls=_Host, context_settings={"ignore_unknown_options": True})
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def dossier_host(options: tuple[str, ...]) -> None:
-    """Run a dossier host of our own (docs/dossier-host.md); `pli dossier host --help` lists its options."""
+    """Run a dossier host of our own (docs/dossier-host.md)."""
     from dmp_bridge.host import __main__ as host
 
     host.run(host.arguments().parse_args(list(options)))

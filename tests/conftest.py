@@ -81,17 +81,23 @@ def summary() -> list[str]:
     return CLOSING["shown"]
 
 
-@pytest.fixture(autouse=True)
-def log_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A command that ran within this process has set its log up; the next test captures lines again.
+_configure = structlog.configure
 
-    Loggers are not cached here: one that was would keep the set-up of the command that used it first.
-    """
-    before, configure = structlog.get_config(), structlog.configure
-    uncached = {"cache_logger_on_first_use": False}
-    monkeypatch.setattr(structlog, "configure", lambda **settings: configure(**{**settings, **uncached}))
+
+def _uncached(**settings: Any) -> None:
+    """A logger that was cached would keep the set-up of the command, or the fixture, that used it first."""
+    _configure(**{**settings, "cache_logger_on_first_use": False})
+
+
+structlog.configure = _uncached
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """A command that ran within this process has set its log up; each test begins with the log as it comes."""
+    structlog.reset_defaults()
     yield
-    configure(**before)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

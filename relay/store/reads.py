@@ -86,7 +86,9 @@ def find(
     limit: int = 100,
 ) -> list[Letter]:
     """Letters that answer to everything given, the newest first. Addresses compare in lower case; `since` is in,
-    `until` is out."""
+    `until` is out. NUL stands in none: PostgreSQL does not even compare it."""
+    if any("\0" in value for value in (message_id, sender, recipient, id) if value is not None):
+        return []
     wanted: dict[ColumnElement[Any], str | None] = {
         letters.c.message_id: message_id,
         letters.c.sender_key: sender.lower() if sender is not None else None,

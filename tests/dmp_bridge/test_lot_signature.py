@@ -63,7 +63,8 @@ def altered(data: bytes, path: str, text: str) -> bytes:
 
 @pytest.fixture(autouse=True)
 def oids_open() -> Iterator[None]:
-    """libxmlsec opens a reference to an OID as an empty document."""
+    """libxmlsec opens a reference to an OID as an empty document, and nothing else."""
+    xmlsec.cleanup_callbacks()
     xmlsec.register_callbacks(lambda uri: uri.startswith(b"urn:oid:"), lambda uri: [b"<x/>"], _fill, lambda _: None)
     yield
     xmlsec.cleanup_callbacks()

@@ -671,7 +671,7 @@ def _keeper_of(settings: Settings) -> Iterator[list[tuple[str, str]]]:
     written: list[tuple[str, str]] = []
     settings.keeper_socket.parent.mkdir(parents=True, exist_ok=True)
     keeper = Keeper(
-        settings.keeper.folder, settings.keeper_socket, frozenset({os.geteuid()}),
+        {settings.node.tenant: settings.keeper.folder}, settings.keeper_socket, frozenset({os.geteuid()}),
         lambda event, facts: written.append((event, facts["letter"])),
     )  # fmt: skip
     stop, ready = threading.Event(), threading.Event()

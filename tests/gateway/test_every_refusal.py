@@ -407,6 +407,22 @@ GIVEN: dict[Reason | Turn | FilingReason, Provoke | Elsewhere] = {
         "of the collector: we are the client there",
         "tests/journeys/test_collector.py::test_a_mailbox_that_cannot_be_reached_is_said",
     ),
+    FilingReason.OPPOSED: Elsewhere(
+        BRIDGE, "tests/dmp_bridge/test_oppositions.py::test_the_rules_hold_back_what_is_opposed"
+    ),
+    FilingReason.SIGNATURE: Elsewhere(
+        BRIDGE, "tests/dmp_bridge/test_rules.py::test_a_signature_that_does_not_hold_holds_back"
+    ),
+    FilingReason.HOST_FORBIDS: Elsewhere(BRIDGE, "tests/dmp_bridge/test_rules.py::test_a_host_s_profile_has_its_say"),
+    FilingReason.PRINTED: Elsewhere(
+        BRIDGE, "tests/dmp_bridge/test_printed.py::test_a_printed_identity_is_put_before_a_person"
+    ),
+    FilingReason.NO_DOSSIER: Elsewhere(
+        BRIDGE, "tests/dmp_bridge/test_national.py::test_a_dossier_that_is_closed_or_absent_is_not_fed"
+    ),
+    FilingReason.DOSSIER_CLOSED: Elsewhere(
+        BRIDGE, "tests/dmp_bridge/test_national.py::test_a_dossier_that_is_closed_or_absent_is_not_fed"
+    ),
     FilingReason.NOT_A_DOCUMENT: Elsewhere(
         BRIDGE, "tests/dmp_bridge/test_courier.py::test_a_letter_without_a_document_is_never_filed"
     ),
@@ -580,9 +596,10 @@ def test_without_all_it_prints_refusals_only() -> None:
     assert len(shown) == len(refusing)
 
 
-def test_it_speaks_two_languages_on_a_screen() -> None:
+def test_it_speaks_two_languages_on_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     """French unless asked otherwise, names whole."""
-    run = partial(CliRunner().invoke, pli, env={"COLUMNS": "160"})
+    monkeypatch.setattr("gateway.command.out.width", 160)
+    run = partial(CliRunner().invoke, pli)
     french, english = run(["help", "replies"]).output, run(["help", "replies", "--lang", "en"]).output
     assert "Destinataire inconnu." in french
     assert "Unknown recipient." in english

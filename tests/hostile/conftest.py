@@ -22,5 +22,6 @@ def _fixtures_of(package: str) -> ModuleType:
 _gateway, _relay, _bridge = map(_fixtures_of, ("gateway", "relay", "dmp_bridge"))
 
 trust_space, accounts_of_anna, open_door = _gateway.trust_space, _gateway.accounts_of_anna, _gateway.open_door
-store_url, store, make_letter, make_mail = _relay.store_url, _relay.store, _relay.make_letter, _relay.make_mail
+store_url, store_of, store = _relay.store_url, _relay.store_of, _relay.store
+make_letter, make_mail = _relay.make_letter, _relay.make_mail
 report_pdf, report_xml, report, site = _bridge.report_pdf, _bridge.report_xml, _bridge.report, _bridge.site

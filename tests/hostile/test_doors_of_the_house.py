@@ -45,6 +45,9 @@ def _named(node: ast.AST) -> tuple[str, ...]:
     return ()
 
 
+XML = {"certs/xml.py", "dmp_bridge/schemas.py", "dmp_bridge/schematron.py"}
+
+
 @pytest.mark.parametrize(
     ("names", "where"),
     [
@@ -52,13 +55,15 @@ def _named(node: ast.AST) -> tuple[str, ...]:
         (("email.headerregistry",), {"dmp_bridge/packing.py"}),  # to write an address, never to read one
         (("message_from_bytes", "message_from_string", "BytesParser", "BytesFeedParser"), set()),
         (("zipfile",), {"dmp_bridge/archive.py", "dmp_bridge/xdm.py"}),
-        (("fromstring", "XMLParser", "etree.parse", "iterparse", "xml.etree", "xml.dom", "xml.sax"), {"certs/xml.py"}),
+        # Beside the door: schemas that an operator installed, and what was parsed by the door before.
+        (("fromstring", "XMLParser", "etree.parse", "iterparse", "xml.etree", "xml.dom", "xml.sax"), XML),
         (("extractall", "tarfile", "shutil.unpack_archive"), set()),
         (("eval", "exec", "pickle", "marshal", "shelve", "yaml", "os.system", "subprocess.getoutput"), set()),
-        (("subprocess",), {"gateway/serve.py"}),
+        (("subprocess",), {"gateway/serve.py", "dmp_bridge/workshop.py", "gateway/backup.py"}),
         (("urllib.request", "requests", "ftplib"), set()),
         (("http.client",), {"certs/fetch.py"}),  # addresses in certificates: within its walls only
-        (("httpx",), {"dmp_bridge/dmp.py", "gateway/tokens.py"}),  # hosts that the operator configured
+        # Hosts that the operator configured.
+        (("httpx",), {"dmp_bridge/dmp.py", "dmp_bridge/insi.py", "directory/fhir.py", "gateway/tokens.py"}),
     ],
 )
 def test_only_its_door_uses_it(names: tuple[str, ...], where: set[str]) -> None:
@@ -69,7 +74,7 @@ def test_only_its_door_uses_it(names: tuple[str, ...], where: set[str]) -> None:
 def test_the_search_finds_what_is_there() -> None:
     """The twin: a door that is known to be used is found."""
     assert users("zipfile") >= {"dmp_bridge/archive.py"}
-    assert users("subprocess") == {"gateway/serve.py"}
+    assert users("subprocess") >= {"gateway/serve.py"}
 
 
 @pytest.mark.parametrize("text", ["' OR 1=1 --", "%", "_", "L1' UNION SELECT 1 --", "\0", "*", "L_"])

@@ -135,7 +135,7 @@ def secret(town: Town) -> Secret:
         session.sendmail(first.address, [f"labo@{PEER}"], f"{head}Bonjour\r\n")
     trail = json.loads(well(town, "trace", "--json", "--message-id", f"<{tag}@t>", *me))
     recipient = trail["recipients"][0]["id"]
-    typed(town, "recipient", "hold", recipient, *me)
+    well(town, "recipient", "hold", recipient, "--why", "x", *me)
     roll = folder / "patients.csv"
     roll.write_text(stage.roll(sample.PATIENT), "utf-8")
     roll.chmod(0o644)
