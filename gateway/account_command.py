@@ -29,8 +29,8 @@ def account() -> None:
 
 def _ours(settings: Settings, login: str) -> None:
     """An account is an address of its own tenant: a line for another's would be a way into that one's mailbox."""
-    domain = login.partition("/")[0].rpartition("@")[2].lower()
-    if domain and domain not in {each.lower() for each in settings.node.domains}:
+    _, at, domain = login.partition("/")[0].lower().rpartition("@")
+    if at and domain not in {each.lower() for each in settings.node.domains}:
         raise Failure(f"{login} is of no domain of {settings.node.tenant}: {', '.join(settings.node.domains)}")
 
 
