@@ -45,6 +45,7 @@ def test_cms_is_measured_beside_libcrypto() -> None:
     assert wanted <= set(told["ratios"])
     assert all(ratio > 0 for ratio in told["ratios"].values())
     assert {"openssl_of_cryptography", "openssl_of_system", "bytes"} <= set(told["conditions"])
+    assert {"serials_load_s", "serials_lookup_us"} <= set(told["figures"])
 
 
 @pytest.mark.journey

@@ -41,7 +41,7 @@ from certs.envelope import Opened
 from certs.model import Trusted
 from certs.openers import LocalOpener
 from certs.throwaway import Issued, Pki, Shape
-from tests.bench import libcrypto
+from tests.bench import libcrypto, serials
 
 SIZE = 200_000
 KEYS = {"rsa2048": ("rsa", 2048), "rsa3072": ("rsa", 3072), "p256": ("p256", 0)}
@@ -63,7 +63,7 @@ def bench(arguments: list[str]) -> dict[str, Any]:
     return {
         "peer": "bare: digest or cipher and key operation (cryptography); libcrypto: OpenSSL's CMS in process",
         "ratios": _ratios(speeds),
-        "figures": {name: round(statistics.median(found), 1) for name, found in speeds.items()},
+        "figures": {name: round(statistics.median(found), 1) for name, found in speeds.items()} | serials.figures(),
         "conditions": _conditions(asked),
     }
 
