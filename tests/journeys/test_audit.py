@@ -72,7 +72,18 @@ class Audited:
         return {trail["recipients"][0]["address"].partition("@")[2].partition(".")[0]: trail for trail in found}
 
     def log(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.seat.folder / "pli.log").read_text().splitlines()]
+        """The whole lines so far."""
+        lines = (self.seat.folder / "pli.log").read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def logged(self, event: str, **facts: str) -> list[dict[str, Any]]:
+        """The lines of an event with these facts, once there is one: the log may come after the answer it tells of."""
+
+        def look() -> list[dict[str, Any]]:
+            return [line for line in self.log() if line["event"] == event and facts.items() <= line.items()]
+
+        lines: list[dict[str, Any]] = self.world.until(look, f"{event} with {facts} in the log")
+        return lines
 
 
 def _zone(auditor: Auditor, own: str) -> list[Record]:
@@ -169,7 +180,7 @@ def test_our_letter_to_the_case(audited: Audited, sent: dict[str, dict[str, Any]
     assert all(case.expects(facts["reason"], facts.get("detail", "")) for facts in delayed)
     assert "MAIL" not in commands
     assert host.letters == []
-    alarms = [line for line in audited.log() if line["event"] == "alarm-peer" and line["domain"] == host.domain]
+    alarms = audited.logged("alarm-peer", domain=host.domain)
     assert {line["reason"] for line in alarms} == {case.reason}
 
 
@@ -243,8 +254,7 @@ def test_a_letter_from_the_case_is_refused_in_the_handshake(audited: Audited, na
     """The other side gets a TLS alert, our log one line with the case's name."""
     with pytest.raises((ssl.SSLError, OSError, smtplib.SMTPServerDisconnected)):
         _call(audited, name)
-    named = HANDSHAKES[name]
-    assert [line for line in audited.log() if line["event"] == "tls-failed" and line["case"] == named]
+    assert audited.logged("tls-failed", case=HANDSHAKES[name])
 
 
 def test_every_case_comes_in(audited: Audited) -> None:
