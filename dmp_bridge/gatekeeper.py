@@ -1,4 +1,5 @@
-"""The gate's question: does this letter's patient object to its going to this recipient?
+"""The gate's questions: does this letter's patient object to its going to this recipient? Is this patient's address
+made of a qualified INS of our register?
 
 Promises: answered by pseudonyms alone, without opening an identity, and without reading a letter where nobody objects
 to anything. Does not: see into an encrypted letter, note an objection, or refuse (relay.gate does).
@@ -7,12 +8,13 @@ to anything. Does not: see into an encrypted letter, note an objection, or refus
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Engine, or_, select
+from sqlalchemy import Connection, Engine, Select, or_, select
 
 from directory.model import Address
 from dmp_bridge import candidates
-from dmp_bridge.model import Document, Flag, Patient
+from dmp_bridge.model import Document, Flag, InsStatus, Patient
 from dmp_bridge.oppositions import family, flags
 from dmp_bridge.tables import oppositions as table
 from dmp_bridge.tables import patient_identifiers as identifiers
@@ -43,6 +45,26 @@ class Gatekeeper:
                 return True
             wanted = Flag.NOT_VISIBLE if to_patient else Flag.MAIL_ABOUT
             return wanted in standing and self._about(conn, message, wanted)
+
+    def qualified(self, address: Address) -> bool | None:
+        """Answers relay.gate (Qualified), by the pseudonym of the local part. A matricule that was borne formerly, or
+        by two patients, is not one to write to."""
+        key = self._pseudonyms.of(address.local)
+        with self._engine.connect() as conn:
+            bearers = conn.execute(self._bearers(key)).all()
+            formerly = conn.execute(self._formerly(key)).first()
+        now = [each.status for each in bearers if not each.merged_into]
+        if now:
+            return now == [InsStatus.QUALIFIED]
+        return False if bearers or formerly else None
+
+    def _bearers(self, key: str) -> Select[Any]:
+        held = patients.c
+        return select(held.status, held.merged_into).where(held.tenant == self._tenant, held.ins == key)
+
+    def _formerly(self, key: str) -> Select[Any]:
+        held = identifiers.c
+        return select(held.key).where(held.tenant == self._tenant, held.kind == "ins", held.key == key).limit(1)
 
     def _standing(self, conn: Connection) -> frozenset[str]:
         held = table.c

@@ -27,6 +27,8 @@ from relay.model import new_id
 
 XDM_NAME = "IHE_XDM.zip"
 SUBJECT_PREFIX = "XDM/1.0/DDM+"
+NO_ANSWER = "FIN"
+"""X-MSS-MES: the exchange with the patient is closed (ECO.2.2.8, spec/payload.md §1.4)."""
 LABEL_MOST = 40
 UNDETERMINED = Code("97", "1.2.250.1.213.2.2", "Type d'activité indéterminé")
 DEFAULT_BODY = "Bonjour,\n\nVeuillez trouver ci-joint un document de santé.\n\nCordialement,\n{sender}\n"
@@ -48,6 +50,8 @@ class Parcel:
     copies: Mapping[str, bytes] = field(default_factory=dict)
     """PDF by unique_id, for a document that holds none itself."""
     content_type: Code = UNDETERMINED
+    final: bool = False
+    """A patient among the recipients cannot answer."""
 
 
 def read_files(paths: Sequence[Path]) -> tuple[Document, ...] | Bad:
@@ -118,6 +122,8 @@ def _envelope(parcel: Parcel, at: datetime) -> EmailMessage:
     mail["Message-ID"] = f"<{new_id(at)}@{sender.domain}>"
     mail["X-MSS-CODECDA"] = ",".join(dict.fromkeys(_token(each.type.code) for each in parcel.documents))
     mail["X-MSS-INS"] = "O" if all(_qualified(each) for each in parcel.documents) else "N"
+    if parcel.final and any(each.is_patient for each in parcel.recipients):
+        mail["X-MSS-MES"] = NO_ANSWER
     if parcel.nil:
         mail["X-MSS-NIL"] = parcel.nil
     if parcel.read_receipt:

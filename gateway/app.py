@@ -250,6 +250,7 @@ def common(settings: Settings, follow: bool = False) -> Common:
 def intake(settings: Settings, shared: Common | None = None) -> Intake:
     """One tenant's. `shared`: with what the other tenants of this process use too."""
     parts = shared or common(settings)
+    gatekeeper = Gatekeeper(reader(settings.database_url), settings.node.tenant, pseudonyms(settings))
     return Intake(
         node=node(settings),
         client=parts.client,
@@ -263,7 +264,8 @@ def intake(settings: Settings, shared: Common | None = None) -> Intake:
         white_list_age_most=timedelta(hours=settings.trust.white_list_max_age_hours),
         scanning=parts.scanning,
         book=book(settings),
-        opposed=Gatekeeper(reader(settings.database_url), settings.node.tenant, pseudonyms(settings)),
+        opposed=gatekeeper,
+        qualified=gatekeeper.qualified,
     )
 
 

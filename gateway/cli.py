@@ -90,7 +90,9 @@ def _until_signalled() -> threading.Event:
 
 @pli.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--to", "recipients", multiple=True, required=True, help="Recipient's address; may be repeated.")
+@click.option("--to", "addresses", multiple=True, help="Recipient's address; may be repeated.")
+@click.option("--to-patient", "numbers", multiple=True, help="A patient of the register, by his IPP; may be repeated.")
+@click.option("--final", is_flag=True, help="A patient cannot answer this letter (X-MSS-MES: FIN).")
 @click.option("--from", "sender", required=True, help="A mailbox of this node.")
 @click.option("--patient", default="", help="Whose a bare PDF is: the establishment's own identifier (IPP).")
 @click.option("--type", "type_code", default="", help="What a bare PDF is: a document type, e.g. 34112-3.")
@@ -98,13 +100,23 @@ def _until_signalled() -> threading.Event:
 @click.option("--text", default="", help="Text of the letter.")
 @with_settings
 def send(
-    settings: Settings, files: tuple[Path, ...], recipients: tuple[str, ...], sender: str, text: str, **about: str
+    settings: Settings,
+    files: tuple[Path, ...],
+    addresses: tuple[str, ...],
+    numbers: tuple[str, ...],
+    final: bool,
+    sender: str,
+    text: str,
+    **about: str,
 ) -> None:
     """Pack documents (CDA, XDM or PDF) as a health-document mail and send it."""
     from gateway import outgoing
 
+    if not addresses and not numbers:
+        raise click.UsageError("name a recipient: --to ADDRESS or --to-patient IPP")
+    to = outgoing.To(addresses, numbers, final)
     try:
-        receipt = outgoing.send(settings, files, sender, recipients, outgoing.About(**about), text)
+        receipt = outgoing.send(settings, files, sender, to, outgoing.About(**about), text)
     except outgoing.NotSent as error:
         raise Failure(str(error)) from None
     click.echo(receipt.letter_id)

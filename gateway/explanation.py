@@ -136,4 +136,6 @@ def _beside(addressee: Addressee, wanted: Wanted, language: str) -> Iterator[str
     if addressee.entry and (most := addressee.entry.capabilities.max_bytes):
         told = {"fr": "au plus {} octets, dit l'annuaire", "en": "at most {} bytes, the directory says"}
         yield f"  {told[language].format(most)}"
+    if addressee.address.is_patient:
+        yield f"  {said(wanted.lines['patient_ins'], language)}"
     yield f"  {said(wanted.lines['receipt'], language)}"

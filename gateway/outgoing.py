@@ -17,9 +17,9 @@ from email.utils import format_datetime
 from pathlib import Path
 
 from directory import address
-from directory.model import Address, Entry, Found
+from directory.model import PATIENT_DOMAIN, Address, Entry, Found
 from dmp_bridge import cda, codes, n1, packing
-from dmp_bridge.model import Author, Bad, Code, Document, Patient
+from dmp_bridge.model import Author, Bad, Code, Document, InsStatus, Patient
 from gateway import app
 from gateway.config import ConfigError, Settings
 from gateway.doors.replies import sentence
@@ -50,17 +50,29 @@ class Paper:
     data: bytes
 
 
-def send(
-    settings: Settings, files: Sequence[Path], sender: str, recipients: Sequence[str], about: About, text: str = ""
-) -> Receipt:
+@dataclass(frozen=True, repr=False)
+class To:
+    """Whom a letter is for."""
+
+    addresses: Sequence[str] = ()
+    patients: Sequence[str] = ()
+    """The establishment's own identifiers (IPP): each one's address is made of his qualified INS (ECO.2.2.6)."""
+    final: bool = False
+    """A patient cannot answer (ECO.2.2.8)."""
+
+
+def send(settings: Settings, files: Sequence[Path], sender: str, to: To, about: About, text: str = "") -> Receipt:
     """Packs `files` and gives the letter to the intake. Raises NotSent."""
     papers = [Paper(file.name, file.read_bytes()) for file in files]
     _under_the_nodes_account(settings)
     intake = app.intake(settings)
     author = _author(intake, sender)
-    to = tuple(_addressee(intake, one) for one in recipients)
-    raw = _packed(settings, papers, author, [each.address for each in to], about, text)
-    return _accepted(settings, intake, author.address, to, raw)
+    named = (*map(_parsed, to.addresses), *(_of_patient(settings, each) for each in to.patients))
+    if to.final and not any(each.is_patient for each in named):
+        raise NotSent("only a patient can be kept from answering: no recipient is one")
+    addressees = tuple(_addressee(intake, author.address, each) for each in named)
+    raw = _packed(settings, papers, Sending(author, named, text, to.final), about)
+    return _accepted(settings, intake, author.address, addressees, raw)
 
 
 def _under_the_nodes_account(settings: Settings) -> None:
@@ -86,11 +98,21 @@ def _author(intake: Intake, sender: str) -> Entry:
     return found.entry
 
 
-def _addressee(intake: Intake, one: str) -> Addressee:
-    answer = intake.check_recipient(_parsed(one), Door.COMMAND)
+def _addressee(intake: Intake, author: Address, one: Address) -> Addressee:
+    answer = intake.check_recipient(one, Door.COMMAND)
+    if not isinstance(answer, Refusal):
+        answer = intake.check_route(answer, author, 0) or answer
     if isinstance(answer, Refusal):
-        raise NotSent(_why(one, answer))
+        raise NotSent(_why("this patient" if one.is_patient else str(one), answer))
     return answer
+
+
+def _of_patient(settings: Settings, local_id: str) -> Address:
+    """A patient's address starts from the register, never from what somebody typed (ECO.3.1.5)."""
+    known = _patient(settings, local_id)
+    if known.ins is None or known.ins_status is not InsStatus.QUALIFIED:
+        raise NotSent("the INS of this patient is not qualified: there is no address to write to")
+    return address.parse(f"{known.ins.value}@{PATIENT_DOMAIN}")
 
 
 def _parsed(text: str) -> Address:
@@ -103,22 +125,31 @@ def _parsed(text: str) -> Address:
 # --- packing ------------------------------------------------------------------------------------------------------
 
 
-def _packed(
-    settings: Settings, papers: Sequence[Paper], author: Entry, to: Sequence[Address], about: About, text: str
-) -> bytes:
+@dataclass(frozen=True, repr=False)
+class Sending:
+    """What stands on the outside of a letter, and its words."""
+
+    author: Entry
+    to: tuple[Address, ...]
+    text: str = ""
+    final: bool = False
+
+
+def _packed(settings: Settings, papers: Sequence[Paper], sending: Sending, about: About) -> bytes:
     bare = [paper for paper in papers if _kind(paper, about)]
     if bare and not about.patient:
         if len(bare) < len(papers):
             raise NotSent("a PDF that names no patient cannot travel with health documents: name --patient and --type")
-        return _plain(author, to, bare, about.title, text)
-    documents = [_wrapped(settings, paper, author, about) for paper in bare]
+        return _plain(sending, bare, about.title)
+    documents = [_wrapped(settings, paper, sending.author, about) for paper in bare]
     rest = packing.read_each([paper.data for paper in papers if paper not in bare])
     if isinstance(rest, Bad):
         raise NotSent(
             f"not a document that can be sent ({rest.detail or rest.reason}): name a CDA, an XDM zip or a PDF"
         )
     source = settings.dossier.source_id if settings.dossier else _new_oid()
-    parcel = packing.Parcel((*documents, *rest), author, tuple(to), source, text, settings.node.product_number)
+    author, to, text, nil = sending.author, sending.to, sending.text, settings.node.product_number
+    parcel = packing.Parcel((*documents, *rest), author, to, source, text, nil, final=sending.final)
     packed = packing.pack(parcel, app.clock())
     if isinstance(packed, Bad):
         raise NotSent(f"{sentence(packed.reason)} ({packed.detail})" if packed.detail else sentence(packed.reason))
@@ -132,16 +163,18 @@ def _kind(paper: Paper, about: About) -> str:
     return kind if kind == "application/pdf" or (about.patient and not marked_up) else ""
 
 
-def _plain(author: Entry, to: Sequence[Address], pdfs: Sequence[Paper], title: str, text: str) -> bytes:
+def _plain(sending: Sending, pdfs: Sequence[Paper], title: str) -> bytes:
     """A free mail (payload §1.1): no archive, no X-MSS-INS."""
-    at = app.clock()
+    at, author = app.clock(), sending.author
     mail = EmailMessage(policy=SMTP)
     mail["Date"] = format_datetime(at)
     mail["From"] = str(author.address)
-    mail["To"] = ", ".join(map(str, to))
+    mail["To"] = ", ".join(map(str, sending.to))
     mail["Subject"] = title or "Document"
     mail["Message-ID"] = f"<{new_id(at)}@{author.address.domain}>"
-    mail.set_content(text or "Bonjour,\n\nVeuillez trouver ci-joint un document.\n", cte="quoted-printable")
+    if sending.final:
+        mail["X-MSS-MES"] = packing.NO_ANSWER
+    mail.set_content(sending.text or "Bonjour,\n\nVeuillez trouver ci-joint un document.\n", cte="quoted-printable")
     for pdf in pdfs:
         mail.add_attachment(pdf.data, "application", "pdf", filename=pdf.name)
     return mail.as_bytes()

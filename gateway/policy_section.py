@@ -33,6 +33,11 @@ class Values(BaseModel):
     receipt: Literal["as-asked", "always"] | None = Field(
         default=None, description="Whether a delivery report is asked for by itself. Factory: as-asked."
     )
+    patient_ins: Literal["as-stated", "qualified"] | None = Field(
+        default=None,
+        description="Patients' addresses that may be written to: all that the register does not contradict, or only "
+        "those of a qualified INS of its. Factory: as-stated.",
+    )
     max_bytes: int | None = Field(
         default=None,
         ge=0,

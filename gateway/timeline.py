@@ -89,6 +89,11 @@ NOTES: dict[str, tuple[str, str]] = {
     ),
     "text-only": ("en texte seul, contenu non garanti", "as text only, content not vouched for"),
     "not-opened": ("chiffré, tel quel", "encrypted, as it came"),
+    "bounce-closed": ("sa boîte est fermée", "its mailbox is closed"),
+    "bounce-unknown": ("personne n'a cette adresse", "nobody has this address"),
+    "bounce-bad-address": ("l'adresse n'est pas valide", "the address is not valid"),
+    "bounce-too-large": ("la lettre est trop grande", "the letter is too large"),
+    "bounce-full": ("sa boîte est pleine", "its mailbox is full"),
     "warning-letter": ("comme lettre d'avertissement", "as a warning letter"),
 }
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from directory import address
 from directory.model import Address
+from relay.bounces import TEXT_MOST, Bounce, classify
 from relay.fields import Field, Malformed, block_end, read_block
 from relay.message import Message, Part
 from relay.model import Word
@@ -58,6 +59,8 @@ class Answer:
     envelope_id: str = ""
     code: str = ""
     """A status (RFC 3463), or a bridge's code."""
+    bounce: Bounce | None = None
+    """Why it was not delivered, where that was said."""
 
 
 def read(message: Message) -> tuple[Answer, ...]:
@@ -142,7 +145,15 @@ def _of_part(message: Message, part: Part, ids: tuple[str, ...]) -> Iterator[Ans
         if named and said:
             event, word, code = said
             own = _ID.findall(block.get("original-message-id", ""))[:1]
-            yield Answer(event, word, named, tuple(own) or ids, envelope_id, code)
+            bounce = _bounce(message, block, code) if word is Word.UNDELIVERED else None
+            yield Answer(event, word, named, tuple(own) or ids, envelope_id, code, bounce)
+
+
+def _bounce(message: Message, block: dict[str, str], code: str) -> Bounce | None:
+    """Mon espace santé's reasons stand in the text for people (payload §1.6): the part that opens its report."""
+    first = next((_text(part) for part in message.parts if part.type == "text/plain" and _near(part)), b"")
+    told = classify(code, block.get("diagnostic-code", ""))
+    return told or classify("", f"{message.subject}\n{first[:TEXT_MOST].decode('utf-8', 'replace')}")
 
 
 def _said(message: Message, block: dict[str, str]) -> tuple[str, Word | None, str] | None:

@@ -24,6 +24,10 @@ Opposed: TypeAlias = Callable[[Message, Addressee], bool]
 """Whether the patient of this letter objects to its going to this recipient (spec/payload.md §1.6, MSS/va1.20, va1.22);
 who holds such objections answers."""
 
+Qualified: TypeAlias = Callable[[Address], bool | None]
+"""Whether a patient's address is made of the qualified INS of exactly one patient of ours (spec/payload.md §1.5,
+ECO.2.2.6). False: our register knows better. None: nobody here knows him. Who holds the register answers."""
+
 ENCRYPTED = frozenset({Mode.PEER_ENCRYPTED, Mode.PEER_SEALED_ENCRYPTED})
 _ALWAYS_REPORTED = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 _SIGNATURE = 12_000
@@ -33,6 +37,11 @@ _SIGNATURE = 12_000
 def nobody_opposed(message: Message, addressee: Addressee) -> bool:
     """Where no register of objections is connected."""
     return False
+
+
+def nobody_known(address: Address) -> bool | None:
+    """Where no register of patients is connected."""
+    return None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from directory.model import Address, DirectoryDown, Entry, Found
 from relay import answers, entry, indicators, international, reports, smime, spool, trace
 from relay import message as mime
 from relay.answers import Answer
-from relay.gate import Gate, Opposed, nobody_opposed, too_large
+from relay.gate import Gate, Opposed, Qualified, nobody_known, nobody_opposed, too_large
 from relay.message import Malformed, Message
 from relay.model import (
     Addressee,
@@ -46,7 +46,7 @@ from relay.model import (
     Verdict,
 )
 from relay.partners import WhiteList
-from relay.policy import FACTORY_BOOK, Book, PolicyDown
+from relay.policy import FACTORY_BOOK, Book, PolicyDown, Wanted
 from relay.pseudonym import Pseudonyms
 from relay.routing import Node
 from relay.scan import Scanning
@@ -88,6 +88,7 @@ class Intake:
     book: Callable[[], Book] = lambda: FACTORY_BOOK
     """Policy as it stands now. Raises PolicyDown."""
     opposed: Opposed = nobody_opposed
+    qualified: Qualified = nobody_known
 
     # --- before DATA ----------------------------------------------------------------------------------------
 
@@ -116,15 +117,19 @@ class Intake:
             return Addressee(recipient) if known else _never(Reason.RECIPIENT_SYNTAX)
         return Addressee(recipient) if door is Door.NOTICE else self._resolve(recipient, door)
 
-    def check_size(self, addressee: Addressee, sender: Address | None, size: int) -> Refusal | None:
-        """What the sender declares (RFC 1870 §6.2) is more than this recipient's route takes. None: it fits, or nothing
-        was declared, or nobody can tell now; after DATA the letter itself is measured."""
+    def check_route(self, addressee: Addressee, sender: Address | None, size: int) -> Refusal | None:
+        """What policy and the register know of a recipient before there is a letter: a patient's address that is not to
+        be written to, or a declared size (RFC 1870 §6.2; 0: none) that the route does not take. None: may go on, or
+        nobody can tell the size now; after DATA the letter itself is measured."""
+        patient = addressee.address.is_patient
         own = addressee.address if self.node.serves(addressee.address) else sender
         try:
-            large = bool(size) and too_large(addressee, self.book().wanted(own, addressee.address), size)
+            wanted = self.book().wanted(own, addressee.address)
         except PolicyDown:
-            return None
-        return _never(Reason.TOO_LARGE_FOR_ROUTE) if large else None
+            return Refusal(Reason.STORE_DOWN, permanent=False) if patient else None
+        if patient and not may_be_written_to(self.qualified(addressee.address), wanted):
+            return _never(Reason.PATIENT_NOT_QUALIFIED)
+        return _never(Reason.TOO_LARGE_FOR_ROUTE) if size and too_large(addressee, wanted, size) else None
 
     def _resolve(self, recipient: Address, door: Door) -> Addressee | Refusal:
         with meter.step("resolve"):
@@ -306,6 +311,12 @@ def kept(keep: Callable[[], None], weighed: Weighed) -> Receipt | Refusal:
         _log.error("store-surprise", letter=weighed.letter.id, detail=str(surprise))
         return Refusal(Reason.SURPRISE, permanent=False)
     return weighed.receipt
+
+
+def may_be_written_to(qualified: bool | None, wanted: Wanted) -> bool:
+    """A patient's address is made of a qualified INS only (ECO.2.2.6); of one that nobody here knows, policy says
+    whether the word of the sender's software is enough."""
+    return wanted["patient_ins"] != "qualified" if qualified is None else qualified
 
 
 def asks_receipt(message: Message) -> bool:

@@ -38,6 +38,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "encrypt": ("never", "when-possible", "always"),
     "without_certificate": ("refuse", "wait"),
     "receipt": ("as-asked", "always"),
+    "patient_ins": ("as-stated", "qualified"),
     "max_bytes": (),
 }
 """Every key, with its words; max_bytes is a number of bytes, 0 for no limit of its own."""
@@ -72,6 +73,7 @@ FACTORY = (
     Line(Level.FACTORY, "", "encrypt", "when-possible"),
     Line(Level.FACTORY, "", "without_certificate", "refuse"),
     Line(Level.FACTORY, "", "receipt", "as-asked"),
+    Line(Level.FACTORY, "", "patient_ins", "as-stated"),
     Line(Level.FACTORY, "", "max_bytes", "0"),
     # Mon espace santé refuses what is larger than 25 Mo (spec/payload.md §1.6)
     Line(Level.FACTORY, "", f"{TOWARDS}{PATIENT_DOMAIN}.max_bytes", "25000000"),

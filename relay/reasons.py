@@ -21,6 +21,7 @@ class Reason(StrEnum):
     TOO_MANY_RECIPIENTS = "recipient.too-many"
     TOO_LARGE_FOR_ROUTE = "recipient.too-large"
     OPPOSED = "recipient.opposed"
+    PATIENT_NOT_QUALIFIED = "recipient.patient-not-qualified"
     NO_CERTIFICATE = "encryption.no-certificate"
     ENCRYPTION_NOT_TAKEN = "encryption.not-taken"
     DIRECTORY_DOWN = "directory.down"

@@ -100,9 +100,9 @@ class Reception:
         desk = desk_of(self.desks, recipient)
         return desk.intake.check_recipient(recipient, door) if desk else Refusal(Reason.NO_RELAY, permanent=True)
 
-    def check_size(self, addressee: Addressee, sender: Address | None, size: int) -> Refusal | None:
+    def check_route(self, addressee: Addressee, sender: Address | None, size: int) -> Refusal | None:
         desk = desk_of(self.desks, addressee.address)
-        return desk.intake.check_size(addressee, sender, size) if desk else None
+        return desk.intake.check_route(addressee, sender, size) if desk else None
 
     def accept(self, envelope: Envelope, raw: bytes, body: BodyRef) -> Receipt | Refusal:
         """`body` is sealed for the first recipient's tenant; each further one gets its own. As Intake.accept: on a

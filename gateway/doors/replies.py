@@ -65,6 +65,12 @@ REASONS: dict[Reason, Reply] = {
         "Le patient s'oppose à cet envoi.",
         "The patient objects to this letter being sent.",
     ),
+    Reason.PATIENT_NOT_QUALIFIED: Reply(
+        550,
+        "5.7.1",
+        "Cette adresse n'est pas celle d'un patient dont l'INS est qualifiée ; qualifiez l'identité, puis renvoyez.",
+        "This is not the address of a patient whose INS is qualified; qualify the identity, then send again.",
+    ),
     Reason.NO_CERTIFICATE: Reply(
         550,
         "5.7.5",

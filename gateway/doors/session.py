@@ -321,15 +321,18 @@ class Session(SMTP, ABC):
         found = await self.run(lambda: self.spec.intake.check_recipient(asked.recipient, self.spec.kind))
         if isinstance(found, Refusal):
             return await self._refuse_recipient(letter, found)
-        if refusal := await self._too_large(found, letter):
+        if refusal := await self._known_before(found, letter):
             return await self._refuse_recipient(letter, refusal)
         letter.addressees[asked.recipient.key] = replace(found, asked=asked.asked)
         await self.answer(Turn.RECIPIENT_DONE)
 
-    async def _too_large(self, found: Addressee, letter: Transaction) -> Refusal | None:
-        """RFC 1870 §6.2: what is declared at MAIL is looked at for each recipient."""
+    async def _known_before(self, found: Addressee, letter: Transaction) -> Refusal | None:
+        """RFC 1870 §6.2: what is declared at MAIL is looked at for each recipient; and whether a patient's address is
+        one to write to."""
         size, sender = letter.asked.size, letter.sender
-        return await self.run(lambda: self.spec.intake.check_size(found, sender, size)) if size else None
+        if not size and not found.address.is_patient:
+            return None
+        return await self.run(lambda: self.spec.intake.check_route(found, sender, size))
 
     async def _refuse_recipient(self, letter: Transaction, why: Turn | Reason | Refusal) -> None:
         letter.refused += 1

@@ -51,6 +51,7 @@ def pack(answers: Iterable[Answer], scrub: Callable[[str], str]) -> list[dict[st
             "ids": [scrub(one) for one in each.message_ids],
             "envelope": each.envelope_id,
             "code": each.code,
+            "bounce": each.bounce or "",
         }
         for each in answers
     ]
@@ -90,7 +91,7 @@ def _hear(conn: Connection, tenant: str, answer: Mapping[str, Any], row: Held, n
         values |= {"state": State.FAILED.value, "settled_at": now, **reason}
     if values:
         conn.execute(statements.move_recipient(), places(tenant=tenant, id=row["id"]) | values)
-    facts = (("code", answer["code"]),) if answer["code"] else ()
+    facts = tuple((name, said) for name, said in (("code", answer["code"]), ("note", answer["bounce"])) if said)
     journal.append(conn, tenant, [Event(answer["event"], row["letter_id"], row["id"], facts)], now)
     _answers(conn, lanes.end_of(row), now)
     return True

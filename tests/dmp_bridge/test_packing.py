@@ -78,6 +78,16 @@ def test_what_is_not_asked_is_not_written(parcel: packing.Parcel, now: datetime)
     assert mail["Disposition-Notification-To"] is None
 
 
+@pytest.mark.parametrize(("to", "said"), [("279035121518989@patient.mssante.fr", "FIN"), ("a@b.mssante.fr", None)])
+def test_an_exchange_is_closed_with_patients_only(
+    parcel: packing.Parcel, now: datetime, to: str, said: str | None
+) -> None:
+    """ECO.2.2.8: X-MSS-MES is FIN where a patient is kept from answering, and in no other letter."""
+    written = replace(parcel, recipients=(address.parse(to),))
+    assert opened(packing.pack(replace(written, final=True), now))["X-MSS-MES"] == said
+    assert opened(packing.pack(written, now))["X-MSS-MES"] is None
+
+
 def test_an_identity_that_is_not_whole_is_not_announced_as_qualified(
     parcel: packing.Parcel, report: Document, now: datetime
 ) -> None:

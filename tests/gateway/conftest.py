@@ -33,6 +33,7 @@ from gateway.accounts import Accounts
 from gateway.demo.servers import Slapd, free_port, new_folder
 from gateway.doors.smtp import DoorSpec, Limits, serve
 from relay import spool
+from relay.gate import Qualified, nobody_known
 from relay.intake import Intake
 from relay.model import Addressee, BodyRef, Door, DoorProof, Envelope, Receipt, Refusal
 from relay.partners import Listed, WhiteList
@@ -63,6 +64,7 @@ class Recorder:
     recipient_refusals: dict[str, Refusal] = field(default_factory=dict)
     node: Node = field(default_factory=lambda: Node("lilas", frozenset({"lilas.example"}), "mss.lilas.example"))
     book: Callable[[], Book] = lambda: FACTORY_BOOK
+    qualified: Qualified = nobody_known
     letter_refusal: Refusal | Exception | None = None
 
     def check_sender(self, sender: Address | None, proof: DoorProof, door: Door) -> Refusal | None:
@@ -72,8 +74,8 @@ class Recorder:
     def check_recipient(self, recipient: Address, door: Door) -> Addressee | Refusal:
         return self.recipient_refusals.get(recipient.key) or Addressee(recipient)
 
-    def check_size(self, addressee: Addressee, sender: Address | None, size: int) -> Refusal | None:
-        return Intake.check_size(self, addressee, sender, size)  # type: ignore[arg-type]
+    def check_route(self, addressee: Addressee, sender: Address | None, size: int) -> Refusal | None:
+        return Intake.check_route(self, addressee, sender, size)  # type: ignore[arg-type]
 
     def accept(self, envelope: Envelope, raw: bytes, body: BodyRef) -> Receipt | Refusal:
         if isinstance(self.letter_refusal, Exception):

@@ -41,6 +41,7 @@ from relay.policy import Book, Level, Line
 from relay.scan import Scanning
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PATIENT = "279035121518989@patient.mssante.fr"
 ANNA, ZOE, BERT = "anna@lilas.example", "zoe.lambert@lilas.example", "bert@parc.example"
 CLOSED, DECLINES, SMALL = "carl.clos@parc.example", "dora.dit@parc.example", "emil.etroit@parc.example"
 PASSWORD = "correct horse"
@@ -144,6 +145,10 @@ def policy(**values: str) -> Callable[[], Book]:
 
 def from_peer(sender: str, shown: str = "peer", **changed: Any) -> Provoke:
     return lambda scene: str(scene.peer(shown, **changed).say(f"MAIL FROM:<{sender}>"))
+
+
+def patients_space() -> WhiteList:
+    return WhiteList.of([Listed("patient.mssante.fr", "CN=mes.example")], now())
 
 
 def no_relay(scene: Scene) -> str:
@@ -340,6 +345,7 @@ GIVEN: dict[Reason | Turn | FilingReason, Provoke | Elsewhere] = {
     Reason.NO_RELAY: no_relay,
     Reason.TOO_MANY_RECIPIENTS: too_many_recipients,
     Reason.DIRECTORY_DOWN: without_directory,
+    Reason.PATIENT_NOT_QUALIFIED: to(PATIENT, white_list=patients_space, qualified=lambda patient: False),
     # at MAIL
     Reason.TLS_REQUIRED: before_tls("EHLO client.example", MAIL),
     Reason.AUTH_REQUIRED: before_login(MAIL),

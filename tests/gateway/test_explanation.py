@@ -58,6 +58,7 @@ def test_the_file_speaks_at_each_level_and_towards_each_destination() -> None:
         "encrypt": ("always", Level.MAILBOX, FILE),
         "without_certificate": ("refuse", Level.FACTORY, "factory"),
         "receipt": ("always", Level.DOMAIN, FILE),
+        "patient_ins": ("as-stated", Level.FACTORY, "factory"),
         "max_bytes": ("1000", Level.TENANT, FILE),
     }
     set_ = Line(Level.TENANT, "", "sign", "none", "root")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from directory.model import PATIENT_DOMAIN
 from dmp_bridge import cda
-from dmp_bridge.model import Document
+from dmp_bridge.model import Document, InsStatus
 from gateway.demo import clients, looks, sample
 from gateway.demo.cast import LILAS, RADIOLOGIST, SURGEON
 from gateway.demo.stage import Seat
@@ -70,6 +72,38 @@ def test_a_pdf_of_a_patient_becomes_a_document_and_is_filed(world: Any) -> None:
     assert isinstance(read, Document), read
     assert read.patient.ins == sample.PATIENT.ins
     assert cda.pdf_copy(read) == pdf.read_bytes()
+
+
+def test_a_letter_to_a_patient_starts_from_the_register(world: Any) -> None:
+    """By IPP: to the address of his qualified INS, in the patients' space, and no screen shows it."""
+    sent = (str(world.paper("report.xml", world.report().raw)), "--to-patient", IPP, "--final")
+    done = world.pli(world.lilas, "send", "--from", FROM, *sent)
+    assert (done.returncode, done.stderr) == (0, "")
+    trail = world.trail(world.lilas, done.stdout.strip())
+    (patient,) = (row for row in trail["recipients"] if row["mode"] == "peer-plain")
+    assert sample.PATIENT.ins
+    assert sample.PATIENT.ins.value not in str(trail)
+    assert patient["address"].endswith("@patient.mssante.fr"), patient
+
+
+def test_who_is_not_qualified_has_no_address(world: Any) -> None:
+    """Refused by IPP and by address, at the command and at the door, and nothing said names him; nor is there an
+    answer to forbid where no patient is written to."""
+    ins = replace(sample.PATIENT.ins, value="285063523874466") if sample.PATIENT.ins else None
+    provisional = replace(sample.PATIENT, ins=ins, local_ids=((sample.PATIENT.local_ids[0][0], "P-1"),))
+    world.enrol(world.lilas, replace(provisional, ins_status=InsStatus.PROVISIONAL))
+    paper = str(world.paper("report.xml", world.report().raw))
+    typed = f"285063523874466@{PATIENT_DOMAIN}"
+    for whom, words in ((("--to-patient", "P-1"), "not qualified"), (("--to", typed), "INS est qualifi")):
+        said = _refused(world.pli(world.lilas, "send", "--from", FROM, paper, *whom))
+        assert words in said
+        assert "2850635238744" not in said
+    for more, words in ((("--to", TO, "--final"), "no recipient is one"), ((), "name a recipient")):
+        assert words in _refused(world.pli(world.lilas, "send", "--from", FROM, paper, *more))
+    with world.submission(world.lilas, FROM) as client:
+        assert client.mail(FROM)[0] == 250
+        code, words = client.rcpt(typed)
+        assert (code, b"5.7.1" in words, b"2850635238744" in words) == (550, True, False)
 
 
 def test_a_bare_pdf_is_a_plain_letter(world: Any) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from directory import address
 from relay import spool
 from relay.answers import Answer
+from relay.bounces import Bounce
 from relay.model import Done, Event, Later, Letter, Mode, Outcome, Reason, Recipient, Route, State, Word
 from relay.store import answered
 from relay.store.tables import destinations
@@ -61,8 +62,10 @@ def test_a_word_is_kept_with_the_report(store: Any, make_letter: Make, word: Wor
 def test_a_report_of_failure_is_a_failure(store: Any, make_letter: Make) -> None:
     """Handed over, and given back: the recipient has failed, may be sent again, and nobody is told twice."""
     _send(store, make_letter)
-    _say(store, make_letter, Word.UNDELIVERED, code="5.1.1")
+    _say(store, make_letter, Word.UNDELIVERED, code="5.1.1", bounce=Bounce.UNKNOWN)
     row = _row(store)
+    said = spool.timeline(store.reader, "lilas", "L1")[-1]
+    assert dict(said.facts) == {"code": "5.1.1", "note": "bounce-unknown"}
     assert (row.state, row.reason, row.reference) == (State.FAILED, Reason.PEER_REFUSED, "report 5.1.1")
     assert spool.due_notices(store.reader) == []
     spool.act(store.client, "lilas", "resend", "L1-0")

@@ -270,6 +270,34 @@ def test_a_stale_white_list_delays_whatever_it_should_decide(house: House, today
     assert isinstance(late.check_recipient(parse(ANNE), Door.SUBMISSION), Addressee)
 
 
+@pytest.mark.parametrize(
+    ("policy", "known", "refused"),
+    [
+        ("as-stated", True, False),
+        ("as-stated", None, False),
+        ("as-stated", False, True),
+        ("qualified", True, False),
+        ("qualified", None, True),
+        ("qualified", False, True),
+    ],
+)
+def test_whose_address_a_patients_may_be(house: House, policy: str, known: bool | None, refused: bool) -> None:
+    """ECO.2.2.6: what our register knows decides; of whom it does not know, policy. Nobody else is asked about."""
+    lines = [Line(Level.TENANT, "", "patient_ins", policy)]
+    asked: list[Address] = []
+    intake = replace(house.intake, book=lambda: Book(lines), qualified=lambda one: asked.append(one) or known)
+    patient, marie = Addressee(parse("279035121518989@patient.mssante.fr")), parse(MARIE)
+    expected = Refusal(Reason.PATIENT_NOT_QUALIFIED, permanent=True) if refused else None
+    assert intake.check_route(patient, marie, 0) == expected
+    assert intake.check_route(Addressee(parse(PAUL)), marie, 0) is None
+    assert asked == [patient.address]
+
+    def down() -> Book:
+        raise PolicyDown("gone")
+
+    assert replace(intake, book=down).check_route(patient, marie, 0) == Refusal(Reason.STORE_DOWN, permanent=False)
+
+
 # --- after DATA ---------------------------------------------------------------------------------------------
 
 
