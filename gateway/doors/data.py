@@ -30,7 +30,7 @@ _ORDINARY: Final = bytes(set(range(256)) - set(b"\r\n\0"))
 Run: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 
 
-LARGE: Final = 1_048_576
+LARGE: Final = 524_288
 """Octets from which on a letter needs room: so few of them are in memory at once (Limits.large_letters)."""
 
 
