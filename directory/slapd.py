@@ -77,11 +77,17 @@ def prepare(
     for path in (schema, conf):
         path.unlink(missing_ok=True)
     schema.write_bytes(SCHEMA)
-    lines = [*_head(folder, schema, software), *_database(folder, suffix, max_bytes), *_replica(suffix, provider)]
-    lines += access.rules(suffix)
     conf.touch(mode=0o600)
-    conf.write_text("\n".join(lines) + "\n")
+    conf.write_text(configuration(folder, suffix, software, max_bytes, provider))
     return conf
+
+
+def configuration(
+    folder: Path, suffix: str, software: Software, max_bytes: int = 1 << 30, provider: Provider | None = None
+) -> str:
+    """The text of slapd.conf for a server whose data lie in `folder`/data and whose schema is `folder`/pli.schema."""
+    lines = [*_head(folder, folder / "pli.schema", software), *_database(folder, suffix, max_bytes)]
+    return "\n".join([*lines, *_replica(suffix, provider), *access.rules(suffix)]) + "\n"
 
 
 def _head(folder: Path, schema: Path, software: Software) -> list[str]:

@@ -285,12 +285,16 @@ def _matches(kept: str, password: str) -> bool:
 
 
 def _replace(file: Path, lines: Sequence[str]) -> None:
-    """A reader sees the old file or the new one, whole, and never more of it than before."""
-    mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
+    """A reader sees the old file or the new one, whole, and never more of it than before; nor does a change that root
+    makes take it from its owner."""
+    was = file.stat() if file.exists() else None
+    mode = was.st_mode & 0o777 if was else 0o600
     draft = file.with_name(f"{file.name}.new")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
         out.write("".join(f"{line}\n" for line in lines))
         out.flush()
+        if was and os.geteuid() == 0:
+            os.fchown(out.fileno(), was.st_uid, was.st_gid)
         os.fchmod(out.fileno(), mode)
         os.fsync(out.fileno())
     draft.replace(file)

@@ -36,6 +36,7 @@ from gateway.journal_command import journal
 from gateway.keys_command import keys
 from gateway.patients_command import patients
 from gateway.policy_command import explain, policy
+from gateway.quickstart_command import quickstart
 from gateway.worklist_command import worklist
 
 
@@ -174,19 +175,18 @@ def config_group() -> None:
 @config_group.command("check")
 @with_node
 def config_check(settings: Settings) -> None:
-    """Look at everything the configuration names; say what Pli does not claim."""
-    from gateway import app, watching
+    """Look at everything the configuration names; say what is missing, and what may not be claimed."""
+    from gateway import app, claims, watching
+    from gateway.install import kernel_clock
 
-    bad = 0
-    for check in readiness.checks(settings):
-        bad += not check.ok
-        click.echo(f"{'ok  ' if check.ok else 'BAD '} {check.name}: {check.sentence}")
-    for check in watching.warnings(settings, app.clock()):
-        bad += not check.ok
-        click.echo(f"{'soon' if check.ok else 'BAD '} {check.name}: {check.sentence}")
-    for sentence in readiness.NOT_CLAIMED:
+    found = [("ok  ", check) for check in readiness.checks(settings)]
+    found += [("wait", check) for check in readiness.waiting(settings)]
+    found += [("soon", check) for check in watching.warnings(settings, app.clock())]
+    for word, check in found:
+        click.echo(f"{word if check.ok else 'BAD '} {check.name}: {check.sentence}")
+    for sentence in claims.not_claimed(settings, kernel_clock.kept()):
         click.echo(f"note {sentence}")
-    if bad:
+    if bad := sum(not check.ok for _, check in found):
         raise Failure(f"{bad} things to mend")
 
 
@@ -239,6 +239,7 @@ pli.add_command(autoconfig)
 pli.add_command(help_group)
 pli.add_command(audit)
 pli.add_command(health)
+pli.add_command(quickstart)
 pli.add_command(indicators)
 pli.add_command(patients)
 pli.add_command(worklist)

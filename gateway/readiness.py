@@ -12,12 +12,21 @@ from pathlib import Path
 
 from gateway.config import Settings
 
-NOT_CLAIMED = (
-    "Pli is not homologated: the operator contract and the ANS audit, the DMP homologation number, the ORG "
-    "certificates and HDS hosting are the deployer's.",
-    "National filing ships disabled.",
-    "Delivered mail is encrypted at rest only where Dovecot's mail_crypt or an encrypted disk does it.",
-)
+WITHOUT = {
+    "tls.certificate": "no operator and no mail client gets in, and no letter leaves",
+    "tls.key": "no operator and no mail client gets in, and no letter leaves",
+    "trust.folder": "nobody's certificate is believed",
+    "trust.white_list": "no other operator is known: the white list says who may speak",
+    "directory.password_file": "no recipient is found",
+    "keeper.folder": "nothing is signed and no letter can be opened",
+    "keeper.body_public_key": "no letter can be kept",
+    "keeper.digest_key": "no letter can be kept",
+    "keeper.pseudonym_key": "no patient's register, and no log",
+    "accounts.file": "nobody can log in; `pli account password ADDRESS` makes it",
+    "dossier.certificate": "no dossier host lets us in",
+    "dossier.key": "no dossier host lets us in",
+}
+"""What is not there, in plain words."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +90,34 @@ def _copied(settings: Settings) -> Iterator[Check]:
 
 
 def _exists(key: str, path: Path) -> Check:
-    ok = os.access(path, os.R_OK)
-    return Check(key, ok, f"{path}" if ok else f"{path} is missing or not readable: put it there or correct {key}")
+    if os.access(path, os.R_OK):
+        return Check(key, True, f"{path}")
+    why = next((said for name, said in WITHOUT.items() if key.endswith(name)), "")
+    asked = request_of(path)
+    todo = f"its request waits at {asked}: have it answered" if asked else f"put it there or correct {key}"
+    return Check(key, False, f"{path} is missing or not readable{': ' if why else ''}{why}. To do: {todo}")
+
+
+def request_of(certificate: Path) -> Path | None:
+    """The certificate request that `pli quickstart` left for a certificate that has not come yet."""
+    asked = certificate.parent.parent / "requests" / f"{certificate.stem}.csr"
+    return asked if certificate.suffix == ".pem" and asked.exists() else None
+
+
+def waiting(settings: Settings) -> Iterator[Check]:
+    """What a node works without, and that is wanted all the same: keys without a certificate, no anchor, nobody's
+    account."""
+    if not any((settings.trust.folder / "anchors").glob("*")):
+        yield Check("trust.folder anchors", False, f"{settings.trust.folder}/anchors is empty: nobody is believed")
+    for view in settings.views:
+        for name in ("mailbox", "seal", "decrypt"):
+            for key in sorted((view.keeper.folder / name).glob("*.key")):
+                if not key.with_suffix(".pem").exists():
+                    yield Check(f"{of(settings, view)}keeper/{name}", True, f"{key} waits for its certificate")
+        if view.accounts.file.exists() and not view.accounts.file.stat().st_size:
+            yield Check(
+                f"{of(settings, view)}accounts.file", True, "nobody has an account: pli account password ADDRESS"
+            )
 
 
 def _private(key: str, path: Path) -> Check:
