@@ -63,6 +63,12 @@ def serves_alone() -> None:
     threading.Thread(target=watch, name="watchdog", daemon=True).start()
 
 
+def forget() -> None:
+    """For a child that was forked: what is between systemd and its parent is not its own."""
+    for name in (PLACE, EVERY, WHOSE):
+        os.environ.pop(name, None)
+
+
 def environment() -> dict[str, str]:
     """For children: without what is between systemd and us."""
     return {name: value for name, value in os.environ.items() if name not in (PLACE, EVERY, WHOSE)}

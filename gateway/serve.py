@@ -8,25 +8,25 @@ Does not: run as a system service by itself (a systemd unit calls it).
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import structlog
 
-from gateway import notify
+from gateway import children, notify
 from gateway.config import ConfigError, Settings
 from gateway.doors import ports
 
 PROCESSES = ("spooler", "keeper", "doors", "carrier")
 """In the order in which they start and, backwards, end: who keeps letters outlives who brings them."""
+APART = frozenset({"keeper"})
+"""Executed, not forked: it holds keys."""
 
-MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4194304"}
-"""mallopt(3): once a large letter was freed, glibc would take the next ones from heaps that never shrink again."""
 REFUSED = 2
 """Exit code of a process that cannot start and would not on a second try."""
 
@@ -56,19 +56,19 @@ def announce(settings: Settings, process: str) -> None:
 @dataclass
 class Child:
     name: str
-    command: list[str]
-    process: subprocess.Popen[bytes] | None = None
+    launch: Callable[[], BaseProcess]
+    process: BaseProcess | None = None
     started: float = 0.0
     pause: float = field(default=0.2)
     due: float | None = None
     """When it starts again; None while it runs."""
 
     def start(self) -> None:
-        self.process = subprocess.Popen(self.command, env={**MEMORY, **notify.environment()})
+        self.process = self.launch()
         self.started, self.due = time.monotonic(), None
 
     def ended(self) -> int | None:
-        return self.process.poll() if self.process else None
+        return self.process.exitcode if self.process else None
 
     def next_pause(self) -> float:
         """Doubles up to 10 s; a process that lived ten times its pause was worth starting, and starts at once."""
@@ -92,22 +92,36 @@ def supervise(settings: Settings, config: Path, stop: threading.Event) -> int:
     """Runs every process of the node until `stop`. Answers an exit code."""
     settings.paths.run.mkdir(parents=True, exist_ok=True)
     settings.paths.data.mkdir(parents=True, exist_ok=True)
-    children = [Child(name, _command(config, name)) for name in names(settings)]
-    first, rest = children[:1], children[1:]
+    children.prepare()
+    running = [Child(name, _launch(settings, config, name, stop)) for name in names(settings)]
+    first, rest = running[:1], running[1:]
     try:
         # the spooler brings the tables up to date before anyone reads them; the others do not wait for each other
         if not (_started(settings, first, stop) and _started(settings, rest, stop)):
             return REFUSED
         print(
-            f"pli: {settings.node.name} is up ({', '.join(child.name for child in children)})",
+            f"pli: {settings.node.name} is up ({', '.join(child.name for child in running)})",
             file=sys.stderr,
             flush=True,
         )
         notify.tell("READY=1")
-        return _keep(settings, children, stop)
+        return _keep(settings, running, stop)
     finally:
         notify.tell("STOPPING=1")
-        _end(children)
+        _end(running)
+
+
+def _launch(settings: Settings, config: Path, name: str, stop: threading.Event) -> Callable[[], BaseProcess]:
+    kind = name.partition("-")[0]
+    if kind in APART:
+        return lambda: children.executed(name, _command(config, name))
+    return lambda: children.forked(name, lambda: _run(kind, settings, stop, name))
+
+
+def _run(kind: str, settings: Settings, stop: threading.Event, name: str) -> None:
+    from gateway import process
+
+    process.run(kind, settings, stop, name)
 
 
 def _command(config: Path, name: str) -> list[str]:
@@ -125,14 +139,14 @@ def _command(config: Path, name: str) -> list[str]:
     ]
 
 
-def _started(settings: Settings, children: list[Child], stop: threading.Event, limit: float = 30.0) -> bool:
+def _started(settings: Settings, asked: list[Child], stop: threading.Event, limit: float = 30.0) -> bool:
     """Starts them together; True once all serve."""
-    for child in children:
+    for child in asked:
         ready_file(settings, child.name).unlink(missing_ok=True)
         child.start()
     until = time.monotonic() + limit
     while time.monotonic() < until and not stop.is_set():
-        starting = [child for child in children if not ready_file(settings, child.name).exists()]
+        starting = [child for child in asked if not ready_file(settings, child.name).exists()]
         if not starting:
             return True
         # one that served and was killed since is started again later, with the others
@@ -143,11 +157,11 @@ def _started(settings: Settings, children: list[Child], stop: threading.Event, l
     return stop.is_set()
 
 
-def _keep(settings: Settings, children: list[Child], stop: threading.Event) -> int:
+def _keep(settings: Settings, running: list[Child], stop: threading.Event) -> int:
     log, alive = structlog.get_logger(), notify.Watchdog()
     while not stop.wait(0.2):
         alive()
-        for child in children:
+        for child in running:
             code = child.ended()
             if code is None:
                 continue
@@ -168,14 +182,12 @@ def _revive(settings: Settings, child: Child, code: int) -> None:
         child.start()
 
 
-def _end(children: list[Child]) -> None:
+def _end(running: list[Child]) -> None:
     """Who brings letters ends first, who keeps them last."""
-    for child in reversed(children):
-        if child.process and child.process.poll() is None:
-            child.process.send_signal(signal.SIGTERM)
-    for child in reversed(children):
+    for child in reversed(running):
         if child.process:
-            try:
-                child.process.wait(15)
-            except subprocess.TimeoutExpired:
-                child.process.kill()
+            child.process.terminate()
+    for child in reversed(running):
+        if child.process:
+            child.process.join(15)
+            child.process.kill()

@@ -33,7 +33,7 @@ from gateway.accounts import Accounts
 from gateway.demo.postfix import Postfix
 from gateway.demo.processes import free_port
 from gateway.doors.smtp import DoorSpec, Limits, serve
-from gateway.serve import MEMORY
+from gateway.children import MEMORY
 from relay import spool
 from relay.intake import Intake
 from relay.model import Door
