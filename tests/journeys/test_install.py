@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shlex
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -127,6 +129,15 @@ def test_typed_again_it_changes_nothing_and_leaves_what_was_edited(seen: dict[st
     assert edited["/etc/pli/firewall.nft"] == "left"
     assert list(edited.values()).count("left") == 1
     assert seen["firewall"] == ["# mine", "#!/usr/sbin/nft -f"]
+
+
+def test_old_mail_is_brought_in_as_the_page_says(seen: dict[str, Any]) -> None:
+    """docs/import-mailboxes.md's file, with other names, brings a mailbox into another; typed again it copies nothing
+    more. With a wrong password it says so."""
+    first, again, wrong = seen["import"]
+    assert first == [0, 2], seen["import"]
+    assert again == [0, 2]
+    assert wrong[0] != 0
 
 
 def test_secrets_are_their_owners(seen: dict[str, Any]) -> None:
@@ -304,6 +315,7 @@ def play() -> dict[str, Any]:
     seen["check-after"] = _pli("config", "check")
     seen["health"] = _pli("health")
     _letters(seen, told["password"])
+    seen["import"] = _imported(told["password"])
     seen["again"] = _quickstart()
     firewall = Path("/etc/pli/firewall.nft")
     firewall.write_text("# mine\n")
@@ -328,6 +340,35 @@ def _letters(seen: dict[str, Any], password: str) -> None:
     kept = list(_files("/var/lib/pli-mail"))
     seen["kept-files"] = len(kept)
     seen["in-clear"] = [str(each) for each in kept if MARK.encode() in each.read_bytes()]
+
+
+def _imported(password: str) -> list[list[int]]:
+    """Paul's mailbox into Anne's, by the page's own mbsyncrc: [exit code, letters in Anne's] of each time."""
+    page = (Path(__file__).resolve().parents[2] / "docs/import-mailboxes.md").read_text("utf-8")
+    block = re.search(r"(?m)^    # mbsyncrc\n((?:    .*\n|\n)+)", page)
+    assert block
+    text = textwrap.dedent(block[1]).replace("imap.ancien-operateur.example", HOST)
+    text = text.replace("mss.imagerie-des-lilas.example", HOST)
+    holder = "claire.moreau@imagerie-des-lilas.mssante.example"
+    text = text.replace(holder, PAUL, 1).replace(holder, ANNE, 1)
+    folder = Path("/root/import")
+    folder.mkdir()
+    (folder / "mbsyncrc").write_text(text)
+    (folder / "anchors.pem").write_bytes(Path("/etc/pli/trust/anchors/root.pem").read_bytes())
+    (folder / "ancien.password").write_text("paul-a-son-mot")
+    (folder / "pli.password").write_text(password)
+    Path("/etc/hosts").write_text(f"127.0.0.1 localhost {HOST}\n")
+    seen = [_mbsync(folder), _mbsync(folder)]
+    (folder / "ancien.password").write_text("another")
+    return [*seen, _mbsync(folder)]
+
+
+def _mbsync(folder: Path) -> list[int]:
+    code, said = _run("mbsync", "-c", "mbsyncrc", "reprise", cwd=folder)
+    print(said, file=sys.stderr)
+    conf = "/etc/pli/dovecot/dovecot.conf"
+    words = ("-c", conf, "-f", "tab", "mailbox", "status", "-u", ANNE, "messages", "INBOX")
+    return [code, int(_run("doveadm", *words)[1].split()[-1])]
 
 
 if __name__ == "__main__":
