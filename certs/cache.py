@@ -18,6 +18,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from certs import disk
+
 FIRST_PAUSE = timedelta(minutes=5)
 LONGEST_PAUSE = timedelta(hours=24)
 """spec/operator.md §2.2: a host that gave 403 is left alone, address by address."""
@@ -87,7 +89,7 @@ class Cache:
     def keep(self, resource: Resource, data: bytes, at: datetime, until: datetime | None, chance: float) -> State:
         """Writes a new good copy. `chance`: 0 to 1, so that not all nodes come at once."""
         if self.held(resource) != data:
-            write(self._copy(resource), data)
+            _put(self._copy(resource), data)
         state = State(
             resource.url, not_before=_text(next_time(at, until, chance)), fetched=_text(at), until=_text(until)
         )
@@ -137,7 +139,7 @@ class Cache:
         return state.due(at - FORGOTTEN)
 
     def _remember(self, resource: Resource, state: State) -> State:
-        write(self._state(resource), json.dumps(asdict(state)).encode())
+        _put(self._state(resource), json.dumps(asdict(state)).encode())
         return state
 
     def _copy(self, resource: Resource) -> Path:
@@ -147,29 +149,17 @@ class Cache:
         return self.folder / "state" / f"{resource.key}.json"
 
 
+def _put(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    disk.put(path, data, disk.PUBLIC)
+
+
 def _locked(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
-
-
-def write(path: Path, data: bytes) -> None:
-    """The file is the old one or the new one, whole, also after a power cut."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # the ending is not one that a trust store reads
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def next_time(at: datetime, until: datetime | None, chance: float) -> datetime:

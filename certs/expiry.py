@@ -17,8 +17,7 @@ from typing import TypeAlias
 
 from cryptography import x509
 
-from certs import crl, keyfiles
-from certs.cache import write
+from certs import crl, disk, keyfiles
 from certs.identities import UNREADABLE, identity
 from certs.identities import read as certificate_of
 
@@ -203,7 +202,7 @@ def metrics(tenant: str, found: Iterable[Expiring]) -> str:
 
 def write_metrics(file: Path, tenant: str, found: Iterable[Expiring]) -> None:
     """For node_exporter's textfile collector (NAME.prom): whole or not at all, readable by all."""
-    write(file, metrics(tenant, found).encode())
+    disk.put(file, metrics(tenant, found).encode(), disk.PUBLIC)  # the collector is another account
     file.chmod(0o644)
 
 

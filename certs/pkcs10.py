@@ -6,7 +6,6 @@ name that a certificate could not carry is a ValueError that says which. Does no
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import NameOID, ObjectIdentifier
+
+from certs import disk
 
 KeyKind: TypeAlias = Literal["rsa2048", "rsa3072", "rsa4096", "p256", "p384"]
 KINDS: tuple[KeyKind, ...] = ("rsa2048", "rsa3072", "rsa4096", "p256", "p384")
@@ -127,12 +128,7 @@ def _signed(
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
-    """Private from the first byte on, on disk when this returns; a file that is there stays."""
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        disk.make(path, data, mode)
     except FileExistsError:
         raise FileExistsError(f"{path} is there already: name another") from None
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -69,7 +69,7 @@ def _checked(domain: str) -> str:
 
 def _seal(settings: Settings, file: Path, content: bytes) -> None:
     """Two files, as for the journal's heads: what is said, and a detached CMS signature that any tool verifies."""
-    from certs import cache, cms
+    from certs import cms, disk
     from gateway import app
 
     keeper = app.keeper_client(settings)
@@ -80,8 +80,8 @@ def _seal(settings: Settings, file: Path, content: bytes) -> None:
             raise ConfigError(f"the keeper holds no seal for {domain}: the report is not written")
         signature = cms.sign(content, signer, app.clock())
         # The signature first: a report without one would be worth nothing
-        cache.write(file.with_suffix(".p7s"), signature)
-        cache.write(file, content)
+        disk.put(file.with_suffix(".p7s"), signature, disk.PUBLIC)
+        disk.put(file, content, disk.PUBLIC)
     except OSError as error:
         raise Failure(f"{file} cannot be written: {error.strerror}") from None
     finally:

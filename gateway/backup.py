@@ -23,6 +23,7 @@ from pathlib import Path
 from sqlalchemy import Engine, func, inspect, select
 from sqlalchemy.engine import make_url
 
+from certs import disk
 from relay.store import engine, reads
 from relay.store.tables import letters
 
@@ -140,12 +141,7 @@ def _manifest(folder: Path, at: datetime, told: Told) -> None:
         files[str(path.relative_to(folder))] = {"size": path.stat().st_size, "sha256": _digest(path)}
         told("digests", number)
     text = json.dumps({"form": FORM, "at": at.isoformat(timespec="seconds"), "files": files}, indent=1)
-    draft = folder / f"{MANIFEST}.new"
-    with draft.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(folder / MANIFEST)
+    disk.put(folder / MANIFEST, text.encode())
 
 
 def _digest(path: Path) -> str:

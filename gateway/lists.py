@@ -7,7 +7,6 @@ list (relay.partners does), refuse anything (relay.intake does), or fetch inside
 
 from __future__ import annotations
 
-import os
 import random
 import ssl
 import threading
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from certs import fetch
+from certs import disk, fetch
 from certs.chain import TrustStore
 from certs.fetch import Budget, Fetched, Outcome, Why
 from certs.model import Clock
@@ -80,8 +79,8 @@ class Lists:
 
     def _put(self, data: bytes, answer: WhiteList) -> None:
         self.history.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(self.history / f"{answer.generated_at:%Y%m%dT%H%M%SZ}.xml", data)
-        _write(self.path, data)
+        disk.put(self.history / f"{answer.generated_at:%Y%m%dT%H%M%SZ}.xml", data, disk.PUBLIC)
+        disk.put(self.path, data, disk.PUBLIC)
         self._held = answer
         for old in sorted(self.history.glob("*.xml"))[: -self.kept]:
             old.unlink()
@@ -156,13 +155,3 @@ def _guarded(running: Lists) -> bool:
     except Exception as error:
         _log.error("white-list-surprise", error=type(error).__name__)
         return False
-
-
-def _write(path: Path, data: bytes) -> None:
-    """A reader sees the old file or the new one, whole."""
-    draft = path.with_name(f".{path.name}.new")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import Engine, select
 
+from certs import disk
 from certs.keys import KeeperClient, KeeperDown, KeeperRefused
 from gateway import app
 from gateway.config import Settings
@@ -69,10 +70,10 @@ def rotate(settings: Settings, at: datetime) -> str:
     draft = _placed(old, new.private_bytes(*_FORM))
     os.link(old, kept)  # the old one has two names before the first of them is given away
     draft.replace(old)
-    _synced(folder)
+    disk.sync_folder(folder)
     _read_again(settings, keeper, public)
     _placed(settings.keeper.body_public_key, public.hex().encode()).replace(settings.keeper.body_public_key)
-    _synced(settings.keeper.body_public_key.parent)
+    disk.sync_folder(settings.keeper.body_public_key.parent)
     return bodies.mark(public).hex()
 
 
@@ -84,22 +85,10 @@ def _placed(beside: Path, data: bytes) -> Path:
     draft = beside.with_name(beside.name + ".new")
     draft.unlink(missing_ok=True)
     like = beside.stat()
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    disk.make(draft, data, like.st_mode & 0o777)
     if os.geteuid() == 0:
         os.chown(draft, like.st_uid, like.st_gid)
-    draft.chmod(like.st_mode & 0o777)
     return draft
-
-
-def _synced(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read_again(settings: Settings, keeper: KeeperClient, public: bytes) -> None:
@@ -228,16 +217,8 @@ def retire(settings: Settings, at: datetime, youngest: timedelta = YOUNGEST) -> 
         raise NotRotated("the key in use is too young: a letter on its way may be sealed to the one before; in an hour")
     old = sorted(folder.glob("body-*.key"))
     for path in old:
-        _destroyed(path)
+        disk.destroy(path)
     if old:
-        _synced(folder)
+        disk.sync_folder(folder)
         _read_again(settings, app.keeper_client(settings), app.keeper_client(settings).body_key())
     return len(old)
-
-
-def _destroyed(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.write(bytes(path.stat().st_size))
-        file.flush()
-        os.fsync(file.fileno())
-    path.unlink()

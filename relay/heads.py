@@ -8,13 +8,12 @@ is handed over), choose where heads are kept, or walk the chains (relay.journal 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from certs import cms, profiles
+from certs import cms, disk, profiles
 from certs.chain import TrustStore
 from certs.keys import Signer
 from certs.model import Trusted
@@ -42,8 +41,8 @@ def write(folder: Path, node: str, heads: Mapping[str, Head], signer: Signer, at
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = place(folder, at)
     # The signature first: a JSON file without one would be a fault.
-    _put(path.with_suffix(".p7s"), signature)
-    _put(path, content)
+    disk.put(path.with_suffix(".p7s"), signature, disk.PUBLIC)
+    disk.put(path, content, disk.PUBLIC)
     return path
 
 
@@ -93,18 +92,3 @@ def _small(path: Path) -> bytes:
     if len(data) > SIZE_MOST:
         raise ValueError("larger than any sealed head")
     return data
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Whole or not at all, and on the disk."""
-    draft = path.with_name(path.name + ".new")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
