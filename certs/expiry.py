@@ -202,8 +202,7 @@ def metrics(tenant: str, found: Iterable[Expiring]) -> str:
 
 def write_metrics(file: Path, tenant: str, found: Iterable[Expiring]) -> None:
     """For node_exporter's textfile collector (NAME.prom): whole or not at all, readable by all."""
-    disk.put(file, metrics(tenant, found).encode(), disk.PUBLIC)  # the collector is another account
-    file.chmod(0o644)
+    disk.put(file, metrics(tenant, found).encode(), disk.PUBLIC)
 
 
 def _quoted(text: str) -> str:
