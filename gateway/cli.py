@@ -35,6 +35,7 @@ from gateway.indicators_command import indicators
 from gateway.journal_command import journal
 from gateway.keys_command import keys
 from gateway.patients_command import patients
+from gateway.peers_command import peers
 from gateway.policy_command import explain, policy
 from gateway.quickstart_command import quickstart
 from gateway.worklist_command import worklist
@@ -191,10 +192,17 @@ def config_check(settings: Settings) -> None:
 
 
 @config_group.command("show")
+@click.option("--sources", is_flag=True, help="Each value with where it comes from: environment, file or factory.")
 @with_node
-def config_show(settings: Settings) -> None:
+def config_show(settings: Settings, sources: bool) -> None:
     """The configuration as it stands; secrets are files and are not shown."""
-    click.echo(settings.model_dump_json(indent=2))
+    if not sources:
+        click.echo(settings.model_dump_json(indent=2))
+        return
+    from gateway import provenance
+
+    for each in provenance.values(settings, click.get_current_context().obj):
+        click.echo(f"{each.key} = {each.value}  ({' '.join(filter(None, (each.source, each.where)))})")
 
 
 @config_group.command("manual")
@@ -242,6 +250,7 @@ pli.add_command(health)
 pli.add_command(quickstart)
 pli.add_command(indicators)
 pli.add_command(patients)
+pli.add_command(peers)
 pli.add_command(worklist)
 pli.add_command(policy)
 pli.add_command(trace)

@@ -219,3 +219,29 @@ def test_each_command_says_what_it_is_for(path: tuple[str, ...]) -> None:
     for name in path:
         command = command.commands[name]
     assert command.help, f"{path} has no sentence"
+
+
+# --- other operators ------------------------------------------------------------------------------------------------
+
+
+def test_peers_says_when_each_operator_was_last_met(world: Any) -> None:
+    """After a letter each side names the other: sent there, received here; no mailbox is named."""
+    mail = world.plain(FROM, TO)
+    world.submit(mail)
+    world.received(world.parc, SURGEON.address, message_id(mail))
+    domain = TO.partition("@")[2]
+    world.until(lambda: _met(world, world.lilas).get(domain, {}).get("sent_at"), "the letter's end in the journal")
+    assert _met(world, world.parc)[LILAS]["came_at"]
+    said = world.pli(world.lilas, "peers").stdout
+    assert domain in said
+    assert "@" not in said
+
+
+def test_who_was_never_met_is_not_named(world: Any) -> None:
+    """The twin: a domain of the white list to which no letter went."""
+    assert "patient.mssante.fr" not in _met(world, world.parc)
+
+
+def _met(world: Any, seat: Any) -> dict[str, Any]:
+    lines = world.pli(seat, "peers", "--json").stdout.splitlines()
+    return {each["domain"]: each for each in map(json.loads, lines)}
