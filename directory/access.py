@@ -3,8 +3,8 @@
 Promises: anonymous readers see nothing; professionals and the help desk see all but the red list, a hundred entries a
 search, without paging; a delegate sees what kinds of mailboxes are where, and no name or address; an establishment's
 administrator sees and changes its own subtree alone, by one rule for all establishments, and no address or type that
-stands; the gateway's own identity sees nothing but may act as an administrator (RFC 4370); the relay and the feeder see
-the red list; only the feeder, and a replica's identity, see all.
+stands; the gateway's own identity sees nothing but may act as an administrator, the help desk or a delegate (RFC 4370);
+the relay and the feeder see the red list; only the feeder, and a replica's identity, see all.
 Does not: make identities (directory.slapd does).
 """
 
@@ -59,9 +59,11 @@ def limits(suffix: str) -> list[str]:
     ]
 
 
-def acts_for(suffix: str) -> str:
-    """The value of authzTo with which the gateway may act as any administrator, and as nobody else."""
-    return f"dn.regex:{_administrators(suffix)}"
+def acts_for(suffix: str) -> list[str]:
+    """The values of authzTo with which the gateway may act as any administrator, as the help desk and as the delegate,
+    and as nobody else."""
+    exact = [f"dn.exact:{each},{suffix}" for each in (SUPPORT, DELEGATE)]
+    return [f"dn.regex:{_administrators(suffix)}", *exact]
 
 
 def _administrators(suffix: str) -> str:

@@ -171,7 +171,7 @@ def identity(rdn: str, password: str, suffix: str) -> str:
     """LDIF of one more identity: access.GATEWAY, SUPPORT, DELEGATE or REPLICA."""
     values = dict(_identity(rdn, password))
     if rdn == access.GATEWAY:
-        values["authzTo"] = [access.acts_for(suffix)]
+        values["authzTo"] = access.acts_for(suffix)
     return record(f"{rdn},{suffix}", values)
 
 

@@ -1,7 +1,8 @@
 """Accounts of mailboxes: a passwd-file in Dovecot's format, so that one rule decides for SMTP and IMAP.
 
 Promises: a password is kept only as ARGON2ID (RFC 9106), with parameters that Dovecot verifies too; an unknown login
-costs as much as a wrong password; a line that cannot be read lets nobody in; a change is atomic and synced. An account
+costs as much as a wrong password; a line that cannot be read lets nobody in, nor does one that is suspended, by no door
+and no proof; a change is atomic and synced. An account
 is the address of its mailbox; ADDRESS/NAME is an application password of it, one for each device, so that a lost one is
 revoked alone; subjects of the OpenID provider and client certificates are bound to it. Does not: log, count failures,
 or judge a certificate (the doors do).
@@ -53,6 +54,8 @@ class Line:
     """Subjects of the OpenID provider that are this account."""
     certificates: tuple[str, ...] = ()
     """Client certificates that are this account: subjects (RFC 4514), or addresses that they carry."""
+    suspended: bool = False
+    """Nobody logs in; letters in custody are still delivered. Dovecot reads it as `nologin`."""
 
     @property
     def account(self) -> str:
@@ -69,6 +72,8 @@ class Line:
         extra = [f"user={self.account}"] if self.device else []
         extra += [f"subject={quote(each, safe='')}" for each in self.subjects]
         extra += [f"certificate={quote(each, safe='')}" for each in self.certificates]
+        # Dovecot's Password Database Extra Fields: the password may match, and nobody is let in.
+        extra += ["nologin"] if self.suspended else []
         return f"{self.name}:{SCHEME}{self.hash}::::::{' '.join(extra)}"
 
 
@@ -112,6 +117,8 @@ class Accounts:
     def verify(self, login: str, password: str) -> str | None:
         """The account's name where the password is right, else None. Some 50 ms of CPU: for a thread."""
         known = self._read().get(login.lower())
+        if known and suspended(known):
+            known = None
         if known and self._application_only and not known.device:
             known = None
         kept = known.hash if known and known.hash != NOBODY else self._nobody
@@ -133,7 +140,7 @@ class Accounts:
         subject = self._tokens.judge(token)
         if isinstance(subject, Refused):
             return subject
-        own = {line.account for line in self._read().values() if subject.sub in line.subjects}
+        own = {line.account for line in self._open() if subject.sub in line.subjects}
         wanted = user.lower() or (next(iter(own)) if len(own) == 1 else "")
         delegated = any(wanted in self._delegations.get(each, ()) for each in own)
         allowed = wanted in own or (wanted and delegated)
@@ -145,13 +152,20 @@ class Accounts:
         `user`: which of them, or empty where there is but one. Says nothing about trust: who asks has judged it.
         """
         names = _names(der)
-        bound = {line.account for line in self._read().values() if names & set(line.certificates)}
+        bound = {line.account for line in self._open() if names & set(line.certificates)}
         wanted = user.lower() or (next(iter(bound)) if len(bound) == 1 else "")
         return wanted if wanted in bound else None
 
     def may_use(self, account: str, address: Address) -> bool:
-        """May this account send as this address? Its own, or one that the configuration delegates to it."""
+        """May this account send as this address? Its own, or one that the configuration delegates to it; none while
+        it is suspended, even in a session that was open before."""
+        line = self._read().get(account.lower())
+        if line and suspended(line):
+            return False
         return address.key == account.lower() or address.key in self._delegations.get(account.lower(), ())
+
+    def _open(self) -> Iterator[Line]:
+        return (line for line in self._read().values() if not suspended(line))
 
     # --- kept
 
@@ -194,6 +208,26 @@ class Accounts:
         self._write(replace(held, certificates=tuple(sorted({*held.certificates, bound}))))
         return bound
 
+    def suspend(self, login: str, to: bool) -> bool:
+        """Closes an account with all its application passwords to every login, or opens it again. False: it was so, or
+        there is none."""
+        name = login.lower()
+        held = [each for each in self._read().values() if each.account == name and each.suspended is not to]
+        if held:
+            self._write(*(replace(each, suspended=to) for each in held))
+        return bool(held)
+
+    def open(self, subjects: Mapping[str, str]) -> int:
+        """Accounts without a password for the addresses that have none yet, in one change: address -> the provider's
+        subject that is this account, or empty. How many are new; raises BadAccount."""
+        known, wanted = self._read(), {_checked(address): subject for address, subject in subjects.items()}
+        lines = [
+            Line(name, NOBODY, (subject,) if subject else ()) for name, subject in wanted.items() if name not in known
+        ]
+        if lines:
+            self._write(*lines)
+        return len(lines)
+
     def remove(self, login: str) -> bool:
         """An account with all its application passwords, or ADDRESS/NAME alone. False: it was not there."""
         name = login.lower()
@@ -208,12 +242,17 @@ class Accounts:
         return self._read().get(name) or Line(name, NOBODY)
 
     def _put(self, name: str, hash: str) -> None:
-        self._write(replace(self._read().get(name) or Line(name, hash), hash=hash))
+        """A new device of a suspended account is suspended with it."""
+        known = self._read()
+        of = known.get(name.partition("/")[0])
+        new = Line(name, hash, suspended=bool(of and of.suspended))
+        self._write(replace(known.get(name) or new, hash=hash))
 
-    def _write(self, line: Line) -> None:
+    def _write(self, *lines: Line) -> None:
+        names = {line.name for line in lines}
         with self._lock:
-            kept = [each for each in _texts(self._file) if _name(each) != line.name]
-            _replace(self._file, [*kept, line.written()])
+            kept = [each for each in _texts(self._file) if _name(each) not in names]
+            _replace(self._file, [*kept, *(line.written() for line in lines)])
 
     def _read(self) -> dict[str, Line]:
         with self._lock:
@@ -225,6 +264,11 @@ class Accounts:
             if seen != self._seen:
                 self._lines, self._seen = {each.name: each for each in _parsed(_texts(self._file))}, seen
             return self._lines
+
+
+def suspended(line: Line) -> bool:
+    """The one place that says so: to SMTP, to HTTP, and to Dovecot where it asks us."""
+    return line.suspended
 
 
 @cache
@@ -261,7 +305,7 @@ def _parsed(texts: Iterable[str]) -> Iterator[Line]:
         if name and not name.startswith("#") and secret.startswith(SCHEME):
             extra = more[5].split() if len(more) > 5 else []
             subjects, certificates = _values(extra, "subject="), _values(extra, "certificate=")
-            yield Line(name.lower(), secret.removeprefix(SCHEME), subjects, certificates)
+            yield Line(name.lower(), secret.removeprefix(SCHEME), subjects, certificates, "nologin" in extra)
 
 
 def _values(extra: Iterable[str], key: str) -> tuple[str, ...]:
