@@ -36,7 +36,7 @@ MAY: dict[str, frozenset[Act]] = {
     "own": frozenset(Act) - {Act.MERGE},
     "other": frozenset(),
     "delegate": frozenset({Act.COUNT}),
-    "support": frozenset({Act.SEE}),
+    "support": frozenset({Act.SEE, Act.COUNT}),
 }
 """Whose acts upon a mailbox of `lilas` go through."""
 
@@ -46,7 +46,10 @@ def _mailbox(address: str, **more: object) -> Entry:
 
 
 def _own(address: str, **more: object) -> str:
-    return record(f"mail={address},ou={LILAS},{access.TENANTS},{SUFFIX}", entries.attributes(_mailbox(address, **more)))
+    values = entries.attributes(_mailbox(address, **more))
+    if address.startswith(Act.RESUME):
+        values["lifecycleState"] = ["suspended"]
+    return record(f"mail={address},ou={LILAS},{access.TENANTS},{SUFFIX}", values)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +90,7 @@ def _act(at: Desk, act: Act, who: str) -> object:
     new = _mailbox(f"neuve.{who}@lilas.example")
     acts: dict[Act, Callable[[], object]] = {
         Act.SEE: lambda: at.see(address, LILAS),
-        Act.COUNT: lambda: at.adoption(LILAS) or _nothing(),
+        Act.COUNT: lambda: _some(at.adoption(LILAS)),
         Act.CREATE: lambda: at.create(new, LILAS),
         Act.CHANGE: lambda: at.change(address, "mssService", "Imagerie", LILAS),
         Act.SUSPEND: lambda: at.move(address, Act.SUSPEND, NOW, LILAS),
@@ -100,8 +103,9 @@ def _act(at: Desk, act: Act, who: str) -> object:
     return acts[act]()
 
 
-def _nothing() -> None:
-    raise NoSuchMailbox("nothing is seen")
+def _some(counted: list[desk.Adoption]) -> None:
+    if not counted:
+        raise NoSuchMailbox("nothing is seen")
 
 
 CELLS = [(who, act) for who in ACTORS for act in Act]

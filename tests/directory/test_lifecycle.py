@@ -37,8 +37,8 @@ def test_states_follow_one_table(state: Lifecycle, act: Act) -> None:
 
 @pytest.mark.parametrize(
     ("days", "where"),
-    [(0, "none"), (364, "none"), (365, "notify"), (547, "notify"), (548, "suspend"), (729, "suspend"), (730, "unpublish")],
-)  # fmt: skip
+    [(0, "none"), (364, "none"), (365, "notify"), (547, "notify"), (548, "suspend"), (730, "unpublish")],
+)
 def test_the_ladder_counts_days_without_use(days: int, where: str) -> None:
     """One year, eighteen months, two years, to the day."""
     assert rung(NOW - timedelta(days=days), NOW, Ladder()) is Rung(where)
