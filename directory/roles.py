@@ -53,7 +53,7 @@ _MAY = {
     # Who is one across establishments is no establishment's to say.
     Role.ESTABLISHMENT: _ALL - {Act.MERGE},
     Role.DELEGATE: frozenset({Act.COUNT}),
-    Role.SUPPORT: frozenset({Act.SEE, Act.COUNT}),
+    Role.SUPPORT: frozenset({Act.SEE}),
 }
 
 
