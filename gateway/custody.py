@@ -46,31 +46,33 @@ def _told(way: Route | str) -> str:
 
 
 def act(
-    settings: Settings, action: str, found: Sequence[Waiting], why: str, progress: Callable[[int], None]
+    settings: Settings, action: str, found: Sequence[Waiting], why: str, progress: Callable[[int], None], by: str = ""
 ) -> tuple[int, dict[str, str]]:
-    """How many were moved, and why others were not, by id. Raises StoreDown, KeeperDown, PolicyDown."""
+    """How many were moved, and why others were not, by id. `by`: who does it; whoever is logged in at the machine
+    otherwise. Raises StoreDown, KeeperDown, PolicyDown."""
+    by = by or getpass.getuser()
     why = app.pseudonyms(settings).scrub(" ".join(why.split()))[: acts.WHY_MOST]
     refused: dict[str, str] = {}
     if action == "reroute":
         entry = app.intake(settings)
         for each in found:
-            refused |= _rerouted(settings, entry, each, why)
+            refused |= _rerouted(settings, entry, each, why, by)
             progress(1)
     else:
         for first in range(0, len(found), acts.AT_ONCE):
             some = [each.id for each in found[first : first + acts.AT_ONCE]]
             client, tenant = app.client(settings), settings.node.tenant
-            refused |= acts.act_each(client, tenant, action, some, getpass.getuser(), why)
+            refused |= acts.act_each(client, tenant, action, some, by, why)
             progress(len(some))
     return len(found) - len(refused), refused
 
 
-def _rerouted(settings: Settings, entry: Intake, each: Waiting, why: str) -> dict[str, str]:
+def _rerouted(settings: Settings, entry: Intake, each: Waiting, why: str, by: str) -> dict[str, str]:
     way = _way(settings, entry, each)
     if not isinstance(way, Route):
         return {each.id: way}
     try:
-        acts.reroute(entry.client, settings.node.tenant, each.id, way, getpass.getuser(), why)
+        acts.reroute(entry.client, settings.node.tenant, each.id, way, by, why)
     except StoreRefused as error:
         return {each.id: str(error)}
     return {}

@@ -50,21 +50,23 @@ def trace(
     recipient: str = "",
     since: datetime | None = None,
     until: datetime | None = None,
+    by: str = "",
 ) -> list[Trail]:
-    """Letters that answer to what is given, oldest first, the newest MOST of them. The look-up is journalled first."""
+    """Letters that answer to what is given, oldest first, the newest MOST of them. The look-up is journalled first,
+    as `by`'s; whoever is logged in at the machine otherwise."""
     tenant, reader = settings.node.tenant, engine.reader_engine(settings.database_url)
     hide = app.pseudonyms(settings)
     # Rows hold a Message-ID with a pseudonym wherever it named a patient
     wanted: dict[str, Any] = {"id": letter, "message_id": hide.scrub(message_id), "sender": sender}
     wanted |= {"recipient": recipient, "since": since, "until": until}
-    by = {name: value for name, value in wanted.items() if value}
-    found = spool.find(reader, tenant, limit=MOST, **by)
-    _audit(settings, by, found)
+    given = {name: value for name, value in wanted.items() if value}
+    found = spool.find(reader, tenant, limit=MOST, **given)
+    _audit(settings, by or getpass.getuser(), given, found)
     return [_trail(reader, tenant, each.id, hide) for each in reversed(found)]
 
 
-def _audit(settings: Settings, by: dict[str, Any], found: list[Letter]) -> None:
-    facts = (("by", getpass.getuser()), ("criteria", ",".join(by)))
+def _audit(settings: Settings, by: str, given: dict[str, Any], found: list[Letter]) -> None:
+    facts = (("by", by), ("criteria", ",".join(given)))
     events = [Event("looked-up", each.id, facts=facts) for each in found] or [Event("looked-up", facts=facts)]
     SpoolJournal(app.client(settings)).add(settings.node.tenant, events)
 
@@ -116,14 +118,23 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 def show(trail: Trail, out: Console, language: str) -> None:
     """One timeline per recipient: the letter's own steps, then each recipient's."""
     out.print(f"{trail.letter.id}  {trail.letter.received_at:%Y-%m-%d %H:%M:%S} UTC", markup=False)
-    for step in trail.steps:
-        if not step.recipient and step.event not in timeline.QUIET:
-            out.print(f"  {_line(step, language, trail)}", markup=False)
+    for line in own_lines(trail, language):
+        out.print(f"  {line}", markup=False)
     for row in trail.recipients:
         out.print(f"  → {trail.names[row.id]}  [{row.id}]", markup=False)
-        for step in trail.steps:
-            if step.recipient == row.id:
-                out.print(f"      {_line(step, language, trail)}", markup=False)
+        for line in recipient_lines(trail, row.id, language):
+            out.print(f"      {line}", markup=False)
+
+
+def own_lines(trail: Trail, language: str) -> list[str]:
+    """The letter's own steps, in words."""
+    told = [step for step in trail.steps if not step.recipient and step.event not in timeline.QUIET]
+    return [_line(step, language, trail) for step in told]
+
+
+def recipient_lines(trail: Trail, recipient_id: str, language: str) -> list[str]:
+    """One recipient's steps, in words."""
+    return [_line(step, language, trail) for step in trail.steps if step.recipient == recipient_id]
 
 
 def _line(step: spool.Step, language: str, trail: Trail) -> str:
