@@ -48,7 +48,7 @@ from relay.resealing import Sealed
 from relay.routing import Node
 from relay.scan import Clamd, Scanning, Unable
 from relay.spooler import SpoolClient, Write
-from relay.store import engine, policies, reads, tables
+from relay.store import engine, policies, publications, reads, tables
 from relay.store.bodies import BodyStore, open_bytes, seal_bytes
 
 METADATAS = (tables.metadata, dossier_tables.metadata)
@@ -59,6 +59,7 @@ WRITES: dict[str, Write] = {
     **erasure.WRITES,
     **resealing.writes(SEALED),
     **tenants.WRITES,
+    **publications.WRITES,
     **filings.WRITES,
     **choices.WRITES,
     **patients.WRITES,
