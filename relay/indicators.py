@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, Select, and_, select
 
 from relay.message import Message
 from relay.model import INCOMING, Door, Event, Mode
-from relay.store import days
+from relay.store import days, direct
 from relay.store.days import indicator_days
 from relay.store.statements import given, places
 from relay.store.tables import journal, letters, recipients
@@ -213,7 +213,7 @@ Tally: TypeAlias = dict[tuple[str, str, str], list[int]]
 def count(conn: Connection, tenant: str, events: Sequence[Event], now: datetime) -> None:
     """Called where events are journalled, once their letter's rows are written."""
     tally: Tally = {}
-    known: dict[str, list[Any]] = {}
+    known: dict[str, list[direct.Row]] = {}
     for event in events:
         if event.name in COUNTED:
             _add(tally, counts(_seen(conn, tenant, event, known)))
@@ -221,18 +221,18 @@ def count(conn: Connection, tenant: str, events: Sequence[Event], now: datetime)
     days.count(conn, [same | row for row in _rows(tally)])
 
 
-def _seen(conn: Connection, tenant: str, event: Event, known: dict[str, list[Any]]) -> Seen:
+def _seen(conn: Connection, tenant: str, event: Event, known: dict[str, list[direct.Row]]) -> Seen:
     facts = dict(event.facts)
     if not event.letter_id:
         return Seen(event.name, facts)
     if event.letter_id not in known:
-        known[event.letter_id] = list(conn.execute(_letter(), places(tenant=tenant, id=event.letter_id)))
+        known[event.letter_id] = direct.rows(conn, _letter(), places(tenant=tenant, id=event.letter_id))
     rows = known[event.letter_id]
     if not rows:
         return Seen(event.name, facts)
-    mine = next((row for row in rows if row.id == event.recipient_id), None)
-    mode, address = (mine.mode, mine.address) if mine is not None else ("", "")
-    return Seen(event.name, facts, rows[0].door, rows[0].sender, rows[0].size, mode, address)
+    mine = next((row for row in rows if row["id"] == event.recipient_id), None)
+    mode, address = (mine["mode"], mine["address"]) if mine is not None else ("", "")
+    return Seen(event.name, facts, rows[0]["door"], rows[0]["sender"], rows[0]["size"], mode, address)
 
 
 def _add(tally: Tally, found: Sequence[Count]) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, Row, select
 from relay import indicators
 from relay.model import Event
 from relay.spooler import MEMO, SpoolClient
-from relay.store import chains, statements
+from relay.store import chains, direct, statements
 from relay.store.statements import places
 from relay.store.tables import journal
 
@@ -62,7 +62,7 @@ def append(conn: Connection, tenant: str, events: Sequence[Event], now: datetime
         row = _row(head, chain, tenant, event, now)
         head = Head(row["number"], row["hash"])
         rows.append(row)
-    conn.execute(statements.new_rows(), rows)
+    direct.add(conn, statements.new_rows(), rows)
     indicators.count(conn, tenant, events, now)
     _remember(conn, chain, head)
 

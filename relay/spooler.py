@@ -29,6 +29,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from certs import frames, meter
 from certs.model import Clock
+from relay.store import direct
 from relay.store.chains import NODE
 from relay.store.engine import now_of
 
@@ -318,14 +319,14 @@ def _transaction(store: Connection) -> Iterator[None]:
 @contextmanager
 def _savepoint(store: Connection) -> Iterator[None]:
     """As begin_nested, which compiles its statements anew each time and costs five times as much."""
-    store.exec_driver_sql("SAVEPOINT request")
+    direct.say(store, "SAVEPOINT request")
     try:
         yield
     except BaseException:
         _forget(store)
-        store.exec_driver_sql("ROLLBACK TO SAVEPOINT request")
+        direct.say(store, "ROLLBACK TO SAVEPOINT request")
         raise
-    store.exec_driver_sql("RELEASE SAVEPOINT request")
+    direct.say(store, "RELEASE SAVEPOINT request")
 
 
 def _forget(store: Connection) -> None:

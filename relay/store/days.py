@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Connection, String, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from relay.store import direct
 from relay.store.tables import metadata
 
 indicator_days = Table(
@@ -43,4 +44,4 @@ def _counting(dialect: str) -> Any:
 def count(conn: Connection, rows: list[dict[str, Any]]) -> None:
     """Adds `number` and `octets` of each row to what is there."""
     if rows:
-        conn.execute(_counting(conn.dialect.name), rows)
+        direct.add(conn, _counting(conn.dialect.name), rows)

@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from relay.feedback import NEW, Standing
 from relay.model import State
 from relay.spooler import MEMO
+from relay.store import direct
 from relay.store.rows import Held
 from relay.store.statements import given, places
 from relay.store.tables import destinations, lanes, recipients
@@ -55,7 +56,7 @@ def _is_awake(conn: Connection, row: Held, at: datetime) -> bool:
     that it goes past SQLAlchemy, which takes five times as long."""
     if conn.dialect.name != "sqlite":
         return False
-    found = conn.exec_driver_sql(_AWAKE, (row["tenant"], row["lane"])).fetchone()
+    found = direct.say(conn, _AWAKE, (row["tenant"], row["lane"])).fetchone()
     return bool(found and found[0] and found[0] <= f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}")
 
 
@@ -88,7 +89,7 @@ def served(conn: Connection, taken: Iterable[tuple[str, str]], now: datetime) ->
     """Those that were taken from go to the end of the row, whatever is left in them; now and then those that seemed
     ready and hold nothing are put to sleep."""
     for tenant, lane in sorted(set(taken)):
-        conn.execute(_set(), places(tenant=tenant, lane=lane) | {"due_at": now})
+        direct.run(conn, _set(), places(tenant=tenant, lane=lane) | {"due_at": now})
     conn.info[_CLAIMS] = conn.info.get(_CLAIMS, 0) + 1
     if conn.info[_CLAIMS] % TIDIED_EACH == 0:
         put_to_sleep(conn, now)
@@ -143,8 +144,8 @@ def _set() -> Update:
 def standing(conn: Connection, name: str) -> Standing:
     memo = conn.info.get(MEMO, {})
     if (_STANDING, name) not in memo:
-        row = conn.execute(_standing(), places(destination=name)).one_or_none()
-        memo[_STANDING, name] = Standing(row.width, row.failures, row.until) if row else NEW
+        rows = direct.rows(conn, _standing(), places(destination=name))
+        memo[_STANDING, name] = Standing(*rows[0].values()) if rows else NEW
     known: Standing = memo[_STANDING, name]
     return known
 
@@ -161,13 +162,15 @@ def learn(conn: Connection, name: str, before: Standing, known: Standing, reason
         return
     conn.info.get(MEMO, {})[_STANDING, name] = known
     values = {"width": known.window, "failures": known.failures, "until": known.until, "reason": reason}
-    if not conn.execute(_known(), places(destination=name) | values).rowcount:
+    if not direct.run(conn, _known(), places(destination=name) | values):
         conn.execute(insert(destinations), {"tenant": NODE, "destination": name, **values})
     d = lanes.c
+    if known.until is None and before.until is None:
+        return
     waiting = update(lanes).where(d.destination == name, d.due_at.is_not(None))
     if known.until is not None:
         conn.execute(waiting.where(d.due_at < known.until).values(due_at=known.until))
-    elif before.until is not None:
+    else:
         conn.execute(waiting.values(due_at=now))
 
 

@@ -70,14 +70,6 @@ def _the_recipient() -> tuple[Any, Any]:
 
 
 @cache
-def leased() -> Select[Any]:
-    """tenant, lease, `ids` (a list) -> the rows."""
-    r = recipients
-    ids = bindparam("given_ids", type_=r.c.id.type, expanding=True)
-    return select(r).where(r.c.tenant == given(r.c.tenant), r.c.lease == given(r.c.lease), r.c.id.in_(ids))
-
-
-@cache
 def name_lease() -> Update:
     """tenant, letter_id, lane, lease; `lease` is the new name."""
     r = recipients
