@@ -33,7 +33,7 @@ table inet pli {{
     ct state established,related accept
     ct state invalid drop
     iif "lo" accept
-    meta l4proto {{ icmp, ipv6-icmp }} accept
+    meta l4proto {{ 1, 58 }} accept comment "ICMP and ICMPv6, by number: a bare Debian knows no names"
     tcp dport {ssh} accept comment "the administrator"
     tcp dport {{ {ports} }} accept comment "operators and mail clients"
   }}
