@@ -93,6 +93,13 @@ def test_the_node_that_was_left_is_ready(seen: dict[str, Any]) -> None:
     assert "ldap://127.0.0.1:389 answers" in said
 
 
+def test_the_root_is_alone(seen: dict[str, Any]) -> None:
+    """The play shows what it says: no way out of it, nothing of the checkout can be changed, no process of the machine
+    is seen."""
+    assert seen["alone"] == {"routes": 0, "writes": False, "strangers": []}
+    assert not Path("/etc/pli/quickstart.json").exists()
+
+
 def test_a_letter_goes_through_it(seen: dict[str, Any]) -> None:
     """By swaks with the password that was shown once, and out of the recipient's mailbox by curl over IMAPS."""
     assert seen["submitted"][0] == 0, seen["submitted"][1]
@@ -288,8 +295,16 @@ def _files(folder: str) -> Iterator[Path]:
     return (each for each in Path(folder).rglob("*") if each.is_file() and not each.is_symlink())
 
 
+def _alone() -> dict[str, Any]:
+    """What of the machine outside is within reach."""
+    routes = Path("/proc/net/route").read_text().splitlines()[1:]
+    code, _ = _run("touch", str(Path(__file__).resolve()))
+    names = {each.read_text().strip() for each in Path("/proc").glob("[0-9]*/comm")}
+    return {"routes": len(routes), "writes": code == 0, "strangers": sorted(names - {"python", "python3", "touch"})}
+
+
 def play() -> dict[str, Any]:
-    seen: dict[str, Any] = {}
+    seen: dict[str, Any] = {"alone": _alone()}
     Path("/root/answers.toml").write_text(ANSWERS)
     told = seen["quickstart"] = _quickstart()
     seen["accounts"] = sorted(
