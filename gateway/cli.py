@@ -182,7 +182,9 @@ def config_check(settings: Settings) -> None:
 
     found = [("ok  ", check) for check in readiness.checks(settings)]
     found += [("wait", check) for check in readiness.waiting(settings)]
-    found += [("soon", check) for check in watching.warnings(settings, app.clock())]
+    absent = {readiness.plain(check.name) for _, check in found if not check.ok}
+    later = watching.warnings(settings, app.clock())
+    found += [("soon", check) for check in later if readiness.plain(check.name) not in absent]
     for word, check in found:
         click.echo(f"{word if check.ok else 'BAD '} {check.name}: {check.sentence}")
     for sentence in claims.not_claimed(settings, kernel_clock.kept()):

@@ -98,6 +98,11 @@ def _exists(key: str, path: Path) -> Check:
     return Check(key, False, f"{path} is missing or not readable{': ' if why else ''}{why}. To do: {todo}")
 
 
+def plain(name: str) -> str:
+    """One name for a file, however a look calls it: what is missing is said once."""
+    return name.replace("/", ".").replace("-", "_")
+
+
 def request_of(certificate: Path) -> Path | None:
     """The certificate request that `pli quickstart` left for a certificate that has not come yet."""
     asked = certificate.parent.parent / "requests" / f"{certificate.stem}.csr"

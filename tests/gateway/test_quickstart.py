@@ -202,3 +202,15 @@ def test_the_firewall_opens_what_the_node_offers(tmp_path: Path) -> None:
     assert {settings.doors.peers.port, settings.doors.submission.port, settings.clients.imap_port} <= opened
     assert not {settings.delivery.lmtp_port, settings.monitor.port, 389} & opened
     assert "policy drop" in text
+
+
+def test_what_is_missing_is_said_once(tmp_path: Path) -> None:
+    """`pli config check` of a node that waits for everything: each file has one line, in plain words."""
+    _typed(tmp_path, SAID)
+    done = CliRunner().invoke(pli, ["--config", str(tmp_path / "etc/pli.toml"), "config", "check"])
+    assert done.exit_code == 2
+    bad = [line.split(":")[0].removeprefix("BAD  ") for line in done.output.splitlines() if line.startswith("BAD")]
+    assert bad == ["tls.certificate", "trust.white_list", "trust.folder anchors"]
+    assert f"its request waits at {tmp_path}/etc/requests/server.csr" in done.output
+    assert "no operator and no mail client gets in" in done.output
+    assert "keeper/seal: " in done.output
