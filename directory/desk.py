@@ -83,11 +83,11 @@ class Desk:
         """Raises NotYours, NoSuchMailbox, ldap.LDAPError, as all that follows does."""
         return self._found(Act.SEE, address, self._of(establishment))
 
-    def every(self, establishment: str | None = None) -> Iterator[Kept]:
-        """All mailboxes that he sees, page by page where he may page."""
+    def every(self, domain: str, establishment: str | None = None) -> Iterator[Kept]:
+        """All mailboxes of a domain that he sees, page by page where he may page."""
         place = self._of(establishment)
         self._ask(Act.SEE, place)
-        asked = filters.equal("objectClass", entries.CLASS)
+        asked = filters.every(filters.equal("objectClass", entries.CLASS), filters.equal("pliDomain", domain))
         for dn, values in delegated.pages(self._link, self._whom, self._base(place), asked, _SEEN):
             yield Kept(dn, values)
 

@@ -34,6 +34,7 @@ from gateway.help_command import help_group
 from gateway.indicators_command import indicators
 from gateway.journal_command import journal
 from gateway.keys_command import keys
+from gateway.mailbox_command import mailbox
 from gateway.patients_command import patients
 from gateway.peers_command import peers
 from gateway.policy_command import explain, policy
@@ -242,6 +243,7 @@ pli.add_command(backup)
 pli.add_command(restore)
 pli.add_command(dossier)
 pli.add_command(account)
+pli.add_command(mailbox)
 pli.add_command(certs)
 pli.add_command(dns)
 pli.add_command(directory)

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from gateway import tenants
+from gateway.administration_section import AdministrationSection, LifecycleSection, PublicationSection
 from gateway.cda_section import CdaSection
 from gateway.clients_section import ClientsSection
 from gateway.directory_section import DirectorySection, FhirSection, NationalSection
@@ -254,6 +255,9 @@ class Settings(BaseSettings):
     hl7: Hl7Section | None = None
     insi: InsiSection | None = None
     feed: FeedSection | None = None
+    administration: AdministrationSection | None = None
+    lifecycle: LifecycleSection = LifecycleSection()
+    publication: PublicationSection = PublicationSection()
     log: Log = Log()
     monitor: MonitorSection | None = None
     tenants: dict[str, TenantSection] = Field(

@@ -32,6 +32,7 @@ from gateway.command import LANGUAGE, Failure, out, with_settings
 from gateway.config import Settings
 from gateway.directory_lookup_command import card, find, replica, search
 from gateway.directory_upkeep_command import duplicates, merge, quality, unmerge
+from gateway.publish_command import publish
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line.")
 PATH = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -323,3 +324,4 @@ directory.add_command(duplicates)
 directory.add_command(merge)
 directory.add_command(unmerge)
 directory.add_command(quality)
+directory.add_command(publish)

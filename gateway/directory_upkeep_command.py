@@ -47,6 +47,7 @@ def duplicates(settings: Settings, automatic: bool, limit: int, by: str, as_json
         click.echo(_json(each) if as_json else _side_by_side(each, lang))
     click.echo(f"{len(same)} same, {len(rest)} candidates", err=True)
     if automatic:
+        _require_merging(settings, by)
         done = sum(_merged(settings, target, each, by) for each in same)
         click.echo(f"{done} merged", err=True)
 
@@ -122,6 +123,7 @@ def _done(settings: Settings, event: str, work: Callable[[Any], Any], by: str, w
     from directory.merging import CannotMerge
     from gateway import feeding
 
+    _require_merging(settings, by)
     try:
         done = work(feeding.target(settings).connection)
     except CannotMerge as error:
@@ -130,6 +132,18 @@ def _done(settings: Settings, event: str, work: Callable[[Any], Any], by: str, w
         raise Failure(f"the directory did not take it ({type(error).__name__})") from None
     feeding.note(settings, event, done, by or getpass.getuser(), why)
     click.echo(f"{done.dn}: {done.before or '-'} → {done.after or '-'}")
+
+
+def _require_merging(settings: Settings, by: str) -> None:
+    """Who is one is the region's to say."""
+    from directory.roles import Act, NotYours
+    from gateway import administration
+
+    try:
+        with administration.desk(settings, by) as at:
+            at.require(Act.MERGE)
+    except NotYours as error:
+        raise Failure(str(error)) from None
 
 
 @click.command()

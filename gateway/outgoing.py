@@ -64,7 +64,7 @@ class To:
 def send(settings: Settings, files: Sequence[Path], sender: str, to: To, about: About, text: str = "") -> Receipt:
     """Packs `files` and gives the letter to the intake. Raises NotSent."""
     papers = [Paper(file.name, file.read_bytes()) for file in files]
-    _under_the_nodes_account(settings)
+    under_the_nodes_account(settings)
     intake = app.intake(settings)
     author = _author(intake, sender)
     named = (*map(_parsed, to.addresses), *(_of_patient(settings, each) for each in to.patients))
@@ -75,7 +75,7 @@ def send(settings: Settings, files: Sequence[Path], sender: str, to: To, about: 
     return _accepted(settings, intake, author.address, addressees, raw)
 
 
-def _under_the_nodes_account(settings: Settings) -> None:
+def under_the_nodes_account(settings: Settings) -> None:
     """Where root types, the node's own account writes the body, or its carrier could not read it; and asks the keeper,
     who answers nobody else."""
     try:

@@ -134,6 +134,12 @@ def listed(engine: Engine, tenant: str, states: Sequence[State] = tuple(State)) 
         return [_read(row) for row in conn.execute(asked.order_by(p.address))]
 
 
+def one(engine: Engine, tenant: str, address: str) -> Publication | None:
+    with engine.connect() as conn:
+        row = _row(conn, tenant, address)
+    return _read(row) if row else None
+
+
 def _read(row: Row[Any]) -> Publication:
     told = row._mapping
     return Publication(
