@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 _lock = threading.Lock()
 _totals: dict[str, tuple[int, float]] = {}
 
 
-@contextmanager
-def step(name: str) -> Iterator[None]:
+class step:  # noqa: N801  (used as the function that it would be, were contextlib's not three times as slow)
     """Adds the CPU seconds that this thread spends inside to `name`, e.g. 'accept', 'sign', 'file'."""
-    begun = time.thread_time()
-    try:
-        yield
-    finally:
-        spent = time.thread_time() - begun
+
+    __slots__ = ("_begun", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._begun = time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        spent = time.thread_time() - self._begun
         with _lock:
-            count, total = _totals.get(name, (0, 0.0))
-            _totals[name] = (count + 1, total + spent)
+            count, total = _totals.get(self._name, (0, 0.0))
+            _totals[self._name] = (count + 1, total + spent)
 
 
 def totals() -> dict[str, tuple[int, float]]:

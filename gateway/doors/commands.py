@@ -103,6 +103,11 @@ class Lines(asyncio.StreamReader):
         super().__init__(limit=limit, loop=loop)
         self.most = most
 
+    def has_more(self) -> bool:
+        """Whether another whole command line is here already."""
+        waiting: bytearray = self._buffer  # type: ignore[attr-defined]  # of asyncio.StreamReader, which tells nobody
+        return b"\n" in waiting
+
     async def read(self, n: int = -1) -> bytes:
         data = await super().read(n)
         if self._drained:  # between two pieces of one line: no LF is among them

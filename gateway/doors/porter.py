@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from certs.model import Clock
 from gateway.doors.budgets import Guesses, Rate, block
+from gateway.doors.hands import Hands
 from gateway.doors.spec import Limits
 
 T = TypeVar("T")
@@ -36,8 +36,8 @@ class Porter:
     def __init__(self, limits: Limits, clock: Clock) -> None:
         self._limits = limits
         self._guests: set[Guest] = set()
-        self._work = ThreadPoolExecutor(limits.threads, "door")
-        self._logins = ThreadPoolExecutor(limits.login_threads, "login")
+        self._work = Hands(limits.threads, "door")
+        self._logins = Hands(limits.login_threads, "login")
         self.budget = Rate(limits.failures, limits.failures_s, clock)
         """Failed logins by client address: after too many, nobody logs in from there."""
         self.guesses = Guesses(limits.guesses, limits.failures_s, limits.known_s, clock)
@@ -63,11 +63,11 @@ class Porter:
 
     def start(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Blocking work in a thread: once started it runs to its end, whatever becomes of the session."""
-        return asyncio.get_running_loop().run_in_executor(self._work, work)
+        return self._work.start(work)
 
     def start_login(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Logins have threads of their own: guessing passwords delays no letter."""
-        return asyncio.get_running_loop().run_in_executor(self._logins, work)
+        return self._logins.start(work)
 
     async def close(self) -> None:
         """Whoever is idle leaves now, whoever is in a transaction has stop_s seconds."""
@@ -85,8 +85,8 @@ class Porter:
 
     def _shut(self) -> None:
         """Threads end their letters: what the intake has begun to keep is kept."""
-        self._work.shutdown(wait=True)
-        self._logins.shutdown(wait=True, cancel_futures=True)
+        self._work.shut()
+        self._logins.shut()
 
 
 def _see_off(guest: Guest, leaving: dict[Guest, float], now: float) -> None:

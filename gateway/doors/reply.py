@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,18 @@ class Reply:
 
     def wire(self, detail: str = "") -> str:
         """The reply's lines, ASCII, without the last CRLF: French first, then English."""
+        return self._worded(detail) if detail else _plainly(self)
+
+    def _worded(self, detail: str) -> str:
         sentences = [text for text in (self.french, self.english, detail) if text]
         texts = [f"{self.enhanced} {ascii_only(text)[:TEXT_MOST]}".strip() for text in sentences]
         lines = [f"{self.code}-{text}" for text in texts[:-1]]
         return "\r\n".join([*lines, f"{self.code} {texts[-1]}"])
+
+
+@lru_cache(512)
+def _plainly(reply: Reply) -> str:
+    return reply._worded("")
 
 
 TEXT_MOST = 480

@@ -59,6 +59,9 @@ _INSTEAD = (
 _OFTEN = dict.fromkeys(("MAIL", "RCPT", "DATA", "RSET", "NOOP"), 10_000)
 """A kept connection carries many letters; anything else is not said a hundred times."""
 
+HELD_MOST = 4_096
+"""Octets of replies that wait for the next one: a sender who never stops asking is answered all the same."""
+
 
 _TO_COME = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 """Says to the library that there will be TLS; the context itself is asked for when a handshake begins."""
@@ -105,6 +108,8 @@ class Session(SMTP, ABC):
         self.porter = porter
         self.transaction: Transaction | None = None
         self._slow = False
+        self._held = b""
+        """Replies that go with the next one, because its command has come already (RFC 2920 §3.2)."""
         self.command_size_limits = collections.defaultdict(lambda: 512, {"MAIL": 1536, "RCPT": 1536, "AUTH": LINE_MOST})
 
     # --- what a door adds --------------------------------------------------------------------------------
@@ -160,7 +165,7 @@ class Session(SMTP, ABC):
     def _last_words(self, turn: Turn) -> None:
         """Says so and ends the session: what the other end still sends is never read as a command."""
         if isinstance(self.transport, asyncio.WriteTransport) and not self.transport.is_closing():
-            self.transport.write(turns.said(turn).encode("ascii") + b"\r\n")
+            self.transport.write(self._held + turns.said(turn).encode("ascii") + b"\r\n")
             self.transport.close()
         if self._handler_coroutine is not None:
             self._handler_coroutine.cancel()
@@ -216,14 +221,24 @@ class Session(SMTP, ABC):
             return
         if isinstance(status, str):
             status = next((_words(ours) for theirs, ours in _INSTEAD if status.startswith(theirs)), status)
+        if self._held:
+            held, self._held = self._held, b""
+            status = held + (status.encode("utf-8") if isinstance(status, str) else status)
         await super().push(status)
+
+    async def answer_of_group(self, what: Turn | Reason | Refusal) -> None:
+        """To MAIL, or to RCPT: sent with the reply to the next command where that has come whole (RFC 2920 §3.2), so
+        that a letter's envelope costs one TLS record, not three."""
+        if len(self._held) > HELD_MOST or not self._lines.has_more():
+            return await self.answer(what)
+        self._held += _words(what).encode("ascii") + b"\r\n"
 
     async def answer(self, what: Turn | Reason | Refusal, detail: str = "") -> None:
         await self.push(_words(what, detail))
 
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Shielded: a session that ends does not cut a letter that is being kept."""
-        return asyncio.shield(self.porter.start(work))
+        """A session that ends does not cut a letter that is being kept (gateway.doors.hands)."""
+        return self.porter.start(work)
 
     # --- hello -------------------------------------------------------------------------------------------
 
@@ -302,7 +317,7 @@ class Session(SMTP, ABC):
             return await self.answer(admitted)
         self._lines.most = self.spec.limits.known_bytes
         self.transaction = Transaction(asked.sender, asked, admitted)
-        await self.answer(Turn.SENDER_DONE)
+        await self.answer_of_group(Turn.SENDER_DONE)
 
     def _admit(self, asked: commands.Mail) -> DoorProof | Refusal:
         proof = self.prove()
@@ -324,7 +339,7 @@ class Session(SMTP, ABC):
         if refusal := await self._known_before(found, letter):
             return await self._refuse_recipient(letter, refusal)
         letter.addressees[asked.recipient.key] = replace(found, asked=asked.asked)
-        await self.answer(Turn.RECIPIENT_DONE)
+        await self.answer_of_group(Turn.RECIPIENT_DONE)
 
     async def _known_before(self, found: Addressee, letter: Transaction) -> Refusal | None:
         """RFC 1870 §6.2: what is declared at MAIL is looked at for each recipient; and whether a patient's address is
@@ -336,7 +351,7 @@ class Session(SMTP, ABC):
 
     async def _refuse_recipient(self, letter: Transaction, why: Turn | Reason | Refusal) -> None:
         letter.refused += 1
-        await self.answer(why)
+        await self.answer_of_group(why)
 
     # --- the log -----------------------------------------------------------------------------------------
 

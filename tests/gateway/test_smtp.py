@@ -216,6 +216,26 @@ def test_several_letters_in_one_session_pipelined(open_door: Open) -> None:
     assert [raw for _, raw, _ in door.intake.letters] == [LETTER, b"X: 2\r\n\r\n"]
 
 
+def test_replies_of_a_pipelined_envelope_come_together_and_in_their_order(open_door: Open) -> None:
+    """RFC 2920 §3.2: held only while the next command has come whole; alone, each is answered at once."""
+    client = open_door().logged_in()
+    assert client.say("MAIL FROM:<anna@lilas.example>").startswith("250 2.1.0 ")
+    client.send(b"RCPT TO:<bert@parc.example>\r\nRCPT TO:<>\r\nRCPT TO:<bert@parc.example>\r\nDA")
+    assert [client.hear()[:9] for _ in range(3)] == ["250 2.1.5", "553-5.1.3", "250 2.1.5"]
+    client.send(b"TA\r\n")
+    assert client.hear().startswith("354 ")
+
+
+def test_sender_who_never_stops_asking_is_answered(open_door: Open) -> None:
+    """What is held of replies has a bound, and none is lost where the session ends between two of them."""
+    client = open_door().logged_in()
+    assert client.say("MAIL FROM:<anna@lilas.example>").startswith("250 ")
+    client.send(b"RCPT TO:<>\r\n" * 300 + b"NOOP\n")
+    heard = [client.hear() for _ in range(301)]
+    assert {each[:9] for each in heard[:300]} == {"553-5.1.3"}
+    assert heard[300].startswith("500-5.5.2")
+
+
 def test_what_a_sender_asks_reaches_the_intake(open_door: Open) -> None:
     """RFC 3461: ENVID and RET, NOTIFY and ORCPT; a recipient who is named twice counts once."""
     door = open_door()
