@@ -36,6 +36,7 @@ def rules(suffix: str) -> list[str]:
     """Lines of slapd.conf. The first rule that matches an entry decides."""
     lines = [
         _secrets(suffix),
+        _trusted(suffix),
         _fixed_red(suffix),
         _own_red(suffix),
         _red_branch(suffix),
@@ -83,10 +84,6 @@ def _by(suffix: str, *rdns: str, level: str = "read") -> list[str]:
     return [f'  by dn.exact="{rdn},{suffix}" {level}' for rdn in rdns]
 
 
-def _always(suffix: str) -> list[str]:
-    return [*_by(suffix, RELAY, REPLICA), *_by(suffix, FEEDER, level="write")]
-
-
 def _secrets(suffix: str) -> list[str]:
     return [
         "access to attrs=userPassword",
@@ -101,16 +98,26 @@ def _secrets(suffix: str) -> list[str]:
     ]
 
 
+def _trusted(suffix: str) -> list[str]:
+    """Those that see all come to no further rule: each of the next ones compares each attribute of each entry with an
+    expression, and the path of every letter would pay for it."""
+    return [
+        f'access to dn.subtree="{suffix}"',
+        *_by(suffix, RELAY, REPLICA),
+        *_by(suffix, FEEDER, level="write"),
+        "  by * break",
+    ]
+
+
 def _fixed_red(suffix: str) -> list[str]:
     """As `_fixed`, for those that others do not see."""
     red = f"access to {_subtrees(suffix)} filter=(mssListeRouge=TRUE) attrs={_STANDING}"
-    return [red, *_always(suffix), _own(suffix, "read"), "  by * none"]
+    return [red, _own(suffix, "read"), "  by * none"]
 
 
 def _own_red(suffix: str) -> list[str]:
     return [
         f"access to {_subtrees(suffix)} filter=(mssListeRouge=TRUE)",
-        *_always(suffix),
         _own(suffix, "write"),
         "  by * none",
     ]
@@ -118,12 +125,12 @@ def _own_red(suffix: str) -> list[str]:
 
 def _red_branch(suffix: str) -> list[str]:
     """For entries below it, marked or not, it is as if there were none."""
-    return [f'access to dn.subtree="{RED_BRANCH},{suffix}"', *_always(suffix), "  by * none"]
+    return [f'access to dn.subtree="{RED_BRANCH},{suffix}"', "  by * none"]
 
 
 def _red_mark(suffix: str) -> list[str]:
     """Since an entry may be marked before it is moved."""
-    return [f'access to dn.subtree="{suffix}" filter=(mssListeRouge=TRUE)', *_always(suffix), "  by * none"]
+    return [f'access to dn.subtree="{suffix}" filter=(mssListeRouge=TRUE)', "  by * none"]
 
 
 def _adoption(suffix: str) -> list[str]:
@@ -133,14 +140,13 @@ def _adoption(suffix: str) -> list[str]:
 
 def _fixed(suffix: str) -> list[str]:
     """Address and type of a mailbox that stands do not change (operator §1.3)."""
-    lines = [f"access to {_subtrees(suffix)} attrs={_STANDING}", *_always(suffix), _own(suffix, "read")]
+    lines = [f"access to {_subtrees(suffix)} attrs={_STANDING}", _own(suffix, "read")]
     return [*lines, *_by(suffix, PEOPLE, SUPPORT), "  by * none"]
 
 
 def _tenants(suffix: str) -> list[str]:
     return [
         f"access to {_subtrees(suffix)}",
-        *_always(suffix),
         _own(suffix, "write"),
         *_by(suffix, PEOPLE, SUPPORT),
         "  by * none",
@@ -148,4 +154,4 @@ def _tenants(suffix: str) -> list[str]:
 
 
 def _region(suffix: str) -> list[str]:
-    return [f'access to dn.subtree="{suffix}"', *_always(suffix), *_by(suffix, PEOPLE, SUPPORT), "  by * none"]
+    return [f'access to dn.subtree="{suffix}"', *_by(suffix, PEOPLE, SUPPORT), "  by * none"]

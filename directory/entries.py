@@ -150,7 +150,10 @@ def _address(values: Values, wanted: Address | None) -> Address | None:
 
 def _text(values: Values, attribute: str) -> str:
     """The first value; what cannot be shown becomes a blank."""
-    raw = next(iter(values.get(attribute, ())), b"").decode("utf-8", "replace")
+    held = values.get(attribute)
+    if not held:
+        return ""
+    raw = held[0].decode("utf-8", "replace")
     if raw.isprintable():
         return raw.strip()
     return "".join(sign if sign.isprintable() else " " for sign in raw).strip()

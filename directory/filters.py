@@ -28,6 +28,10 @@ OURS: Indexes = {
 }
 """Of a directory of ours; `directory.slapd` writes its configuration from it."""
 
+BEGINNINGS = frozenset({"pliWord"})
+"""Of these only beginnings are asked for: an index of what stands in the middle would be most of the directory, and of
+the time that a change takes."""
+
 _PLAIN = frozenset(f"{string.ascii_letters}{string.digits}@.-_ ".encode())
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ldap
 import structlog
+from ldap.controls import SimplePagedResultsControl
 
 from certs.model import Clock
 from directory import entries, filters
@@ -167,13 +168,30 @@ class LdapDirectory:
             return self._collect(connection, asked, limit, names)
 
     def _collect(self, connection: Any, asked: Filter, limit: int, names: Sequence[str]) -> _Rows:
+        wanted = list(names or self._shape.read)
+        rows = self._page_or_list(connection, asked, limit, wanted)
+        return rows if names else replace(rows, rows=[(dn, self._shape.ours(values)) for dn, values in rows.rows])
+
+    def _page_or_list(self, connection: Any, asked: Filter, limit: int, wanted: list[str]) -> _Rows:
+        if self._shape.paged:
+            with suppress(ldap.UNWILLING_TO_PERFORM):  # an identity that may not page
+                return self._page(connection, asked, limit, wanted)
+        return self._one_by_one(connection, asked, limit, wanted)
+
+    def _page(self, connection: Any, asked: Filter, limit: int, wanted: list[str]) -> _Rows:
+        """In one piece: taking entries one by one waits for this process's lock at each, whatever else it does."""
+        page = SimplePagedResultsControl(True, limit, "")
         number = connection.search_ext(
-            self._base,
-            ldap.SCOPE_SUBTREE,
-            asked,
-            list(names or self._shape.read),
-            timeout=self._timeout_s,
-            sizelimit=limit,
+            self._base, ldap.SCOPE_SUBTREE, asked, wanted, serverctrls=[page], timeout=self._timeout_s
+        )
+        _, data, _, controls = connection.result3(number, 1, self._timeout_s)
+        rows = [(dn, values) for dn, values in data if dn is not None]
+        return _Rows(rows, any(getattr(each, "cookie", b"") for each in controls))
+
+    def _one_by_one(self, connection: Any, asked: Filter, limit: int, wanted: list[str]) -> _Rows:
+        """Of a server that ends a list with an error, by which what came before would be lost."""
+        number = connection.search_ext(
+            self._base, ldap.SCOPE_SUBTREE, asked, wanted, timeout=self._timeout_s, sizelimit=limit
         )
         rows: list[tuple[str, entries.Values]] = []
         try:
@@ -182,7 +200,7 @@ class LdapDirectory:
                 if kind == ldap.RES_SEARCH_RESULT:
                     return _Rows(rows)
                 if kind == ldap.RES_SEARCH_ENTRY:
-                    rows += ((dn, values if names else self._shape.ours(values)) for dn, values in data)
+                    rows += data
         except (ldap.SIZELIMIT_EXCEEDED, ldap.ADMINLIMIT_EXCEEDED):
             return _Rows(rows, truncated=True)
 

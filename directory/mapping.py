@@ -51,6 +51,10 @@ class Mapped:
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
+    def paged(self) -> bool:
+        return False  # whether it may be asked so is not known
+
+    @property
     def read(self) -> tuple[str, ...]:
         return (*self.attributes.values(), *self.identifiers.values())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # NFKD leaves these whole.
 _LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d"})
@@ -25,4 +26,10 @@ def fold(text: str) -> str:
 
 def words(*texts: str) -> tuple[str, ...]:
     """The different words of some texts, folded, in order."""
-    return tuple(dict.fromkeys(word for text in texts for word in fold(text).split()))
+    return tuple(dict.fromkeys(word for text in texts for word in _split(text)))
+
+
+@lru_cache(1 << 14)
+def _split(text: str) -> tuple[str, ...]:
+    """Remembered: a list of a hundred entries names the same towns, structures and specialties again and again."""
+    return tuple(fold(text).split())

@@ -23,6 +23,10 @@ class Shape(Protocol):
     def read(self) -> tuple[str, ...]:
         """Attributes to ask for."""
 
+    @property
+    def paged(self) -> bool:
+        """Whether a list may be asked for as a page (RFC 2696): it then comes at once, however long it would be."""
+
     def ours(self, values: entries.Values) -> entries.Values:
         """The values of one entry under our names."""
 
@@ -43,6 +47,10 @@ SHOWN = filters.every(_MAILBOX, *map(filters.no, _HIDDEN))
 
 class Regional:
     """A directory with our schema."""
+
+    @property
+    def paged(self) -> bool:
+        return True
 
     @property
     def read(self) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ def _head(folder: Path, schema: Path, software: Software) -> list[str]:
         "moduleload back_mdb",
         "moduleload argon2",
         "moduleload syncprov",
-        "threads 4",
+        "threads 16",
         "idletimeout 0",
         # A request may not be larger than any that our clients make.
         "sockbuf_max_incoming 262143",
@@ -116,10 +116,15 @@ def _database(folder: Path, suffix: str, max_bytes: int) -> list[str]:
         f'suffix "{suffix}"',
         f'directory "{folder / "data"}"',
         f"maxsize {max_bytes}",
-        *(f"index {attribute} {','.join(sorted(kinds))}" for attribute, kinds in filters.OURS.items()),
+        *(f"index {attribute} {','.join(_kinds(attribute))}" for attribute in filters.OURS),
         *access.limits(suffix),
         *_changes(),
     ]
+
+
+def _kinds(attribute: str) -> list[str]:
+    sub = "subinitial" if attribute in filters.BEGINNINGS else "sub"
+    return sorted(sub if kind == "sub" else kind for kind in filters.OURS[attribute])
 
 
 def _changes() -> list[str]:

@@ -8,7 +8,7 @@ Does not: make plans, or write the journal (whoever calls does, with the report)
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,7 +30,10 @@ from directory.feed.plan import Change, Head
 from directory.feed.records import Attributes
 
 BATCH = 200
-"""Changes on their way at once, and then one commit of the ledger."""
+"""Changes that are looked at together, and then one commit of the ledger."""
+AT_ONCE = 2
+"""Writes that wait at the server: it does one after the other, and each that waits keeps one of its threads from those
+who search."""
 CONFLICTS_KEPT = 1_000
 
 
@@ -154,12 +157,19 @@ class _Writer:
             else:
                 due.append(change)
         asked = [(change, self._look(change)) for change in due]
-        sent = [(change, self._send(change, self._found(number))) for change, number in asked]
-        for change, answer in sent:
-            result, why = self._answered(answer)
-            if result is not Result.CONFLICT:
-                self._note(connection, change)
-            yield change, result, why
+        sent: deque[tuple[Change, int | Told | None]] = deque()
+        for change, number in asked:
+            sent.append((change, self._send(change, self._found(number))))
+            if len(sent) == AT_ONCE:
+                yield self._done(connection, *sent.popleft())
+        while sent:
+            yield self._done(connection, *sent.popleft())
+
+    def _done(self, connection: Connection, change: Change, answer: int | Told | None) -> Told:
+        result, why = self._answered(answer)
+        if result is not Result.CONFLICT:
+            self._note(connection, change)
+        return change, result, why
 
     # --- the ledger -----------------------------------------------------------------------------------------
 

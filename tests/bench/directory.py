@@ -16,11 +16,8 @@ import shutil
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,12 +33,12 @@ from directory.feed.generator import Country
 from directory.feed.ledger import Ledger, Taken
 from directory.ldap import LdapDirectory
 from directory.ldif import record
-from directory.model import Listing
 from directory.region import SUFFIX
 from directory.shape import Regional
 from directory.slapd import FEEDER, Passwords
 from gateway.demo.processes import new_folder
 from gateway.demo.servers import Slapd, free_port
+from tests.bench import searching
 
 SOURCE = sources.MSSANTE
 NOW = datetime(2026, 11, 25, 6, 0, tzinfo=UTC)
@@ -205,21 +202,12 @@ def _p95(taken: Sequence[float]) -> float:
     return statistics.quantiles(taken, n=20)[18] if len(taken) > 1 else taken[0]
 
 
-def _words(number: int) -> str:
-    """What people type: a name and a town, a name alone, a structure."""
-    chance = random.Random(number)
-    given, family = chance.choice(generator.GIVEN), chance.choice(generator.FAMILIES)
-    return chance.choice(
-        (f"{given} {family}", f"{family} créteil", f"{given} {family} radio", f"invente {number % 900}")
-    )
-
-
 def _search_of_slapd(server: Slapd, asking: LdapDirectory, rounds: int) -> float:
     """The bare call's time over ours, with the filter, base and limit that ours sends; medians of rounds."""
     link = connection.opened(server.uri, server.relay_dn, server.passwords.relay, 10.0)
     ours, bare = [], []
     for turn in range(rounds):
-        words = [_words(turn * 100 + number) for number in range(100)]
+        words = [searching.words(turn * 100 + number) for number in range(100)]
         ours.append(_timed(lambda words=words: [asking.search(each) for each in words]))  # type: ignore[misc]
         filters = [str(Regional().search(names.words(each))) for each in words]
         bare.append(_timed(lambda filters=filters: [_bare_search(link, each) for each in filters]))  # type: ignore[misc]
@@ -245,8 +233,7 @@ def _bare_search(link: Any, asked: str) -> list[Any]:
 
 def _under_load(server: Slapd, folder: Path, rate: int) -> dict[str, float]:
     target = Target(connection.opened(server.uri, f"{FEEDER},{SUFFIX}", server.passwords.feeder, 30.0), SUFFIX)
-    ended, taken = threading.Event(), []
-    with _searching(server, rate, ended, taken):
+    with searching.searching(server, rate) as taken:
         begun = time.monotonic()
         report = applying.apply(
             Ledger(folder / "ledger.sqlite"),
@@ -257,31 +244,5 @@ def _under_load(server: Slapd, folder: Path, rate: int) -> dict[str, float]:
             override=Override("bench", "measured"),
         )
         seconds = time.monotonic() - begun
-        ended.set()
     _say(f"delta: {report.of(Result.DONE)} changes in {seconds:.1f} s, {len(taken)} searches meanwhile")
     return {"apply_seconds": seconds, "apply_changes": report.of(Result.DONE), "search_p95_ms": _p95(taken)}
-
-
-@contextmanager
-def _searching(server: Slapd, rate: int, ended: threading.Event, taken: list[float]) -> Iterator[None]:
-    """Begins a search each 1/rate second, late or not; its time counts from when it was due."""
-    asking = _relay(server)
-
-    def one(due: float, number: int) -> None:
-        answer = asking.search(_words(number))
-        taken.append((time.monotonic() - due) * 1000)
-        assert isinstance(answer, Listing)
-
-    def run() -> None:
-        begun, number = time.monotonic(), 0
-        while not ended.is_set():
-            due = begun + number / rate
-            time.sleep(max(0.0, due - time.monotonic()))
-            pool.submit(one, due, number)
-            number += 1
-
-    with ThreadPoolExecutor(8) as pool:
-        pacing = threading.Thread(target=run)
-        pacing.start()
-        yield
-        pacing.join()

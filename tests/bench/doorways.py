@@ -30,10 +30,10 @@ from certs.chain import TrustStore, identity
 from certs.throwaway import Pki
 from directory.model import Address, Entry, Found, Kind
 from gateway.accounts import Accounts
+from gateway.children import MEMORY
 from gateway.demo.postfix import Postfix
 from gateway.demo.processes import free_port
 from gateway.doors.smtp import DoorSpec, Limits, serve
-from gateway.children import MEMORY
 from relay import spool
 from relay.intake import Intake
 from relay.model import Door

@@ -17,7 +17,7 @@ from directory.ldap import LdapDirectory
 from directory.model import Address, DirectoryDown, Entry, Found, Kind, Listing, NotFound, Situation
 from directory.names import words
 from directory.ranking import Closeness, closeness, ordered
-from directory.region import region
+from directory.region import SUFFIX, region
 from gateway.demo.servers import Slapd
 
 NORTH = "hopital-nord.mssante.example"
@@ -149,3 +149,20 @@ def test_without_the_escape_a_star_would_find_everyone(
     monkeypatch.setattr(filters, "_escaped", lambda value: value)
     monkeypatch.setattr("directory.entries.parse", lambda text: parse(text) and everyone)
     assert isinstance(directory.find(everyone), Found)
+
+
+def test_who_may_not_page_gets_the_same_lists(directory: LdapDirectory, regional: Slapd) -> None:
+    """The relay asks for a page; a professional's identity, which may not, gets its entries one by one: as many, and
+    both say that there are more."""
+    asked: list[str] = []
+    one_by_one = LdapDirectory(
+        regional.uri, SUFFIX, regional.people_dn, regional.passwords.people, clock=lambda: datetime.now(UTC)
+    )
+    listing = one_by_one._one_by_one
+    one_by_one._one_by_one = lambda *told: (asked.append("asked"), listing(*told))[1]  # type: ignore[method-assign]
+    for text, limit in (("bernard", 100), ("bernard", 3), ("nobody of this name", 100)):
+        page, singly = directory.search(text, limit), one_by_one.search(text, limit)
+        assert isinstance(page, Listing)
+        assert isinstance(singly, Listing)
+        assert (len(page.entries), page.truncated) == (len(singly.entries), singly.truncated)
+    assert asked
