@@ -33,6 +33,9 @@ SAME_ADDRESS_LIMIT = 20
 _NEIGHBOURS = 100
 _LOST = (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.UNAVAILABLE)
 
+_NO_PAGE = (ldap.ADMINLIMIT_EXCEEDED, ldap.UNWILLING_TO_PERFORM, ldap.UNAVAILABLE_CRITICAL_EXTENSION)
+"""What a server says to an identity that may not ask for pages."""
+
 log = structlog.get_logger("directory")
 
 
@@ -174,7 +177,7 @@ class LdapDirectory:
 
     def _page_or_list(self, connection: Any, asked: Filter, limit: int, wanted: list[str]) -> _Rows:
         if self._shape.paged:
-            with suppress(ldap.UNWILLING_TO_PERFORM):  # an identity that may not page
+            with suppress(*_NO_PAGE):
                 return self._page(connection, asked, limit, wanted)
         return self._one_by_one(connection, asked, limit, wanted)
 
