@@ -35,6 +35,7 @@ from gateway.indicators_command import indicators
 from gateway.journal_command import journal
 from gateway.keys_command import keys
 from gateway.mailbox_command import mailbox
+from gateway.onboard_command import onboard
 from gateway.patients_command import patients
 from gateway.peers_command import peers
 from gateway.policy_command import explain, policy
@@ -244,6 +245,7 @@ pli.add_command(restore)
 pli.add_command(dossier)
 pli.add_command(account)
 pli.add_command(mailbox)
+pli.add_command(onboard)
 pli.add_command(certs)
 pli.add_command(dns)
 pli.add_command(directory)

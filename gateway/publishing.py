@@ -91,6 +91,11 @@ def listed(settings: Settings, states: Sequence[State]) -> list[Publication]:
     return publications.listed(app.reader(settings.database_url), settings.node.tenant, states)
 
 
+def known(settings: Settings) -> frozenset[str]:
+    """Mailboxes of which something was wanted once."""
+    return frozenset(each.address for each in listed(settings, tuple(State)))
+
+
 def is_wanted(settings: Settings, address: str) -> bool:
     row = publications.one(app.reader(settings.database_url), settings.node.tenant, address)
     return bool(row and row.wanted)
