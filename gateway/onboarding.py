@@ -194,9 +194,10 @@ class _Arrival:
         base = f"{access.TENANTS},{self.crowd.suffix}"
         known = arrivals.names(self.crowd.link, base)
         missing = [each for each in sorted(tenants) if f"ou={each},{base}".lower() not in known]
-        for each in missing:
-            records = arrivals.records(slapd.establishment(each, secrets.token_urlsafe(24), self.crowd.suffix))
-            for dn, answer in arrivals.added(self.crowd.link, records, feeding.LDAP_S):
+        made = [slapd.establishment(each, secrets.token_urlsafe(24), self.crowd.suffix) for each in missing]
+        # What is on its way together is done in any order: the branches first, then what stands below them.
+        for level in zip(*map(arrivals.records, made), strict=True):
+            for dn, answer in arrivals.added(self.crowd.link, level, feeding.LDAP_S):
                 if answer not in ("", "there"):
                     raise feeding.DirectoryAway(f"{dn}: {answer}")
 
