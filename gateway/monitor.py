@@ -2,8 +2,8 @@
 
 Promises: /metrics is all processes' text in one, each sample with its `process`, and what store, disk and files say;
 /healthz answers 200 while every process answers, /readyz while a letter could go in and out, 503 otherwise, with a
-sentence a line. A process that does not answer is `pli_up 0`, never an error of the whole. Does not: write, or let
-anybody in from another machine.
+sentence a line; /aide is the handbook. A process that does not answer is `pli_up 0`, never an error of the whole. Does
+not: write, or let anybody in from another machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from certs.expiry import Expiring
-from gateway import app, gauges, health, metrics, records, serve, watching
+from gateway import app, gauges, handbook_pages, health, metrics, records, serve, watching
 from gateway.config import ConfigError, Settings
 from gateway.doors import web
 from gateway.doors.ports import PortUnusable
@@ -93,7 +93,7 @@ def _moment(each: Expiring) -> float:
 
 
 class Monitor:
-    """What is told at the three addresses."""
+    """What is told at its addresses."""
 
     def __init__(self, settings: Settings) -> None:
         assert settings.monitor is not None
@@ -129,7 +129,7 @@ class Monitor:
 
     def routes(self) -> list[Route]:
         pages = {"/metrics": self.metrics, "/healthz": self.healthz, "/readyz": self.readyz}
-        return [Route(path, page, methods=["GET"]) for path, page in pages.items()]
+        return [*(Route(path, page, methods=["GET"]) for path, page in pages.items()), *handbook_pages.routes()]
 
 
 def _told(checks: Sequence[Check]) -> Response:

@@ -6,8 +6,10 @@ import re
 
 import pytest
 from lxml import html
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
-from gateway import handbook, shipped
+from gateway import handbook, handbook_pages, shipped
 
 
 @pytest.mark.parametrize("name", list(handbook.PAGES))
@@ -69,3 +71,43 @@ def test_without_the_look_at_links_one_would_lead_away(monkeypatch: pytest.Monke
     assert 'href="/aide"' in handbook.rendered("[x](//elsewhere.example/)")
     monkeypatch.setattr(handbook, "place", lambda target: target)
     assert 'href="//elsewhere.example/"' in handbook.rendered("[x](//elsewhere.example/)")
+
+
+# --- served -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reader() -> TestClient:
+    return TestClient(Starlette(routes=handbook_pages.routes()))
+
+
+def test_the_list_leads_to_every_page(reader: TestClient) -> None:
+    """Each link of /aide is answered, with a title, in its language."""
+    links = [str(each.get("href")) for each in html.fromstring(reader.get("/aide").text).iter("a")]
+    assert links == [f"/aide/{name}" for name in handbook.PAGES]
+    for link in links:
+        answer = reader.get(link)
+        tree = html.fromstring(answer.text)
+        assert (answer.status_code, tree.get("lang")) == (200, "en"), link
+        assert tree.findtext(".//title")
+        assert len(list(tree.iter("main"))) == 1
+        assert len(answer.content) < 100_000
+
+
+@pytest.mark.parametrize("path", ["/aide/nothing", "/aide/..%2fSECURITY", "/aide/install.md", "/aide/%3Cscript%3E"])
+def test_what_is_no_page_is_said_so(reader: TestClient, path: str) -> None:
+    """404, in French, and nothing of the path is repeated."""
+    answer = reader.get(path)
+    assert answer.status_code == 404
+    assert "script" not in answer.text
+
+
+def test_the_browser_is_told_to_load_nothing_else(reader: TestClient) -> None:
+    """No script, no frame, no form, no other host: on the list, on a page, on what is no page."""
+    for path in ("/aide", "/aide/when", "/aide/nothing", "/aide/style.css"):
+        policy = reader.get(path).headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+    tree = html.fromstring(reader.get("/aide/operations").text)
+    assert not [each.tag for each in tree.iter() if each.get("style") or each.tag == "script"]

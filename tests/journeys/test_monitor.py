@@ -198,3 +198,11 @@ def test_what_is_no_page_is_not_found(watched: Watched) -> None:
     asked = urllib.request.Request(f"http://127.0.0.1:{watched.port}/metrics", data=b"x", method="POST")
     with pytest.raises(urllib.error.HTTPError, match="405"):
         urllib.request.urlopen(asked, timeout=10)  # noqa: S310
+
+
+def test_the_handbook_is_read_at_a_node(watched: Watched) -> None:
+    """/aide and each of its pages, by whoever is on the machine; what is no page is not."""
+    status, text = watched.get("/aide")
+    assert (status, "/aide/when" in text) == (200, True)
+    assert "The queue grows" in watched.get("/aide/when")[1]
+    assert watched.get("/aide/../SECURITY.md")[0] == 404
