@@ -2,6 +2,7 @@
 
 Promises: what is there is read page by page; additions are on their way together, and each has its own answer, so that
 one that is refused hurts no other; asked again, what is there is said to be there. Nothing that stands is changed.
+Additions of one call are made in any order: none may stand below another.
 Does not: decide what is added (gateway.onboarding does), nor keep the journal.
 """
 

@@ -8,6 +8,7 @@ Does not: carry the files anywhere.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -49,7 +50,9 @@ class FileDrop:
         rows.writerows(_row(wish) for wish in wishes)
         place = self._folder / "aller"
         place.mkdir(parents=True, exist_ok=True)
-        path = place / f"bal-{self._at:%Y%m%dT%H%M%S%f}.csv"
+        # Several batches of one moment are several files.
+        digest = hashlib.sha256(out.getvalue().encode()).hexdigest()[:8]
+        path = place / f"bal-{self._at:%Y%m%dT%H%M%S%f}-{digest}.csv"
         draft = path.with_suffix(".part")
         with draft.open("w", encoding="utf-8", newline="") as file:
             file.write(out.getvalue())

@@ -40,6 +40,14 @@ def test_what_is_wanted_lies_there_whole(tmp_path: Path) -> None:
     assert rows[0]["reference"] == WISH.reference
 
 
+def test_batches_of_one_moment_are_files_of_their_own(tmp_path: Path) -> None:
+    """None is written over another."""
+    drop, other = FileDrop(tmp_path, AT), replace(ONE, address="b@x.example")
+    for each in (WISH, Wish(other.address, other, None)):
+        assert [told.fate for told in drop.publish([each])] == [Fate.SENT]
+    assert len(list((tmp_path / "aller").glob("*.csv"))) == 2
+
+
 def test_a_report_is_read_once(tmp_path: Path) -> None:
     """Yes, no with a reason, later; then it lies among those that were read."""
     rows = [f"{WISH.reference};{ONE.address};ok;", f"{WISH.reference};B@X.example;refus;RPPS inconnu"]
