@@ -8,9 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TypeAlias
+
+Account: TypeAlias = dict[str, tuple[int, float]]
 
 _lock = threading.Lock()
-_totals: dict[str, tuple[int, float]] = {}
+_accounts: list[tuple[threading.Thread, Account]] = []
+"""One for each thread that counts: nobody waits for another to count."""
+_ended: Account = {}
+"""Of all threads that are no more."""
+_mine = threading.local()
 
 
 class step:  # noqa: N801  (used as the function that it would be, were contextlib's not three times as slow)
@@ -26,12 +33,34 @@ class step:  # noqa: N801  (used as the function that it would be, were contextl
 
     def __exit__(self, *_: object) -> None:
         spent = time.thread_time() - self._begun
+        account = _account()
+        count, total = account.get(self._name, (0, 0.0))
+        account[self._name] = (count + 1, total + spent)
+
+
+def _account() -> Account:
+    found: Account | None = getattr(_mine, "account", None)
+    if found is None:
+        found = _mine.account = {}
         with _lock:
-            count, total = _totals.get(self._name, (0, 0.0))
-            _totals[self._name] = (count + 1, total + spent)
+            for each in [each for each in _accounts if not each[0].is_alive()]:
+                _accounts.remove(each)
+                _add(_ended, each[1])
+            _accounts.append((threading.current_thread(), found))
+    return found
 
 
-def totals() -> dict[str, tuple[int, float]]:
+def _add(summed: Account, account: Account) -> None:
+    for name, (count, total) in list(account.items()):
+        times, spent = summed.get(name, (0, 0.0))
+        summed[name] = (times + count, spent + total)
+
+
+def totals() -> Account:
     """(times, CPU seconds) by step, in this process."""
+    summed: Account = {}
     with _lock:
-        return dict(_totals)
+        _add(summed, _ended)
+        for _, account in _accounts:
+            _add(summed, account)
+    return summed

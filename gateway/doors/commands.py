@@ -108,6 +108,10 @@ class Lines(asyncio.StreamReader):
         waiting: bytearray = self._buffer  # type: ignore[attr-defined]  # of asyncio.StreamReader, which tells nobody
         return b"\n" in waiting
 
+    def widen(self, octets: int) -> None:
+        """How much may wait unread before the other end is made to wait: more inside a letter than between commands."""
+        self._limit = octets
+
     async def read(self, n: int = -1) -> bytes:
         data = await super().read(n)
         if self._drained:  # between two pieces of one line: no LF is among them

@@ -22,6 +22,8 @@ from relay.model import BodyRef, Reason, Receipt, Refusal
 
 READ: Final = 4_194_304
 """More than a paused asyncio reader ever holds, so that a read empties it."""
+WAITING: Final = 131_072
+"""Octets of a letter that wait unread, half of what makes asyncio pause: each pause and each read has its price."""
 FLUSH: Final = 262_144
 """Octets that wait before they are sealed: a hop to a thread costs 0.1 ms."""
 _END: Final = b"\r\n.\r\n"

@@ -12,7 +12,7 @@ from abc import ABC
 from collections.abc import Awaitable, Callable
 
 from gateway.doors import commands, data, replies
-from gateway.doors.session import Session, Transaction
+from gateway.doors.session import LINE_MOST, Session, Transaction
 from gateway.doors.turns import Turn
 from relay.model import BodyRef, Envelope, Reason, Receipt, Refusal, new_id
 
@@ -84,6 +84,7 @@ class Taking(Session, ABC):
     async def _take(self, letter: Transaction, incoming: data.Incoming, read: Reads) -> None:
         """Reads on; once there is an outcome the transaction is over. None: more chunks are to come."""
         outcome: Receipt | Refusal | str | None = Refusal(Reason.SURPRISE, permanent=False)
+        self._lines.widen(data.WAITING)
         try:
             outcome = await read(letter, incoming)
         except (asyncio.CancelledError, ConnectionError):
@@ -98,6 +99,7 @@ class Taking(Session, ABC):
             await self.answer(outcome)
             self.end(Turn.CLOSING)
         finally:
+            self._lines.widen(LINE_MOST)
             if outcome is not None:
                 self._log_letter(letter, outcome, incoming.size)
                 self._set_post_data_state()

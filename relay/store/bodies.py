@@ -22,7 +22,7 @@ import os
 import re
 import secrets
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +48,8 @@ _NAME = re.compile(r"[0-9a-f]{32}")
 _PART = ".part"
 _BOUND = bytes((VERSION,))
 _MOST_HEADER = 1024
+_AT_ONCE = 1024
+"""Pieces of one writev."""
 
 Unwrap = Callable[[bytes], bytes]
 """Wrapped key -> key, by the keeper. A ValueError means that it does not open."""
@@ -75,16 +77,24 @@ class _Sealer:
 
         At least one byte stays back, so that the last chunk is always known.
         """
-        self._pending += data
-        while len(self._pending) > CHUNK:
-            chunk = bytes(self._pending[:CHUNK])
-            del self._pending[:CHUNK]
-            yield self._seal(chunk, last=False)
+        rest = memoryview(data)
+        if self._pending:
+            room = CHUNK - len(self._pending)
+            self._pending += rest[:room]
+            rest = rest[room:]
+            if not rest:
+                return
+            full, self._pending = self._pending, bytearray()
+            yield self._seal(full, last=False)
+        while len(rest) > CHUNK:  # as they lie there, without a copy
+            yield self._seal(rest[:CHUNK], last=False)
+            rest = rest[CHUNK:]
+        self._pending += rest
 
     def finish(self) -> bytes:
-        return self._seal(bytes(self._pending), last=True)
+        return self._seal(self._pending, last=True)
 
-    def _seal(self, chunk: bytes, *, last: bool) -> bytes:
+    def _seal(self, chunk: bytes | bytearray | memoryview, *, last: bool) -> bytes:
         sealed = self._cipher.encrypt(_NONCE.pack(self._index, last), chunk, _BOUND)
         self._index += 1
         return sealed
@@ -295,8 +305,7 @@ class BodyWriter:
         """Raises OSError; the writer is then of no more use than to abort."""
         self._digest.update(data)
         self._size += len(data)
-        for sealed in self._sealer.feed(data):
-            self._append(sealed)
+        self._append(*self._sealer.feed(data))
 
     def finish(self) -> BodyRef:
         """Syncs file and folder; only then answers. Raises OSError.
@@ -322,11 +331,22 @@ class BodyWriter:
     def __exit__(self, *_: object) -> None:
         self.abort()
 
-    def _append(self, data: bytes) -> None:
-        """A raw write may take less than all, on a disk about to be full."""
-        view = memoryview(data)
+    def _append(self, *pieces: bytes) -> None:
+        """In one call, however many pieces. A raw write may take less than all, on a disk about to be full."""
+        for some in _batched(pieces):
+            left = sum(map(len, some)) - os.writev(self._file.fileno(), some)
+            if left:
+                self._rest(memoryview(b"".join(some))[-left:])
+
+    def _rest(self, view: memoryview) -> None:
         while view:
             view = view[self._file.write(view) :]
+
+
+def _batched(pieces: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """As many as one writev takes (IOV_MAX, limits.h)."""
+    for first in range(0, len(pieces), _AT_ONCE):
+        yield pieces[first : first + _AT_ONCE]
 
 
 def _is_ours(path: Path) -> bool:
