@@ -356,7 +356,8 @@ class _Case:
         if document.replaces and note == FILED:
             self.courier.carry(self.letter, document, REPLACED)
         written_by = next((each.institution_id for each in document.authors if each.institution_id), "")
-        told = (("entry", entry_id), ("note", note), ("type", document.type.code), ("structure", written_by))
+        told = [("entry", entry_id), ("note", note), ("type", document.type.code), ("structure", written_by)]
+        told += [("replaces", "1")] if document.replaces else []
         filed = self._event("dossier-filed", document, *told, *self._whose(document))
         self._end(document, FilingState.FILED, filed, entry_id=entry_id)
         return Done(document.unique_id, note)

@@ -18,7 +18,7 @@ from directory.lookup import Directory
 from directory.model import Found
 from dmp_bridge.model import FilingReason, InsStatus
 from dmp_bridge.tables import patients
-from gateway import app, watching
+from gateway import app, feeding, watching
 from gateway.config import Settings
 from gateway.exporting import Mailbox
 from relay import indicators
@@ -68,6 +68,9 @@ def regional(settings: Settings, rows: Sequence[Row], at: datetime) -> tuple[Ind
             *_emitters(rows, at),
             *_modes(rows),
             *_trouble(rows),
+            *_reading(rows, settings.carrier.silent_s),
+            *_care(rows, at),
+            *_freshness(settings, at),
             *_certificates(settings, at),
         )
     finally:
@@ -116,6 +119,52 @@ def _trouble(rows: Sequence[Row]) -> Iterator[Indicator]:
     yield _ratio("undelivered rate", failed, failed + served, "nothing settled yet")
     wrong = sum(row.number for row in rows if row.measure == "failed" and row.key in IDENTITY)
     yield Indicator("identity mismatches", wrong)
+
+
+def _reading(rows: Sequence[Row], silent_s: float) -> Iterator[Indicator]:
+    """Of letters whose reading was asked to be told (RFC 8098); silence is counted once, when it has lasted so long."""
+    unread = sum(row.number for row in rows if row.measure == "unread")
+    yield Indicator(f"unread after {silent_s / 3600:g} h", unread)
+    taken = Counter[int]()
+    for row in rows:
+        if row.measure == "read":
+            taken[int(row.key)] += row.number
+    read = taken.total()
+    yield Indicator("median time to read, minutes", _median(taken), "" if read else "nothing was said to be read")
+
+
+def _median(taken: Counter[int]) -> float | None:
+    """The lower one, of minutes counted up; hours are told to the hour (relay.indicators)."""
+    left = (taken.total() + 1) // 2
+    for minutes in sorted(taken):
+        left -= taken[minutes]
+        if left <= 0:
+            return minutes
+    return None
+
+
+def _care(rows: Sequence[Row], at: datetime) -> Iterator[Indicator]:
+    """An establishment is known by its domains: each has its own (spec/operator.md §1.3)."""
+    since = indicators.day_of(at - timedelta(days=30))
+    used = {
+        row.mailbox.rpartition("@")[2] for row in rows if row.measure in ("connected", "letters") and row.day > since
+    }
+    yield Indicator("establishments connected, 30 days", len(used - {""}))
+    for key, name in (("replaced", "documents replaced"), ("taken-back", "documents taken back")):
+        yield Indicator(name, sum(row.number for row in rows if (row.measure, row.key) == ("correction", key)))
+    yield Indicator("helpdesk contacts", sum(row.number for row in rows if row.measure == "looked-up"))
+    yield Indicator("postal share", None, "no mode of this version prints letters")
+
+
+def _freshness(settings: Settings, at: datetime) -> Iterator[Indicator]:
+    """Of the source that said something longest ago."""
+    name = "directory freshness, hours"
+    if settings.feed is None:
+        yield Indicator(name, None, "this node does not keep a directory")
+        return
+    ages = [at - datetime.fromisoformat(each.dated) for each in feeding.ledger(settings).every()]
+    hours = round(max(ages).total_seconds() / 3600, 1) if ages else None
+    yield Indicator(name, hours, "" if ages else "no source was taken yet")
 
 
 def _certificates(settings: Settings, at: datetime) -> Iterator[Indicator]:

@@ -67,7 +67,10 @@ def trace(
 
 def _audit(settings: Settings, by: str, given: dict[str, Any], found: list[Letter]) -> None:
     facts = (("by", by), ("criteria", ",".join(given)))
-    events = [Event("looked-up", each.id, facts=facts) for each in found] or [Event("looked-up", facts=facts)]
+    # A search counts once (relay.indicators), whatever it found.
+    search = (*facts, ("search", "1"))
+    ids = [each.id for each in found] or [""]
+    events = [Event("looked-up", each, facts=facts if number else search) for number, each in enumerate(ids)]
     SpoolJournal(app.client(settings)).add(settings.node.tenant, events)
 
 

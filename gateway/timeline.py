@@ -15,6 +15,16 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "signed": ("signé", "signed"),
     "sealed": ("scellé par l'établissement", "sealed by the establishment"),
     "encrypted": ("chiffré pour le destinataire", "encrypted for the recipient"),
+    "publication-wanted": (
+        "publication à l'annuaire national demandée",
+        "publication in the national directory wanted",
+    ),
+    "published": ("publiée à l'annuaire national", "published in the national directory"),
+    "unpublished": ("retirée de l'annuaire national", "taken out of the national directory"),
+    "publication-refused": (
+        "publication refusée par l'annuaire national",
+        "publication refused by the national directory",
+    ),
     "policy-set": ("règle d'envoi changée", "policy changed"),
     "policy-unset": ("règle d'envoi retirée", "policy taken back"),
     "peer-unsure": (

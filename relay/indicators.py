@@ -128,6 +128,35 @@ def _filed(seen: Seen) -> Iterator[Count]:
     if seen.facts.get("note") == "filed":
         yield Count(seen.author if seen.ours else "", "document", seen.facts.get("type", ""))
         yield Count("", "fed", seen.facts.get("patient", ""))
+        if seen.facts.get("replaces"):
+            yield Count("", "correction", "replaced")
+
+
+def _undone(seen: Seen) -> Iterator[Count]:
+    yield Count("", "correction", "taken-back")
+
+
+def _read(seen: Seen) -> Iterator[Count]:
+    """By how long it took, so that a median can be told of any days together."""
+    minutes = seen.facts.get("minutes", "")
+    if seen.ours and minutes.isdecimal():
+        yield Count(seen.author, "read", str(_rounded(int(minutes))))
+
+
+def _rounded(minutes: int) -> int:
+    """To the minute within an hour, to the hour within a month, and no further."""
+    return minutes if minutes < 60 else min(minutes // 60 * 60, 30 * 24 * 60)
+
+
+def _silent(seen: Seen) -> Iterator[Count]:
+    if seen.ours:
+        yield Count(seen.author, "unread")
+
+
+def _looked_up(seen: Seen) -> Iterator[Count]:
+    """One search, however many letters it found."""
+    if seen.facts.get("search"):
+        yield Count("", "looked-up")
 
 
 def _connected(seen: Seen) -> Iterator[Count]:
@@ -143,6 +172,10 @@ _MEANING: Final = {
     "failed": _failed,
     "delayed": _delayed,
     "dossier-filed": _filed,
+    "dossier-undone": _undone,
+    "said-read": _read,
+    "silent": _silent,
+    "looked-up": _looked_up,
     "connected": _connected,
 }
 COUNTED: Final = frozenset(_MEANING)

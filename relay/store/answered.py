@@ -91,10 +91,18 @@ def _hear(conn: Connection, tenant: str, answer: Mapping[str, Any], row: Held, n
         values |= {"state": State.FAILED.value, "settled_at": now, **reason}
     if values:
         conn.execute(statements.move_recipient(), places(tenant=tenant, id=row["id"]) | values)
-    facts = tuple((name, said) for name, said in (("code", answer["code"]), ("note", answer["bounce"])) if said)
+    told = {"code": answer["code"], "note": answer["bounce"], "minutes": _minutes(word, row, now)}
+    facts = tuple((name, said) for name, said in told.items() if said)
     journal.append(conn, tenant, [Event(answer["event"], row["letter_id"], row["id"], facts)], now)
     _answers(conn, lanes.end_of(row), now)
     return True
+
+
+def _minutes(word: str | None, row: Held, now: datetime) -> str:
+    """How long after it was handed over a letter was read; '' of all other words."""
+    if word != Word.READ or row["settled_at"] is None:
+        return ""
+    return str(max(0, int((now - row["settled_at"]).total_seconds() // 60)))
 
 
 def moves(before: Word, word: Word) -> bool:

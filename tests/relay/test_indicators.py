@@ -141,3 +141,34 @@ def test_what_a_letter_says_of_itself_is_read_as_plain_words(make_mail: Callable
     assert told == {"xdm": "1", "nil": "NIL-1234", "ins": "O", "codes": "34112-3,PRESC-BIO"}
     bad = make_mail(X_MSS_INS="oui", X_MSS_NIL="279035121518989", X_MSS_CODECDA="x;y,<b>")
     assert indicators.about(scan(bad)) == ()
+
+
+def test_what_is_asked_of_a_region_counts_too(store: Any, make_letter: Callable[..., Any]) -> None:
+    """Read, unread, put right, looked up: from the events, and counted anew the same."""
+    letter, rows = make_letter("01a", PEER)
+    _kept(store, letter, rows)
+    own = {"letter_id": "01a", "recipient_id": rows[0].id}
+    filed = (("note", "filed"), ("type", "34112-3"), ("patient", "p-1"), ("replaces", "1"))
+    events = [
+        Event("said-read", **own, facts=(("minutes", "7"),)),
+        Event("said-read", **own, facts=(("minutes", "150"),)),
+        Event("silent", **own),
+        Event("dossier-filed", "01a", facts=filed),
+        Event("dossier-undone", "01a"),
+        Event("looked-up", "01a", facts=(("by", "eve"), ("search", "1"))),
+        Event("looked-up", "01a", facts=(("by", "eve"),)),
+    ]
+    SpoolJournal(store.client).add("lilas", events)
+    shown = indicators.read(store.reader, "lilas")
+    told = {(row.mailbox, row.measure, row.key): row.number for row in shown}
+    assert told[MARIE, "read", "7"] == told[MARIE, "read", "120"] == told[MARIE, "unread", ""] == 1
+    assert told["", "correction", "replaced"] == told["", "correction", "taken-back"] == 1
+    assert told["", "looked-up", ""] == 1
+    assert indicators.recomputed(store.reader, "lilas") == shown
+
+
+@pytest.mark.parametrize("said", [{}, {"minutes": ""}, {"minutes": "-3"}, {"minutes": "bientôt"}])
+def test_a_reading_without_its_time_counts_none(said: dict[str, str]) -> None:
+    """Twin: rows of before, or of somebody else's letter."""
+    assert counts(Seen("said-read", said, Door.SUBMISSION, MARIE)) == ()
+    assert counts(Seen("said-read", {"minutes": "3"}, Door.PEER, MARIE)) == ()
