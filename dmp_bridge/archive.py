@@ -2,18 +2,24 @@
 
 Promises: at most so many entries are ever looked at; nothing is inflated beyond its declared and budgeted
 size; names are plain, relative and unique without case; every byte before the directory belongs to one entry,
-and what the directory says is what the local headers say, so that no other reader sees another archive. Does
-not: use a name as a path on a disk, open an archive within, or know what an entry means.
+and what the directory says is what the local headers say, so that no other reader sees another archive. An entry
+that is too large for memory can be read as a stream, by the same rules.
+Does not: use a name as a path on a disk, open an archive within, or know what an entry means.
 """
 
 from __future__ import annotations
 
 import io
+import mmap
 import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
 from dmp_bridge.model import Bad, FilingReason
 
@@ -32,6 +38,10 @@ class Budget:
 
 
 LETTER = Budget()
+EXTRACTION = Budget(bytes=1 << 30, entries=64, entry=(1 << 32) - 1, total=(1 << 32) - 1)
+"""A national extraction as it comes: some 1 GB of text for the professionals (directory §3.1)."""
+PIECE = 1 << 18
+"""Bytes of an entry that is read as a stream, at once."""
 RATIO_FLOOR = 1024 * 1024
 """Entries below are let be, whatever their ratio."""
 
@@ -48,8 +58,11 @@ _OTHER_READINGS = {0x0001: "zip64", 0x7075: "entry-name", 0x9901: "entry-encrypt
 """Extra fields that give an entry other sizes, another name, another method."""
 
 
-class _Refused(ValueError):
-    """Carries the name of the rule; never leaves this file."""
+class Refused(ValueError):
+    """Carries the name of the rule; of an archive that is read as a stream alone."""
+
+
+Held = bytes | mmap.mmap
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,27 +88,55 @@ def lists_xdm(data: bytes) -> bool:
 def unzip(data: bytes, budget: Budget = LETTER) -> Entries | Bad:
     """Every file of the archive. Bad.detail is the rule that it broke, e.g. 'entry-name' or 'ratio'."""
     try:
-        start, count = _directory(data, budget)
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-        # Some readers go by the count, some by the size: they must see the same.
-        _check(len(members) == count, "directory-count")
-        _names(members, budget)
-        starts = _extents(members, data, start)
-        _sizes(members, budget)
+        starts = _sound(data, io.BytesIO(data), budget)
         return Entries({m.filename: _inflate(m, data, at) for m, at in starts if not m.is_dir()})
-    except _Refused as broken:
+    except Refused as broken:
         return refuse(str(broken))
     except _DAMAGED:
         return refuse("zip-damaged")
 
 
+@contextmanager
+def streamed(path: Path, wanted: Callable[[str], bool], budget: Budget = EXTRACTION) -> Iterator[BinaryIO]:
+    """The one file of the archive whose name is wanted, inflated as it is read.
+
+    Raises Refused: at once by the rules of `unzip`, or 'entry-wanted' where not one name is wanted; and later, from a
+    read, where the content is not what its headers say.
+    """
+    with path.open("rb") as file, _mapped(file) as data:
+        try:
+            found = [(m, at) for m, at in _sound(data, file, budget) if not m.is_dir() and wanted(m.filename)]
+        except _DAMAGED as error:
+            raise error if isinstance(error, Refused) else Refused("zip-damaged") from None
+        _check(len(found) == 1, "entry-wanted")
+        with io.BufferedReader(_Pieces(_in_pieces(*found[0], data)), PIECE) as opened:
+            yield opened
+
+
+def _mapped(file: BinaryIO) -> mmap.mmap:
+    _check(file.seek(0, io.SEEK_END) > 0, "not-a-zip")  # of nothing there is no map
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _sound(data: Held, file: BinaryIO, budget: Budget) -> list[tuple[zipfile.ZipInfo, int]]:
+    """The members of an archive that obeys every rule, and where the content of each begins."""
+    start, count = _directory(data, budget)
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+    # Some readers go by the count, some by the size: they must see the same.
+    _check(len(members) == count, "directory-count")
+    _names(members, budget)
+    starts = _extents(members, data, start)
+    _sizes(members, budget)
+    return starts
+
+
 def _check(holds: bool, rule: str) -> None:
     if not holds:
-        raise _Refused(rule)
+        raise Refused(rule)
 
 
-def _directory(data: bytes, budget: Budget) -> tuple[int, int]:
+def _directory(data: Held, budget: Budget) -> tuple[int, int]:
     """APPNOTE 4.3.16, before zipfile reads the directory whole: one end record, at the very end, no ZIP64,
     small. Where the directory begins, and how many entries it has."""
     _check(len(data) <= budget.bytes, "archive-too-large")
@@ -108,11 +149,11 @@ def _directory(data: bytes, budget: Budget) -> tuple[int, int]:
     _check(total <= budget.entries and size <= budget.directory, "too-many-entries")
     # A directory that is not right before its end record can be read in two ways.
     _check(offset + size == at, "directory-misplaced")
-    _check(data.count(b"PK\x01\x02", offset, at) >= total, "directory-count")
+    _check(data[offset:at].count(b"PK\x01\x02") >= total, "directory-count")
     return int(offset), int(total)
 
 
-def _ends_also_before(data: bytes, at: int) -> bool:
+def _ends_also_before(data: Held, at: int) -> bool:
     """Whether an earlier end record reaches the end too, so that another reader would take that one."""
     earlier = data.rfind(_END, max(0, len(data) - 65557), at)
     while earlier >= 0:
@@ -148,7 +189,7 @@ def _extra(extra: bytes) -> None:
         at += 4 + size
 
 
-def _extents(members: list[zipfile.ZipInfo], data: bytes, end: int) -> list[tuple[zipfile.ZipInfo, int]]:
+def _extents(members: list[zipfile.ZipInfo], data: Held, end: int) -> list[tuple[zipfile.ZipInfo, int]]:
     """Where the content of each entry begins. No two share a byte (the zip bomb of Fifield, 2019), none
     reaches into the directory, and nothing lies between but data descriptors: no file within the file."""
     starts: dict[int, int] = {}
@@ -165,7 +206,7 @@ def _extents(members: list[zipfile.ZipInfo], data: bytes, end: int) -> list[tupl
     return [(member, starts[member.header_offset]) for member in members]
 
 
-def _local(member: zipfile.ZipInfo, data: bytes) -> int:
+def _local(member: zipfile.ZipInfo, data: Held) -> int:
     """The local header says what the directory says (APPNOTE 4.3.7). Where the content begins."""
     at = member.header_offset
     flags, method, _, _, crc, packed, size, name, extra = struct.unpack("<HHHHLLLHH", data[at + 6 : at + 30])
@@ -202,3 +243,54 @@ def _inflate(member: zipfile.ZipInfo, data: bytes, at: int) -> bytes:
     _check(len(content) == member.file_size, "entry-size")
     _check(zlib.crc32(content) == member.CRC, "zip-damaged")
     return content
+
+
+class _Pieces(io.RawIOBase):
+    """Pieces of bytes, as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest = pieces, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: memoryview) -> int:  # type: ignore[override]  # of any buffer, as io.BufferedReader gives
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = piece
+        count = min(len(into), len(self._rest))
+        into[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
+
+
+def _in_pieces(member: zipfile.ZipInfo, at: int, data: Held) -> Iterator[bytes]:
+    """As `_inflate`, in pieces: nobody has read to the end of what is not as long as declared, with its CRC."""
+    size = crc = 0
+    try:
+        for piece in _inflated(member, at, data):
+            size, crc = size + len(piece), zlib.crc32(piece, crc)
+            _check(size <= member.file_size, "entry-size")
+            yield piece
+    except zlib.error:
+        raise Refused("zip-damaged") from None
+    _check(size == member.file_size, "entry-size")
+    _check(crc == member.CRC, "zip-damaged")
+
+
+def _inflated(member: zipfile.ZipInfo, at: int, data: Held) -> Iterator[bytes]:
+    end = at + member.compress_size
+    packed = (data[begin : min(begin + PIECE, end)] for begin in range(at, end, PIECE))
+    if member.compress_type == zipfile.ZIP_STORED:
+        yield from packed
+        return
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    for each in packed:
+        rest = each
+        while rest:
+            yield stream.decompress(rest, PIECE)
+            rest = stream.unconsumed_tail
+    while piece := stream.decompress(b"", PIECE):
+        yield piece
+    _check(stream.eof and not stream.unused_data, "entry-size")

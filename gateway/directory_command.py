@@ -32,6 +32,7 @@ from gateway.command import LANGUAGE, Failure, out, with_settings
 from gateway.config import Settings
 from gateway.directory_lookup_command import card, find, replica, search
 from gateway.directory_upkeep_command import duplicates, merge, quality, unmerge
+from gateway.identity_command import identity
 from gateway.publish_command import publish
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object per line.")
@@ -80,14 +81,15 @@ def directory() -> None:
 
 
 def _source(name: str, mapping: tuple[str, ...], encoding: str, separator: str) -> Source:
-    if name != "tableau":
-        if mapping:
-            raise Failure("--column maps a table of one's own: --source tableau")
-        return sources.KNOWN[name]
     pairs = dict(each.partition("=")[::2] for each in mapping)
-    return sources.own_table(
-        {normalised(key).replace(" ", "_"): value for key, value in pairs.items()}, encoding, separator
-    )
+    columns = {normalised(key).replace(" ", "_"): value for key, value in pairs.items()}
+    if name == "tableau":
+        return sources.own_table(columns, encoding, separator)
+    if name == "ldif":
+        return sources.ldif(columns)
+    if mapping:
+        raise Failure("--column maps a table of one's own or another directory: --source tableau or ldif")
+    return sources.KNOWN[name]
 
 
 @directory.command("plan")
@@ -97,7 +99,11 @@ def _source(name: str, mapping: tuple[str, ...], encoding: str, separator: str) 
 @click.option("--dated", type=click.DateTime(), help="When the source made FILE (UTC); read from its name otherwise.")
 @click.option("--department", "departments", multiple=True, help="Only postal codes that begin so; repeat it.")
 @click.option(
-    "--column", "mapping", multiple=True, metavar="NAME=COLUMN", help="Of `tableau`: COLUMN in FILE for NAME."
+    "--column",
+    "mapping",
+    multiple=True,
+    metavar="NAME=COLUMN",
+    help="Of `tableau` and `ldif`: COLUMN in FILE for NAME.",
 )
 @click.option("--encoding", type=click.Choice(["utf-8", "cp1252"]), default="utf-8", help="Of `tableau`.")
 @click.option("--separator", default=";", help="Of `tableau`.")
@@ -105,17 +111,18 @@ def _source(name: str, mapping: tuple[str, ...], encoding: str, separator: str) 
 @LANGUAGE
 @with_settings
 def plan_(settings: Settings, file: Path, name: str, out: Path | None, dated: datetime | None, **more: Any) -> None:
-    """Read FILE and write what it would change, changing nothing."""
+    """Read FILE, plain or in its source's archive, and write what it would change, changing nothing."""
     from directory.feed import plan
-    from gateway import app, feeding
+    from gateway import app, feed_files, feeding
 
     with _in_words():
         source = _source(name, more["mapping"], more["encoding"], more["separator"])
         said = dated.replace(tzinfo=UTC) if dated else None
         wish = feeding.wish(settings, app.clock(), said, more["departments"])
         target = out or file.with_name(file.name + ".plan")
-        with _bar("lecture", file.stat().st_size) as told:
-            head = plan.make(feeding.ledger(settings), source, file, target, wish, told)
+        with _bar("lecture", 0 if feed_files.is_archive(file) else file.stat().st_size) as told:
+            book, how = feeding.ledger(settings), feed_files.opened(source)
+            head = plan.make(book, source, file, target, wish, told, opened=how)
     if more["as_json"]:
         click.echo(json.dumps(asdict(head) | {"path": str(target)}, ensure_ascii=False))
     else:
@@ -325,3 +332,4 @@ directory.add_command(merge)
 directory.add_command(unmerge)
 directory.add_command(quality)
 directory.add_command(publish)
+directory.add_command(identity)

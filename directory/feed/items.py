@@ -8,12 +8,12 @@ Does not: write LDAP (directory.feed.records makes attributes), nor compare.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from directory.address import BadAddress, parse
-from directory.feed.lines import Column, Rejected, Row, Shape
+from directory.feed.lines import Column, Lines, Readable, Rejected, Row, Rows, Shape
 
 
 class Branch(StrEnum):
@@ -70,6 +70,9 @@ class Source:
     items: Callable[[dict[str, str]], Iterator[Item]]
     """Raises Refused."""
     shape: Shape = field(default_factory=Shape)
+    opened: Callable[[Readable, Sequence[Column], Shape], Rows] = Lines
+    files: str = ""
+    """How its file is called within an archive, a regular expression; empty: any name, if it is the only one."""
     gathers: frozenset[str] = frozenset()
     """Fields in which the rows of one key add up (a person's specialties)."""
     owns: frozenset[str] = frozenset()

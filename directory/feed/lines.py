@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -60,6 +60,16 @@ class Rejected:
     reason: str
 
 
+class Rows(Protocol):
+    """What a source is read as, once."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether, so far as it was read, it was not cut."""
+
+    def __iter__(self) -> Iterator[Row | Rejected]: ...
+
+
 @dataclass(frozen=True)
 class Shape:
     """How a source writes a line."""
@@ -86,6 +96,11 @@ class Table:
     """Rows end with a separator, as the header does (directory §3.2)."""
     unknown: tuple[str, ...]
     """Names of columns that nobody asked for."""
+
+
+def controlled(values: Iterable[str]) -> bool:
+    """Whether one of them holds a control character."""
+    return any(map(_CONTROL.search, values))
 
 
 def normalised(name: str) -> str:
@@ -162,7 +177,7 @@ class Lines:
         if len(cells) != self.table.width:
             return Rejected(number, f"{len(cells)} values for {self.table.width} columns")
         values = tuple("" if place is None else cells[place].strip() for place in self.table.places)
-        if any(map(_CONTROL.search, values)):
+        if controlled(values):
             return Rejected(number, "control-character")
         return Row(number, values)
 

@@ -14,6 +14,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from directory.feed import ledger, limits
 from directory.feed.items import FIELDS, Branch, Item, Source
 from directory.feed.ledger import Difference, Ledger, Staging, Taken
 from directory.feed.limits import Breach, Facts, Kind, Limit
-from directory.feed.lines import FeedError, Lines, Rejected
+from directory.feed.lines import FeedError, Rejected
 
 VERSION = 1
 SAMPLES = 5
@@ -31,7 +32,7 @@ SAMPLES = 5
 REJECTED_KEPT = 10_000
 """Rejected lines that are named; more are counted."""
 
-_STAMP = re.compile(r"_(\d{12})(?:\.|$)")
+_STAMP = re.compile(r"[_-](\d{8})(\d{4})?(?:\.|$)")
 
 Progress = Callable[[int], None]
 """Told the bytes read so far, now and then."""
@@ -94,7 +95,24 @@ class Wish:
     kept_days: float = 90.0
 
 
-def make(book: Ledger, source: Source, path: Path, target: Path, wish: Wish, progress: Progress | None = None) -> Head:
+Opened = Callable[[Path], AbstractContextManager[BinaryIO]]
+"""How a file is read that may be an archive: the one zip door stands above this package, and is passed in."""
+
+
+def plainly(path: Path) -> AbstractContextManager[BinaryIO]:
+    return path.open("rb")
+
+
+def make(
+    book: Ledger,
+    source: Source,
+    path: Path,
+    target: Path,
+    wish: Wish,
+    progress: Progress | None = None,
+    *,
+    opened: Opened = plainly,
+) -> Head:
     """Reads the file and writes the plan to `target`, which appears only when it is whole.
 
     Raises FeedError: a key column is missing, the file is older than the last one applied, another import is at work.
@@ -106,7 +124,7 @@ def make(book: Ledger, source: Source, path: Path, target: Path, wish: Wish, pro
             f"ce fichier ({dated:%Y-%m-%d %H:%M}) est plus ancien que le dernier appliqué ({last.dated[:16]})"
         )
     part = target.with_name(target.name + ".part")
-    with path.open("rb") as file, book.opened() as connection:
+    with opened(path) as file, book.opened() as connection:
         reading = _Reading(file, source, wish.departments, progress)
         staging = ledger.stage(connection, reading.items(), source.gathers)
         withheld = limits.withheld(_facts(reading, staging, last, source, wish.now - dated))
@@ -164,10 +182,10 @@ def _head(
 
 
 def dated_by_name(name: str) -> datetime | None:
-    """'Extraction_Correspondance_MSSante_202611250213.txt' (directory §3.1)."""
+    """By names as of directory §3.1 and §3.7: …_202611250213.txt, finess-structures-mensuel-20261101.json."""
     found = _STAMP.search(name)
     try:
-        return datetime.strptime(found[1], "%Y%m%d%H%M").replace(tzinfo=UTC) if found else None
+        return datetime.strptime(found[1] + (found[2] or "0000"), "%Y%m%d%H%M").replace(tzinfo=UTC) if found else None
     except ValueError:
         return None
 
@@ -193,7 +211,7 @@ class _Reading:
 
     def __init__(self, file: BinaryIO, source: Source, departments: tuple[str, ...], progress: Progress | None) -> None:
         self._file = _Digesting(file)
-        self._lines = Lines(self._file, source.columns, source.shape)
+        self._lines = source.opened(self._file, source.columns, source.shape)
         self._source, self._progress = source, progress
         self._departments = departments
         names = [column.field for column in source.columns]

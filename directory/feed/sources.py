@@ -1,17 +1,18 @@
 """The files that we read: their columns by name, and what a row of each wants in the directory.
 
 Promises: the columns are those of directory §3.3 to §3.5 and of the FINESS extraction; only what is used is named.
-Does not: read lines (directory.feed.lines does).
+Does not: read lines (directory.feed.lines, finess and ldif_records do).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from directory.feed import items
+from directory.feed import finess, items
 from directory.feed.items import Branch, Item, Refused, Source
-from directory.feed.lines import Column, FeedError, Shape, normalised
+from directory.feed.ldif_records import BETWEEN, Records
+from directory.feed.lines import Column, FeedError, Readable, Shape, normalised
 
 _TOWN = re.compile(r"(?:\d{5} )?(?P<town>.*?)(?: CEDEX(?: \d+)?)?")
 
@@ -174,8 +175,7 @@ def own_table(mapping: dict[str, str], encoding: str = "utf-8", separator: str =
     Raises FeedError for a column that the template does not have.
     """
     for name in mapping:
-        if name not in TEMPLATE:
-            raise FeedError(f"« {name} » n'est pas une colonne du modèle : {', '.join(TEMPLATE)}")
+        _known(name)
     columns = tuple(
         _column(_OWN_FIELDS[name], normalised(mapping.get(name, name)), key=name in ("type", "adresse"))
         for name in TEMPLATE
@@ -183,8 +183,62 @@ def own_table(mapping: dict[str, str], encoding: str = "utf-8", separator: str =
     return Source("tableau", "Tableau de l'établissement", columns, _own, Shape(separator, True, encoding))
 
 
-MSSANTE = Source("mssante", "Extraction nationale des boîtes MSSanté", _MAILBOX, _mailboxes)
-ACTIVITIES = Source("personne-activite", "Professionnels et activités (RPPS)", _ACTIVITY, _activities)
+# --- another directory's export ----------------------------------------------------------------------------------
+
+_ATTRIBUTES = {
+    **{"kind": ("msstype",), "address": ("mail", "mssadresse"), "identifiers": ("hcidentifier",)},
+    **{"rpps": ("rpps",), "finess": ("finess",), "service": ("mssservice",), "title": ("title",), "family": ("sn",)},
+    **{"given": ("givenname",), "profession": ("hcprofession",), "specialty": ("hcspecialisation",), "name": ("o",)},
+    **{"town": ("l",), "postal_code": ("postalcode",)},
+}
+"""Field -> the attributes of our schema, or others' (ISO 21091, RFC 4519), in which it stands."""
+_IDENTIFIER = re.compile(r"[^:]*:(RPPS|FINESS):([0-9A-Za-z]+)(?::.*)?", re.IGNORECASE)
+
+
+def _exported(row: dict[str, str]) -> Iterator[Item]:
+    told = {name: value.partition(BETWEEN)[0] for name, value in row.items()}
+    found = filter(None, map(_IDENTIFIER.fullmatch, row["identifiers"].split(BETWEEN)))
+    numbers = {each[1].lower(): each[2] for each in found}
+    who = items.person(items.RPPS, told["rpps"] or numbers.get("rpps", ""))
+    where = items.structure("FINESS", told["finess"] or numbers.get("finess", ""))
+    yield items.mailbox(told | {"person": who, "structure": where, "paperless": ""})
+
+
+def ldif(mapping: dict[str, str]) -> Source:
+    """Mailboxes of another directory. `mapping`: name of the template's column -> its attribute there.
+
+    Raises FeedError for a column that the template does not have.
+    """
+    wanted = {_OWN_FIELDS[_known(name)]: (attribute.lower(),) for name, attribute in mapping.items()}
+    names = _ATTRIBUTES | wanted
+    columns = tuple(Column(each, names[each], key=each == "address") for each in _ATTRIBUTES)
+    return Source("ldif", "Export LDIF d'un annuaire", columns, _exported, opened=_records)
+
+
+def _records(file: Readable, columns: Sequence[Column], _: Shape) -> Records:
+    return Records(file, columns)
+
+
+def _known(name: str) -> str:
+    if name not in TEMPLATE:
+        raise FeedError(f"« {name} » n'est pas une colonne du modèle : {', '.join(TEMPLATE)}")
+    return name
+
+
+MSSANTE = Source(
+    "mssante",
+    "Extraction nationale des boîtes MSSanté",
+    _MAILBOX,
+    _mailboxes,
+    files=r"Extraction_Correspondance_MSSante_\d{12}\.txt",
+)
+ACTIVITIES = Source(
+    "personne-activite",
+    "Professionnels et activités (RPPS)",
+    _ACTIVITY,
+    _activities,
+    files=r"PS_LibreAcces_Personne_activite_\d{12}\.txt",
+)
 SKILLS = Source(
     "savoir-faire",
     "Savoir-faire (RPPS)",
@@ -192,6 +246,7 @@ SKILLS = Source(
     _attribute_of_person,
     gathers=frozenset({"specialties"}),
     owns=frozenset({"specialties"}),
+    files=r"PS_LibreAcces_SavoirFaire_\d{12}\.txt",
 )
 DIPLOMAS = Source(
     "diplomes",
@@ -200,6 +255,7 @@ DIPLOMAS = Source(
     _attribute_of_person,
     gathers=frozenset({"diplomas"}),
     owns=frozenset({"diplomas"}),
+    files=r"PS_LibreAcces_Dipl_AutExerc_\d{12}\.txt",
 )
 FINESS = Source(
     "finess",
@@ -207,8 +263,9 @@ FINESS = Source(
     _FINESS,
     _structures,
     shape=Shape(";", header=FINESS_HEADER, only=b"structureet;"),  # coordinates stand in the same file
+    opened=finess.opened,
     stale_hours=24 * 62,
 )
 
-KNOWN = {each.name: each for each in (MSSANTE, ACTIVITIES, SKILLS, DIPLOMAS, FINESS, own_table({}))}
+KNOWN = {each.name: each for each in (MSSANTE, ACTIVITIES, SKILLS, DIPLOMAS, FINESS, own_table({}), ldif({}))}
 """By the name that commands take."""
