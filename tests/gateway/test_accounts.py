@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,3 +117,52 @@ def test_dovecot_verifies_what_we_wrote(tmp_path: Path, accounts: Accounts) -> N
 
     assert asked("correct horse é") == 0
     assert asked("correct horse") != 0
+
+
+def test_a_suspended_account_opens_nothing(tmp_path: Path, accounts: Accounts) -> None:
+    """Neither by its password nor by a device's, old or new; no letter in its name; resumed it is as before."""
+    device = accounts.add_device(ANNA, "poste-1")
+    assert accounts.suspend(ANNA.upper(), True)
+    assert not accounts.suspend(ANNA, True)
+    assert accounts.verify(ANNA, "correct horse é") is None
+    assert accounts.verify(f"{ANNA}/poste-1", device) is None
+    assert accounts.verify(f"{ANNA}/poste-2", accounts.add_device(ANNA, "poste-2")) is None
+    assert not accounts.may_use(ANNA, parse(ANNA))
+    assert not accounts.may_use(ANNA, parse("service@lilas.example"))
+    assert all(line.endswith("nologin") for line in (tmp_path / "passwd").read_text().splitlines())
+    accounts.add(ANNA, "autre")
+    assert accounts.verify(ANNA, "autre") is None
+    assert accounts.suspend(ANNA, False)
+    assert accounts.verify(ANNA, "autre") == ANNA
+    assert accounts.verify(f"{ANNA}/poste-1", device) == ANNA
+    assert accounts.may_use(ANNA, parse(ANNA))
+
+
+def test_a_suspended_account_has_no_certificate(accounts: Accounts, trust_space: Any) -> None:
+    """What is bound to it opens it, and no more once it is suspended; nothing is lost by it."""
+    der = trust_space.peer_issued.der
+    accounts.bind_certificate(ANNA, der)
+    assert accounts.certificate(der) == ANNA
+    accounts.suspend(ANNA, True)
+    assert accounts.certificate(der) is None
+    accounts.suspend(ANNA, False)
+    assert accounts.certificate(der) == ANNA
+
+
+def test_without_the_check_a_suspended_account_is_open(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is that one check that closes it."""
+    accounts.suspend(ANNA, True)
+    monkeypatch.setattr("gateway.accounts.suspended", lambda line: False)
+    assert accounts.verify(ANNA, "correct horse é") == ANNA
+
+
+def test_many_accounts_are_opened_at_once(tmp_path: Path, accounts: Accounts) -> None:
+    """Those that are new, bound to their subjects and without a password; who was there is as before."""
+    before = (tmp_path / "passwd").read_text()
+    wanted = {f"a{number}@lilas.example": f"8{number}" for number in range(50)} | {ANNA: "9"}
+    assert (accounts.open(wanted), accounts.open(wanted)) == (50, 0)
+    assert (tmp_path / "passwd").read_text().startswith(before)
+    assert accounts.verify("a1@lilas.example", "!") is None
+    assert {line.subjects for line in accounts.lines() if line.name == "a7@lilas.example"} == {("87",)}
+    with pytest.raises(BadAccount):
+        accounts.open({"pas une adresse": ""})
