@@ -58,4 +58,5 @@ def unconfirmed(trouble: Later | Never) -> Later | Never:
     """A host that stored, and cannot be read now, has refused nothing; one that contradicts itself has."""
     if isinstance(trouble, Never) and trouble.reason == FilingReason.HOST_WRONG:
         return trouble
-    return Later(trouble.reason, f"not confirmed: {trouble.detail}")
+    whole = isinstance(trouble, Later) and trouble.whole
+    return Later(trouble.reason, f"not confirmed: {trouble.detail}", whole=whole)

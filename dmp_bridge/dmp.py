@@ -42,6 +42,7 @@ LEAF, REFERENCE = "LeafClass", "ObjectRef"
 MAX_ANSWER = 256 * 1024 * 1024
 TOTAL_S = 600.0
 """How long one answer may take as a whole: `timeout` is for each silence, which a trickle never lets pass."""
+_UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout, ssl.SSLError)
 
 
 class DossierClient:
@@ -194,7 +195,8 @@ class DossierClient:
         try:
             return self._post(url, kind, parts, message_id)
         except (httpx.HTTPError, ssl.SSLError, OSError) as error:
-            return Later(FilingReason.HOST_DOWN, type(error).__name__)
+            # Who is not even reached is down for every letter; a silence later may be this letter's own.
+            return Later(FilingReason.HOST_DOWN, type(error).__name__, whole=isinstance(error, _UNREACHED))
 
     def _post(self, url: str, kind: str, parts: Sequence[bytes], message_id: str) -> soap.Soap | Trouble:
         """Raises httpx.HTTPError, ssl.SSLError or OSError."""

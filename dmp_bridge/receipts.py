@@ -17,6 +17,7 @@ from email.utils import format_datetime
 
 from certs.model import Clock
 from directory.address import BadAddress
+from directory.model import Address
 from dmp_bridge.model import FilingReason
 from relay.message import Malformed, Message, Part, scan
 from relay.model import INCOMING, Letter, Mode, Recipient, State
@@ -76,6 +77,13 @@ def _asked(original: Message) -> str | None:
     return held[0].key if len(held) == 1 else ""
 
 
+def _addressed(original: Message) -> tuple[Address, ...]:
+    try:
+        return (*original.addresses("To"), *original.addresses("Cc"))
+    except BadAddress:
+        return ()
+
+
 class _Answer:
     def __init__(
         self,
@@ -130,6 +138,12 @@ class _Answer:
         ours = domain if domain in self._node.domains else min(self._node.domains, default="")
         return f"postmaster@{ours or self._node.hostname}"
 
+    def _for(self) -> str:
+        """RFC 8098 §3.2.4: the mailbox for which we answer, which the sender's node finds on its timeline. One of
+        another operator's is not ours to speak for: then the node itself."""
+        ours = (each for each in _addressed(self._original) if each.domain in self._node.domains)
+        return str(next(ours, self._from()))
+
     def _subject(self) -> str:
         """The original's, behind the prefix and code that every bridge looks for where it failed."""
         prefix = f"{_FAILED_PREFIX}[{self._code}] " if self.failed else ""
@@ -155,8 +169,8 @@ class _Answer:
         original = self._letter.message_id
         fields = (
             f"Reporting-UA: {self._node.hostname}; Pli",
-            f"Original-Recipient: rfc822;{self._from()}",
-            f"Final-Recipient: rfc822;{self._from()}",
+            f"Original-Recipient: rfc822;{self._for()}",
+            f"Final-Recipient: rfc822;{self._for()}",
             *([f"Original-Message-ID: {original}"] if original else []),
             f"Disposition: {disposition}",
         )

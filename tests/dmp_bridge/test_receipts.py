@@ -13,6 +13,7 @@ from directory import address
 from directory.model import Entry, Kind
 from dmp_bridge import candidates, packing, receipts
 from dmp_bridge.model import Document, FilingReason
+from relay import answers
 from relay import message as mime
 from relay.model import (
     BodyRef,
@@ -24,6 +25,7 @@ from relay.model import (
     Route,
     State,
     Verdict,
+    Word,
 )
 from relay.routing import Node
 
@@ -111,6 +113,31 @@ def test_a_failure_has_its_code(letter: Letter, packed: bytes, now: datetime, re
     assert f"Disposition: automatic-action/MDN-sent-automatically; processed/Error: {code}^" in machine(mail)
     text = next(each for each in mail.walk() if each.get_content_type() == "text/plain")
     assert f"Erreur {code}" in text.get_content()
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "word", "code"),
+    [(State.DONE, "", Word.FILED, ""), (State.FAILED, FilingReason.PATIENT_UNKNOWN, Word.UNFILED, "902")],
+)
+def test_the_senders_node_reads_which_mailbox_it_was(
+    letter: Letter, packed: bytes, now: datetime, state: State, reason: str, word: Word, code: str
+) -> None:
+    """A receipt names the mailbox of ours that was written to, and moves that recipient's line at the sender's node."""
+    theirs = Node("cabinet", frozenset({"cabinet.mssante.fr"}), "mx.cabinet.mssante.fr")
+    came = replace(letter, door=Door.PEER)
+    notice = receipts.receipt(came, (row(state, reason),), lambda: packed, theirs, lambda: now, words)
+    assert notice is not None
+    (said,) = answers.read(mime.scan(notice))
+    assert (said.word, said.code, said.message_ids) == (word, code, ("<1@x>",))
+    assert said.addresses == (address.parse("marc.petit@cabinet.mssante.fr"),)
+
+
+def test_a_receipt_never_speaks_for_anothers_mailbox(letter: Letter, packed: bytes, now: datetime) -> None:
+    """A mailbox of a domain that is not ours is not named: what was filed here says nothing of it."""
+    notice = receipts.receipt(letter, (row(),), lambda: packed, NODE, lambda: now, words)
+    assert notice is not None
+    (said,) = answers.read(mime.scan(notice))
+    assert said.addresses == (address.parse("postmaster@tilleuls.mssante.fr"),)
 
 
 def test_a_notification_is_automatic_mail(letter: Letter, packed: bytes, now: datetime) -> None:
