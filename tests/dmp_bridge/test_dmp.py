@@ -116,10 +116,11 @@ def test_a_type_without_class_is_never_sent(
 
 
 def test_a_host_that_is_down_is_later(client: Callable[..., DossierClient]) -> None:
-    """Nobody listens: try again."""
+    """Nobody listens: try again, and other letters need not find out for themselves."""
     answer = client("https://127.0.0.1:1").find(["1.2.3"])
     assert isinstance(answer, Later)
     assert answer.reason == FilingReason.HOST_DOWN
+    assert answer.whole
 
 
 @pytest.mark.parametrize("who", ["revoked", "stranger", "mailbox"])
