@@ -52,6 +52,7 @@ NODES = {
     "dossier host", "certs verify", "certs evidence", "certs inspect", "certs encrypt", "certs watch", "certs request",
     "certs throwaway", "directory template", "directory generate", "directory schema", "help replies", "cda install",
     "backup", "restore", "cda check", "xdm read", "xdm check", "xdm write", "demo", "quickstart",
+    "onboard", "directory identity",
 }  # fmt: skip
 """Commands of the whole node, or of files that are nobody's: they take no --tenant."""
 
@@ -181,7 +182,7 @@ def secret(town: Town) -> Secret:
         "ins": ins.value, "name": sample.PATIENT.traits.birth_name, "key": "encrypt", "value": "always",
         "words": "Cabinet", "folder": str(folder / "kept"), "reason": "x", "host": "regional",
         "title": "x", "text": "x", "target": PEER, "hours": "1", "dn": f"mail={first.address}",
-        "into": f"mail={first.address}", "uri": "ldap://127.0.0.1:1",
+        "into": f"mail={first.address}", "uri": "ldap://127.0.0.1:1", "display_name": "x", "attribute": "mssService",
     }  # fmt: skip
     # Its address is none: the region's directory shows it to everybody
     marks = {trail["letter"], recipient, tag, "poste-secret", entry, "doc-secret", ins.value,
