@@ -164,6 +164,11 @@ class Accounts:
             return False
         return address.key == account.lower() or address.key in self._delegations.get(account.lower(), ())
 
+    def is_open(self, account: str) -> bool:
+        """Is there such an account, and not suspended?"""
+        line = self._read().get(account.lower())
+        return line is not None and not suspended(line)
+
     def _open(self) -> Iterator[Line]:
         return (line for line in self._read().values() if not suspended(line))
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from gateway import readiness
 from gateway.account_command import account
+from gateway.account_web_command import account_code, account_role
 from gateway.audit_command import audit
 from gateway.backup_command import backup, restore
 from gateway.certs_command import certs
@@ -243,6 +244,8 @@ pli.add_command(keys)
 pli.add_command(backup)
 pli.add_command(restore)
 pli.add_command(dossier)
+account.add_command(account_code)
+account.add_command(account_role)
 pli.add_command(account)
 pli.add_command(mailbox)
 pli.add_command(onboard)

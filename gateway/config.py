@@ -42,6 +42,7 @@ from gateway.tenants_section import ProviderSection as ProviderSection
 from gateway.tenants_section import Section as Section
 from gateway.tenants_section import TenantSection as TenantSection
 from gateway.tenants_section import Tls as Tls
+from gateway.web_section import WebSection
 from relay.peering import Unsure
 from relay.scan import Act
 
@@ -260,6 +261,7 @@ class Settings(BaseSettings):
     publication: PublicationSection = PublicationSection()
     log: Log = Log()
     monitor: MonitorSection | None = None
+    web: WebSection | None = None
     tenants: dict[str, TenantSection] = Field(
         default_factory=dict,
         description="Where the node serves several: NAME = what is that tenant's, instead of node.tenant and the rest.",
@@ -309,6 +311,10 @@ class Settings(BaseSettings):
     @property
     def spool_socket(self) -> Path:
         return self.paths.run / "spool.sock"
+
+    @property
+    def pass_key(self) -> Path:
+        return self.paths.run / "pass.key"
 
     @property
     def keeper_socket(self) -> Path:

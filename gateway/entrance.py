@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from certs import tls
 from gateway import app
-from gateway.accounts import Accounts
+from gateway.accounts import Accounts, Entered
 from gateway.config import ConfigError, Listen, Settings
 from gateway.doors import smtp
 from gateway.doors.ports import PortUnusable
@@ -132,7 +132,7 @@ def _web(settings: Settings) -> Web:
     from gateway.doors.budgets import Rate
 
     rate = Rate(introspection.ASKED_MOST, introspection.ASKED_WITHIN_S, app.clock)
-    routes = [introspection.route(app.logins(settings), rate)]
+    routes = [introspection.route(app.logins(settings), rate, _redeems(settings))]
     if settings.doors.autoconfig:
         files = {
             domain.lower(): autoconfiguration.files(autoconfiguration.service(view, domain.lower()))
@@ -141,6 +141,21 @@ def _web(settings: Settings) -> Web:
         }
         routes += autoconfig.routes(files)
     return web.opened(at.host, at.port, routes)
+
+
+def _redeems(settings: Settings) -> Callable[[str], Entered | None] | None:
+    """Passes of the pages, where there are any."""
+    if settings.web is None:
+        return None
+    from gateway.web.passes import Passes
+
+    passes, logins = Passes(settings.pass_key, app.clock), app.logins(settings)
+
+    def redeem(token: str) -> Entered | None:
+        found = passes.redeem(token)
+        return Entered(*found) if found and logins.is_open(found[0]) else None
+
+    return redeem
 
 
 async def _serve(specs: Sequence[DoorSpec], web: Web, stop: threading.Event, listening: Callable[[], None]) -> None:

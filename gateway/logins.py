@@ -81,6 +81,10 @@ class Logins:
         household = self._of(account)
         return household is not None and household.accounts.may_use(account, address)
 
+    def is_open(self, account: str) -> bool:
+        household = self._of(account)
+        return household is not None and household.accounts.is_open(account)
+
     def _asked(self, user: str) -> tuple[Household, ...]:
         """The one whose address it is; all of them where no address was said."""
         if not user:

@@ -194,7 +194,14 @@ def mllp(settings: Settings, stop: threading.Event) -> None:
     bus.serve(settings, stop, lambda: announce(settings, "mllp"))
 
 
+def web(settings: Settings, stop: threading.Event) -> None:
+    from gateway.web import serving
+
+    serving.serve_until(settings, stop, lambda: announce(settings, "web"))
+
+
 _SIMPLE = {
+    "web": web,
     "spooler": spooler,
     "keeper": keeper,
     "carrier": carrier,

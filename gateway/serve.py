@@ -34,13 +34,14 @@ REFUSED = 2
 def names(settings: Settings) -> list[str]:
     """Of the node's processes: 'doors' once per configured worker ('doors', 'doors-2', …), 'collector' where there is
     something to collect, 'refresher' unless trust.fetch is false and no white list is fetched, 'monitor' where it has
-    a port."""
+    a port, 'web' where there are pages."""
     more = [f"doors-{number}" for number in range(2, settings.doors.workers + 1)]
     collector = ["collector"] if any(view.collect for view in settings.views) else []
     bus = ["mllp"] if any(view.hl7 for view in settings.views) else []
     refresher = ["refresher"] if settings.trust.fetch or settings.trust.white_list_url else []
     monitor = ["monitor"] if settings.monitor else []
-    return [*PROCESSES[:-1], *refresher, *more, *collector, *bus, *monitor, PROCESSES[-1]]
+    pages = ["web"] if settings.web else []
+    return [*PROCESSES[:-1], *refresher, *more, *collector, *bus, *monitor, *pages, PROCESSES[-1]]
 
 
 def ready_file(settings: Settings, process: str) -> Path:
@@ -81,7 +82,8 @@ def ensure_free(settings: Settings) -> None:
     """Before any door opens: raises ConfigError where another program, or another Pli, has a port."""
     try:
         told = settings.doors
-        for at in (told.peers, told.submission, told.introspection, *(view.hl7 for view in settings.views)):
+        own = (told.peers, told.submission, told.introspection, settings.web)
+        for at in (*own, *(view.hl7 for view in settings.views)):
             if at:
                 ports.ensure_free(at.host, at.port)
     except ports.PortUnusable as error:

@@ -57,7 +57,7 @@ async def opened(host: str, port: int, routes: Sequence[Route]) -> AsyncIterator
     if not is_loopback(host):
         raise PortUnusable(host, port, "this door opens on loopback only, 127.0.0.1 or ::1")
     listener = bind(host, port, shared=True)
-    server = _Server(_told(Starlette(routes=list(routes), exception_handlers={Exception: _surprise})))
+    server = Server(_told(Starlette(routes=list(routes), exception_handlers={Exception: _surprise})))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started and not serving.done():  # noqa: ASYNC110  (the library tells in no other way)
@@ -86,7 +86,7 @@ def _told(app: Starlette) -> uvicorn.Config:
     )
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are the process's own affair."""

@@ -1,0 +1,10 @@
+"""The one table of the pages: every route, who may open it, and what answers.
+
+Promises: nothing is served that does not stand here (but static files). Does not: check (gateway.web.guard does).
+"""
+
+from __future__ import annotations
+
+from gateway.web import signing
+
+FACES = (*signing.FACES,)

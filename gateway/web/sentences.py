@@ -1,0 +1,59 @@
+"""The sentences of the pages: French, English.
+
+Promises: one key, both languages; a test compares. Does not: choose (gateway.web.wording does).
+"""
+
+from __future__ import annotations
+
+FRAME: dict[str, tuple[str, str]] = {
+    "product": ("Pli, messagerie sécurisée de santé", "Pli, secure health messaging"),
+    "skip": ("Aller au contenu", "Skip to content"),
+    "menu": ("Menu principal", "Main menu"),
+    "sign-out": ("Se déconnecter", "Sign out"),
+    "other-language": ("English", "Français"),
+    "help": ("Aide", "Help"),
+    "session-ends": ("Votre session se termine dans {minutes} min.", "Your session ends in {minutes} min."),
+    "session-stay": ("Rester connecté", "Stay signed in"),
+    "signing-title": ("Connexion", "Sign in"),
+    "signing-login": ("Adresse de votre boîte", "Address of your mailbox"),
+    "signing-password": ("Mot de passe", "Password"),
+    "signing-code": ("Code à usage unique (6 chiffres)", "One-time code (6 digits)"),
+    "signing-code-help": (
+        "Affiché par votre application d’authentification.",
+        "Shown by your authenticator application.",
+    ),
+    "signing-go": ("Se connecter", "Sign in"),
+    "signing-certificate": ("Se connecter avec un certificat", "Sign in with a certificate"),
+    "signing-wrong": (
+        "Adresse, mot de passe ou code incorrect. Un code ne sert qu’une fois : attendez le suivant.",
+        "Wrong address, password or code. A code counts once: wait for the next one.",
+    ),
+    "signing-too-often": (
+        "Trop d’essais. Réessayez dans un quart d’heure.",
+        "Too many tries. Try again in a quarter of an hour.",
+    ),
+    "signing-no-certificate": (
+        "Votre navigateur n’a présenté aucun certificat lié à un compte.",
+        "Your browser showed no certificate that is bound to an account.",
+    ),
+    "error-400": ("Demande incompréhensible", "Request not understood"),
+    "error-400-what": ("Revenez à la page précédente et réessayez.", "Go back and try again."),
+    "error-403": ("Accès refusé", "Not allowed"),
+    "error-403-what": (
+        "Cette page n’est pas pour votre rôle, ou le formulaire n’est plus valable : rechargez-le.",
+        "This page is not for your role, or the form is no longer valid: load it again.",
+    ),
+    "error-404": ("Page introuvable", "No such page"),
+    "error-404-what": ("Cette adresse ne mène à rien.", "Nothing is at this address."),
+    "error-413": ("Trop volumineux", "Too large"),
+    "error-413-what": ("Retirez une pièce, ou réduisez-la.", "Remove a document, or make it smaller."),
+    "error-429": ("Trop d’essais", "Too many tries"),
+    "error-429-what": ("Attendez un peu.", "Wait a while."),
+    "error-500": ("Une erreur est survenue", "Something went wrong"),
+    "error-500-what": ("Rien n’a été perdu. Réessayez, ou prévenez l’assistance.", "Nothing was lost. Try again."),
+    "error-503": ("Momentanément indisponible", "Not available now"),
+    "error-503-what": ("Un service ne répond pas. Réessayez bientôt.", "A service does not answer. Try again soon."),
+    "home": ("Retour à l’accueil", "Back to the first page"),
+}
+
+SENTENCES: dict[str, tuple[str, str]] = {**FRAME}

@@ -1,0 +1,96 @@
+"""The process of the pages: their port, over TLS, with the browser's certificate shown to them.
+
+Promises: TLS by the rules of the mail doors (certs.tls), certificates renewed without a restart; a request's head is
+small. Does not: know any page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from certs import tls
+from gateway import app
+from gateway.config import ConfigError, Settings
+from gateway.doors.ports import PortUnusable, bind
+from gateway.doors.web import Server
+from gateway.web.faces import FACES
+from gateway.web.passes import Passes
+from gateway.web.site import Site
+
+CONNECTIONS_MOST = 500
+
+
+class Shown(H11Protocol):
+    """No ASGI server shows the client's certificate: it goes into the request's state."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        session = transport.get_extra_info("ssl_object")
+        der = session.getpeercert(binary_form=True) if session else None
+        self.app_state = {**self.app_state, "client_certificate": der}
+
+
+def serve_until(settings: Settings, stop: threading.Event, listening: Callable[[], None]) -> None:
+    """Serves until `stop`; raises ConfigError where the port cannot be opened."""
+    try:
+        asyncio.run(_serve(settings, stop, listening))
+    except PortUnusable as error:
+        raise ConfigError(str(error)) from None
+
+
+async def _serve(settings: Settings, stop: threading.Event, listening: Callable[[], None]) -> None:
+    Passes(settings.pass_key, app.clock).renew_key()
+    async with opened(Site(settings, FACES, app.clock)):
+        listening()
+        await asyncio.to_thread(stop.wait)
+
+
+def context_of(settings: Settings) -> ssl.SSLContext:
+    assert settings.web is not None
+    role = tls.APPLICATION_IN if settings.web.client_certificates else tls.CLIENT_IN
+    made = tls.renewed(app.tls_role(settings, role), (settings.tls.certificate, settings.tls.key), app.trust(settings))
+    return made()
+
+
+@contextlib.asynccontextmanager
+async def opened(site: Site, port: int | None = None) -> AsyncIterator[int]:
+    """Serves while inside; gives the port. `port`: another than the configured one."""
+    listener = bind(site.web.host, site.web.port if port is None else port, shared=True)
+    told = _told(site)
+    told.load()
+    told.ssl = context_of(site.settings)
+    server = Server(told)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started and not serving.done():  # noqa: ASYNC110  (the library tells in no other way)
+            await asyncio.sleep(0.01)
+        yield int(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def _told(site: Site) -> uvicorn.Config:
+    return uvicorn.Config(
+        site.application(),
+        http=Shown,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS_MOST,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=32 * 1024,
+    )

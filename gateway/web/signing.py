@@ -1,0 +1,119 @@
+"""Signing in and out: password with one-time code, or a client certificate; the session's own small pages.
+
+Promises: whichever of login, password and code is wrong, the answer is the same; tries are counted for each login and
+each address; a code without a right password is not used up. Does not: keep a password, or log one.
+"""
+
+from __future__ import annotations
+
+import structlog
+from starlette.responses import Response
+
+from gateway import app
+from gateway.config import Settings
+from gateway.web.guard import LANGUAGE, keep
+from gateway.web.roles import Face, Role
+from gateway.web.sessions import COOKIE, WARNED
+from gateway.web.visits import Visit
+from gateway.web.wording import LANGUAGES
+
+log = structlog.get_logger("gateway.web")
+
+
+async def form(visit: Visit) -> Response:
+    if visit.who:
+        return visit.moved("/")
+    return visit.shown("signing.html", wrong="", login="")
+
+
+async def sign_in(visit: Visit) -> Response:
+    login, client = visit.form.get("login", "").strip().lower(), _client(visit)
+    if visit.site.tries.spent(login) or visit.site.tries.spent(client):
+        log.warning("sign-in-too-often")
+        return visit.shown("signing.html", 429, wrong=visit.t("signing-too-often"), login=login)
+    account = await visit.aside(_proved, visit, login)
+    if account is None:
+        visit.site.tries.count(login)
+        visit.site.tries.count(client)
+        log.info("sign-in", done=False, by="password")
+        return visit.shown("signing.html", 403, wrong=visit.t("signing-wrong"), login=login)
+    return entered(visit, account, "password")
+
+
+def _proved(visit: Visit, login: str) -> str | None:
+    """Password first, at the same cost for nobody's login; then the code, which counts once."""
+    account = app.logins(visit.site.settings).verify(login, visit.form.get("password", ""))
+    if account is None or account != login:
+        return None  # an application password is a mail program's, not a person's
+    right = visit.site.people.code_counts(account, visit.form.get("code", "").strip(), visit.site.clock())
+    return account if right else None
+
+
+async def by_certificate(visit: Visit) -> Response:
+    """The TLS session proved the key; who it is bound to is asked as at the mail doors."""
+    der = getattr(visit.request.state, "client_certificate", None)
+    account = await visit.aside(app.logins(visit.site.settings).certificate, der) if der else None
+    if account is None:
+        log.info("sign-in", done=False, by="certificate")
+        return visit.shown("signing.html", 403, wrong=visit.t("signing-no-certificate"), login="")
+    return entered(visit, account, "certificate")
+
+
+def entered(visit: Visit, account: str, by: str) -> Response:
+    """A new session, never the one that the browser brought (fixation)."""
+    visit.site.sessions.end(visit.name)
+    roles = visit.site.people.person(account).roles
+    name = visit.site.sessions.begin(account, tenant_of(visit.site.settings, account), roles)
+    log.info("sign-in", done=True, by=by, account=account)
+    answer = visit.moved("/")
+    keep(answer, COOKIE, name)
+    return answer
+
+
+def tenant_of(settings: Settings, account: str) -> str:
+    domain = account.rpartition("@")[2]
+    views = settings.views
+    return next(view.node.tenant for view in views if domain in {each.lower() for each in view.node.domains})
+
+
+async def sign_out(visit: Visit) -> Response:
+    visit.site.sessions.end(visit.name)
+    answer = visit.moved("/entrer")
+    answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+    return answer
+
+
+async def state(visit: Visit) -> Response:
+    """Asked every minute: nothing, or how long the session still lasts. RGAA 13.1: a limit that can be moved."""
+    left = visit.site.sessions.left(visit.session)
+    minutes = int(left.total_seconds()) // 60
+    return visit.shown("state.html", minutes=minutes if left <= WARNED else None)
+
+
+async def stay(visit: Visit) -> Response:
+    return visit.shown("state.html", minutes=None)
+
+
+async def language(visit: Visit) -> Response:
+    chosen = visit.form.get("language", "")
+    answer = visit.moved("/")
+    if chosen in LANGUAGES:
+        keep(answer, LANGUAGE, chosen)
+    return answer
+
+
+def _client(visit: Visit) -> str:
+    return visit.request.client.host if visit.request.client else ""
+
+
+EVERYBODY = frozenset(Role)
+
+FACES = (
+    Face("/entrer", form, public=True),
+    Face("/entrer", sign_in, methods=("POST",), public=True),
+    Face("/entrer/certificat", by_certificate, methods=("POST",), public=True),
+    Face("/langue", language, methods=("POST",), public=True),
+    Face("/sortir", sign_out, EVERYBODY, ("POST",)),
+    Face("/session", state, EVERYBODY, quiet=True),
+    Face("/session", stay, EVERYBODY, ("POST",)),
+)

@@ -1,0 +1,28 @@
+"""The settings of the pages: where they are served, and how people sign in.
+
+Promises: they are served over TLS only, with the node's own certificate. Does not: serve (gateway.web does).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class WebSection(BaseModel):
+    """Pages for people: professionals, administrators, operators."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(default="127.0.0.1", description="Address at which they are served, over TLS.")
+    port: int = Field(default=8443, ge=1, le=65535)
+    people: Path | None = Field(
+        default=None, description="Roles and one-time secrets; by default people.json in paths.data."
+    )
+    imap_host: str = Field(default="127.0.0.1", description="Where mailboxes are read: IMAP over TLS (RFC 8314).")
+    imap_port: int = Field(default=993, ge=1, le=65535)
+    imap_name: str = Field(default="", description="Name in that server's certificate, where it is not imap_host.")
+    lock_minutes: int = Field(default=120, ge=15, le=240, description="A session that nobody uses so long is over.")
+    client_certificates: bool = Field(default=False, description="Ask browsers for a certificate to sign in with.")
+    upload_mb: int = Field(default=25, ge=1, le=100, description="Most that one sending may hold.")
