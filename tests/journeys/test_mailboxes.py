@@ -54,7 +54,7 @@ def imap(world: Any) -> Iterator[imaplib.IMAP4]:
 
 
 def reads_mail(world: Any, login: str, password: str) -> bool:
-    """As Dovecot says."""
+    """As Dovecot says, which looks at its file once a second: ask until it has."""
     with imap(world) as client:
         try:
             return client.login(login, password)[0] == "OK"
@@ -89,24 +89,23 @@ def test_a_mailbox_lives_and_ends(world: Any) -> None:
     world.until(lambda: answer_at_rcpt(world, ADDRESS)[0] == 250, "the doors know the new mailbox")
     mail = world.plain(f"claire.moreau@{LILAS}", ADDRESS)
     world.submit(mail, parse(ADDRESS))
-    assert reads_mail(world, *device)
+    world.until(lambda: reads_mail(world, *device), "Dovecot lets him in")
     assert submits(world, *device)
 
     pli(world, "mailbox", "suspend", ADDRESS, *WHY)
-    world.until(lambda: answer_at_rcpt(world, ADDRESS)[0] == 550, "the doors refuse the suspended mailbox")
-    assert "suspendue" in answer_at_rcpt(world, ADDRESS)[1]
-    assert not reads_mail(world, *device)
+    world.until(lambda: "suspendue" in answer_at_rcpt(world, ADDRESS)[1], "the doors refuse the suspended mailbox")
+    world.until(lambda: not reads_mail(world, *device), "Dovecot lets nobody in")
     assert not submits(world, *device)
     another = pli(world, "account", "application", ADDRESS, "poste-2").split()
-    assert not reads_mail(world, *another)
+    world.until(lambda: not reads_mail(world, *another), "nor by a new password")
     assert not submits(world, *another)
 
     pli(world, "mailbox", "resume", ADDRESS, *WHY)
-    assert reads_mail(world, *device)
+    world.until(lambda: reads_mail(world, *device), "Dovecot lets him in")
     world.until(lambda: answer_at_rcpt(world, ADDRESS)[0] == 250, "it takes letters again")
 
     pli(world, "mailbox", "close", ADDRESS, *WHY)
-    assert not reads_mail(world, *device)
+    world.until(lambda: not reads_mail(world, *device), "Dovecot lets nobody in")
     world.until(lambda: answer_at_rcpt(world, ADDRESS)[0] == 550, "closed")
     assert "never given again" in pli(world, "mailbox", "create", ADDRESS, *place, *WHY, status=2)
     assert "closed" in pli(world, "mailbox", "resume", ADDRESS, *WHY, status=2)
