@@ -360,3 +360,55 @@ def test_what_arrived_is_published_and_the_report_is_read_back(town: Town, arriv
     (refused,) = town.pli("directory", "publish", "--tenant", "etab-3", "--status", "--json", status=1).splitlines()
     assert json.loads(refused)["reason"] == "motif"
     assert "may not publish" in town.pli("directory", "publish", "--tenant", "etab-3", "--by", "emil", status=2)
+
+
+ACTS = (
+    ("suspend", "acte@central.mssante.example"),
+    ("resume", "acte@central.mssante.example"),
+    ("red-list", "acte@central.mssante.example"),
+    ("change", "acte@central.mssante.example", "mssService", "Accueil"),
+    ("close", "acte@central.mssante.example"),
+)
+
+
+@pytest.mark.parametrize(("who", "role"), [("dora", "delegate"), ("emil", "support")])
+def test_who_may_not_keep_mailboxes_is_refused_and_journalled(
+    town: Town, arrived: Arrived, who: str, role: str
+) -> None:
+    """Each act by each role that has none: one sentence, and who tried what as what, and why, in the journal."""
+    new = ("create", f"neuve.{who}@central.mssante.example", "--kind", "ORG", "--name", "X")
+    words = ("--tenant", "central", "--because", "essai", "--by", who)
+    for act in (new, *ACTS):
+        assert f"{who}, as {role}, may not {act[0]}" in town.pli("mailbox", *act, *words, status=2)
+    rows = sqlite3.connect(town.folder / "data/pli.sqlite").execute(
+        "select facts from journal where event = 'mailbox.not-changed'"
+    )
+    told = [each for each in (json.loads(row[0]) for row in rows) if each["by"] == who]
+    assert [each["act"] for each in told] == [act[0] for act in (new, *ACTS)]
+    assert {(each["as"], each["because"], each["why"]) for each in told} == {(role, "essai", "NotYours")}
+
+
+def test_an_administrator_keeps_his_own_by_command(town: Town, arrived: Arrived) -> None:
+    """From its making to its end, each with before and after; the delegate counts it and sees no name."""
+    words = ("--tenant", "etab-1", "--because", "essai", "--by", "carl")
+    one = "equipe@etab-1.mssante.example"
+    town.pli("mailbox", "create", one, "--kind", "ORG", "--name", "Équipe", "--finess", "930000001", *words)
+    for act in ACTS:
+        town.pli("mailbox", act[0], one, *act[2:], *words)
+    rows = sqlite3.connect(town.folder / "data/pli.sqlite").execute(
+        "select facts from journal where event = 'mailbox.changed' order by number"
+    )
+    told = [each for each in (json.loads(row[0]) for row in rows) if each["mailbox"] == one]
+    assert [(each["act"], each["before"], each["after"]) for each in told] == [
+        ("create", "", "active"),
+        ("suspend", "active", "suspended"),
+        ("resume", "suspended", "active"),
+        ("red-list", "listed", "red-list"),
+        ("change", "mssService=", "mssService=Accueil"),
+        ("close", "active", "closed"),
+    ]
+    assert {(each["by"], each["as"]) for each in told} == {("carl", "establishment")}
+    counted = town.pli("mailbox", "adoption", "--tenant", "etab-1", "--by", "dora", "--json")
+    assert '"number"' in counted
+    assert "@" not in counted
+    assert "may not see" in town.pli("mailbox", "list", "--tenant", "etab-1", "--by", "dora", status=2)
