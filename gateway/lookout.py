@@ -65,6 +65,25 @@ def trace(
     return [_trail(reader, tenant, each.id, hide) for each in reversed(found)]
 
 
+def own(settings: Settings, account: str, most: int) -> tuple[list[Trail], list[Trail]]:
+    """The letters that an account sent and got, the newest first: its own, so that no look-up is journalled."""
+    tenant, reader = settings.node.tenant, app.reader(settings.database_url)
+    hide = app.pseudonyms(settings)
+    sides = (
+        spool.find(reader, tenant, sender=account, limit=most),
+        spool.find(reader, tenant, recipient=account, limit=most),
+    )
+    sent, got = ([_trail(reader, tenant, each.id, hide) for each in side] for side in sides)
+    return sent, got
+
+
+def trail(settings: Settings, letter: str) -> Trail | None:
+    """One letter, for who is known to be of it (gateway.web.letters asks)."""
+    tenant, reader = settings.node.tenant, app.reader(settings.database_url)
+    found = spool.find(reader, tenant, id=letter, limit=1)
+    return _trail(reader, tenant, letter, app.pseudonyms(settings)) if found else None
+
+
 def _audit(settings: Settings, by: str, given: dict[str, Any], found: list[Letter]) -> None:
     facts = (("by", by), ("criteria", ",".join(given)))
     # A search counts once (relay.indicators), whatever it found.

@@ -5,6 +5,6 @@ Promises: nothing is served that does not stand here (but static files). Does no
 
 from __future__ import annotations
 
-from gateway.web import signing
+from gateway.web import letters, signing
 
-FACES = (*signing.FACES,)
+FACES = (*signing.FACES, *letters.FACES)

@@ -56,4 +56,37 @@ FRAME: dict[str, tuple[str, str]] = {
     "home": ("Retour à l’accueil", "Back to the first page"),
 }
 
-SENTENCES: dict[str, tuple[str, str]] = {**FRAME}
+LETTERS: dict[str, tuple[str, str]] = {
+    "letters-menu": ("Mes lettres", "My letters"),
+    "letters-title": ("Mes lettres", "My letters"),
+    "letters-sent": ("Envoyées", "Sent"),
+    "letters-got": ("Reçues", "Received"),
+    "letters-patient": ("un usager (patient)", "a patient"),
+    "letters-notice": ("un avis automatique", "an automatic notice"),
+    "letters-none": ("Rien pour l’instant.", "Nothing yet."),
+    "letters-at": ("Date (UTC)", "Date (UTC)"),
+    "letters-from": ("De", "From"),
+    "letters-to": ("À", "To"),
+    "letters-state": ("État", "State"),
+    "letters-where": ("Où en est-elle ?", "Where is it?"),
+    "letter-title": ("Lettre du {at}", "Letter of {at}"),
+    "letter-steps": ("Étapes", "Steps"),
+    "state-queued": ("en cours", "on its way"),
+    "state-running": ("en cours", "on its way"),
+    "state-held": ("retenue", "held"),
+    "state-done": ("remise", "delivered"),
+    "state-failed": ("non remise", "not delivered"),
+    "search-menu": ("Où est ma lettre", "Where is my letter"),
+    "search-title": ("Où est ma lettre ?", "Where is my letter?"),
+    "search-audited": (
+        "Chaque recherche est inscrite au journal, à votre nom. Aucun contenu n’est montré.",
+        "Each search is written to the journal in your name. No content is shown.",
+    ),
+    "search-sender": ("Adresse de l’expéditeur", "Sender’s address"),
+    "search-recipient": ("Adresse du destinataire", "Recipient’s address"),
+    "search-message-id": ("Identifiant du message (Message-ID)", "Message-ID"),
+    "search-go": ("Chercher", "Search"),
+    "search-none": ("Aucune lettre ne correspond.", "No letter answers to that."),
+}
+
+SENTENCES: dict[str, tuple[str, str]] = {**FRAME, **LETTERS}

@@ -1,0 +1,130 @@
+"""A person's own letters and where each of them is; for the support, anybody's, audited.
+
+Promises: one timeline per recipient, in the words of `pli trace`, fresh without a reload; who is neither of the letter
+nor of the support learns not even that it exists; the support sees no content, and each of its looks is journalled
+before it is answered. Does not: show a letter's text or documents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from directory.model import PATIENT_DOMAIN
+from gateway import lookout
+from gateway.lookout import Trail
+from gateway.web.roles import Face, Role
+from gateway.web.visits import Visit
+from relay.model import State
+
+MOST = 25
+_PATH = "/lettres/{letter}"
+_TONES = {State.DONE: "good", State.FAILED: "bad"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One recipient of a letter, on the page."""
+
+    name: str
+    state: str
+    tone: str
+    steps: tuple[str, ...]
+
+
+async def home(visit: Visit) -> Response:
+    """What this mailbox sent and got lately."""
+    sent, got = await visit.aside(lookout.own, visit.settings, visit.session.account, MOST)
+    return visit.shown("home.html", sent=_rows(visit, sent), got=_rows(visit, got))
+
+
+async def shown(visit: Visit) -> Response:
+    return await _timeline(visit, "letter.html")
+
+
+async def steps(visit: Visit) -> Response:
+    """The part of the page that asks again by itself, until everything is settled."""
+    return await _timeline(visit, "steps.html")
+
+
+async def _timeline(visit: Visit, template: str) -> Response:
+    trail = await visit.aside(_mine, visit, str(visit.request.path_params["letter"]))
+    if trail is None:
+        return visit.wrong(404)
+    lines = _lines(visit, trail)
+    settled = all(each.tone in _TONES.values() for each in lines)
+    own = lookout.own_lines(trail, visit.language)
+    return visit.shown(template, trail=trail, own=own, lines=lines, settled=settled)
+
+
+def _mine(visit: Visit, letter: str) -> Trail | None:
+    trail = lookout.trail(visit.settings, letter)
+    account = visit.session.account
+    if trail is None:
+        return None
+    keys = {trail.letter.sender.lower(), *(row.address.lower() for row in trail.recipients)}
+    return trail if account in keys else None
+
+
+# --- the support --------------------------------------------------------------------------------------------------
+
+
+async def search(visit: Visit) -> Response:
+    return visit.shown("search.html", asked={}, found=None)
+
+
+async def found(visit: Visit) -> Response:
+    """By sender, recipient or Message-ID; pseudonyms for patients, no content."""
+    asked = {name: visit.form.get(name, "").strip()[:320] for name in ("sender", "recipient", "message_id")}
+    trails = await visit.aside(_sought, visit, asked) if any(asked.values()) else []
+    return visit.shown("search.html", asked=asked, found=[_told(visit, each) for each in reversed(trails)])
+
+
+def _sought(visit: Visit, asked: dict[str, str]) -> list[Trail]:
+    sender, recipient, message_id = asked["sender"], asked["recipient"], asked["message_id"]
+    by = visit.session.account
+    return lookout.trace(visit.settings, message_id=message_id, sender=sender, recipient=recipient, by=by)
+
+
+def _told(visit: Visit, trail: Trail) -> dict[str, object]:
+    return {"trail": trail, "own": lookout.own_lines(trail, visit.language), "lines": _lines(visit, trail)}
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def _rows(visit: Visit, trails: list[Trail]) -> list[tuple[Trail, str, list[Line]]]:
+    return [(each, _author(visit, each), _lines(visit, each)) for each in trails]
+
+
+def _author(visit: Visit, trail: Trail) -> str:
+    """A patient is told from a professional without his address (ECO.3.1.1)."""
+    sender = trail.letter.sender
+    if sender.lower().endswith(f"@{PATIENT_DOMAIN}"):
+        return visit.t("letters-patient")
+    return sender or visit.t("letters-notice")
+
+
+def _lines(visit: Visit, trail: Trail) -> list[Line]:
+    return [
+        Line(
+            trail.names[row.id],
+            visit.t(f"state-{row.state.value}"),
+            _TONES.get(row.state, "wait"),
+            tuple(lookout.recipient_lines(trail, row.id, visit.language)),
+        )
+        for row in trail.recipients
+    ]
+
+
+EVERYBODY = frozenset(Role)
+SUPPORT = frozenset({Role.SUPPORT})
+
+FACES = (
+    Face("/", home, EVERYBODY, menu="letters-menu"),
+    Face(_PATH, shown, EVERYBODY),
+    Face(f"{_PATH}/suivi", steps, EVERYBODY, quiet=True),
+    Face("/ou-est-ma-lettre", search, SUPPORT, menu="search-menu"),
+    Face("/ou-est-ma-lettre", found, SUPPORT, ("POST",)),
+)
