@@ -134,9 +134,9 @@ def listed(engine: Engine, tenant: str, states: Sequence[State] = tuple(State)) 
         return [_read(row) for row in conn.execute(asked.order_by(p.address))]
 
 
-def one(engine: Engine, tenant: str, address: str) -> Publication | None:
+def one(engine: Engine, tenant: str, mailbox: str) -> Publication | None:
     with engine.connect() as conn:
-        row = _row(conn, tenant, address)
+        row = _row(conn, tenant, mailbox)
     return _read(row) if row else None
 
 

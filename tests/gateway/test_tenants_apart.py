@@ -172,6 +172,8 @@ def _given(conn: Connection) -> dict[str, Any]:
         "states": [State.QUEUED], "target": "loin.example", "of": app.SEALED[0], "fault": lambda ref: "gone",
         "column": app.SEALED[0].name, "old": to_text(b"sealed"), "new": to_text(b"taken"), "names": {},
         "keys": [of["patient_links"]["key"]], "row_ids": [patient], "answers": [_answer()],
+        "mailbox": of["publications"]["address"], "wishes": [[of["publications"]["address"], "x"]],
+        "settled": [_settled(of["publications"])],
         "said": oppositions.Said(patient, Flag(of["oppositions"]["flag"]), of["oppositions"]["source"], NOW),
     }  # fmt: skip
 
@@ -183,6 +185,10 @@ def _answer() -> dict[str, Any]:
     """A report about the first tenant's letter."""
     told = {"ids": [LETTER.message_id], "addresses": [RECIPIENT.address], "envelope": LETTER.envid}
     return told | {"word": "read", "code": "", "event": "x"}
+
+
+def _settled(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"address": row["address"], "wanted": row["wanted"], "state": "refused", "reason": "x", "due": ""}
 
 
 def _origin(row: Mapping[str, Any]) -> Origin:
