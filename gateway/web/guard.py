@@ -50,6 +50,9 @@ def guarded(site: Site, face: Face) -> Callable[[Request], Awaitable[Response]]:
 def visited(site: Site, request: Request, face: Face | None) -> Visit:
     name = request.cookies.get(COOKIE, "") or secrets.token_urlsafe(32)
     session = site.sessions.of(name, awake=face is not None and not face.quiet)
+    if session and not site.logins.is_open(session.account):
+        site.sessions.end(name)  # suspended, or gone, since it signed in
+        session = None
     chosen = request.cookies.get(LANGUAGE, "")
     language = chosen if chosen in LANGUAGES else preferred(request.headers.get("accept-language", ""))
     return Visit(site, request, face, name, language, session)

@@ -1,13 +1,14 @@
 """A person's own letters and where each of them is; for the support, anybody's, audited.
 
-Promises: one timeline per recipient, in the words of `pli trace`, fresh without a reload; who is neither of the letter
-nor of the support learns not even that it exists; the support sees no content, and each of its looks is journalled
-before it is answered. Does not: show a letter's text or documents.
+Promises: one timeline per recipient, in the words of `pli trace`, fresh without a reload; who sent a letter sees all
+its recipients, who got it himself alone (another may be a Bcc); who is neither learns not even that it exists; the
+support sees no content, and each of its looks is journalled before it is answered. Does not: show a letter's text or
+documents.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
@@ -35,8 +36,9 @@ class Line:
 
 async def home(visit: Visit) -> Response:
     """What this mailbox sent and got lately."""
-    sent, got = await visit.aside(lookout.own, visit.settings, visit.session.account, MOST)
-    return visit.shown("home.html", sent=_rows(visit, sent), got=_rows(visit, got))
+    account = visit.session.account
+    sent, got = await visit.aside(lookout.own, visit.settings, account, MOST)
+    return visit.shown("home.html", sent=_rows(visit, sent), got=_rows(visit, [_as_got(each, account) for each in got]))
 
 
 async def shown(visit: Visit) -> Response:
@@ -59,12 +61,18 @@ async def _timeline(visit: Visit, template: str) -> Response:
 
 
 def _mine(visit: Visit, letter: str) -> Trail | None:
-    trail = lookout.trail(visit.settings, letter)
-    account = visit.session.account
-    if trail is None:
-        return None
-    keys = {trail.letter.sender.lower(), *(row.address.lower() for row in trail.recipients)}
-    return trail if account in keys else None
+    trail, account = lookout.trail(visit.settings, letter), visit.session.account
+    if trail is None or trail.letter.sender.lower() == account:
+        return trail
+    got = _as_got(trail, account)
+    return got if got.recipients else None
+
+
+def _as_got(trail: Trail, account: str) -> Trail:
+    """What its recipient may see of it: his own row, and no step of another's."""
+    rows = tuple(row for row in trail.recipients if row.address.lower() == account)
+    own = {"", *(row.id for row in rows)}
+    return replace(trail, recipients=rows, steps=tuple(step for step in trail.steps if step.recipient in own))
 
 
 # --- the support --------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The process of the pages: their port, over TLS, with the browser's certificate shown to them.
 
-Promises: TLS by the rules of the mail doors (certs.tls), certificates renewed without a restart; a request's head is
-small. Does not: know any page.
+Promises: TLS by the rules of the mail doors (certs.tls); a request's head is small. Does not: know any page, or show a
+renewed certificate before this process starts again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Signing in and out: password with one-time code, or a client certificate; the session's own small pages.
 
-Promises: whichever of login, password and code is wrong, the answer is the same; tries are counted for each login and
-each address; a code without a right password is not used up. Does not: keep a password, or log one.
+Promises: whichever of login, password and code is wrong, the answer is the same; tries are counted for each login, and
+failures for each address block, and who guesses keeps nobody out of his usual place; a code without a right password is
+not used up. Does not: keep a password, or log one.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import structlog
 from starlette.responses import Response
 
-from gateway import app
 from gateway.config import Settings
+from gateway.doors.budgets import block
 from gateway.web.guard import LANGUAGE, keep
 from gateway.web.roles import Face, Role
 from gateway.web.sessions import COOKIE, WARNED
@@ -28,21 +29,21 @@ async def form(visit: Visit) -> Response:
 
 async def sign_in(visit: Visit) -> Response:
     login, client = visit.form.get("login", "").strip().lower(), _client(visit)
-    if visit.site.tries.spent(login) or visit.site.tries.spent(client):
+    if visit.site.failures.spent(block(client)) or not visit.site.guesses.begin(login, client):
         log.warning("sign-in-too-often")
         return visit.shown("signing.html", 429, wrong=visit.t("signing-too-often"), login=login)
     account = await visit.aside(_proved, visit, login)
     if account is None:
-        visit.site.tries.count(login)
-        visit.site.tries.count(client)
+        visit.site.failures.count(block(client))
         log.info("sign-in", done=False, by="password")
         return visit.shown("signing.html", 403, wrong=visit.t("signing-wrong"), login=login)
+    visit.site.guesses.succeeded(login, client)
     return entered(visit, account, "password")
 
 
 def _proved(visit: Visit, login: str) -> str | None:
     """Password first, at the same cost for nobody's login; then the code, which counts once."""
-    account = app.logins(visit.site.settings).verify(login, visit.form.get("password", ""))
+    account = visit.site.logins.verify(login, visit.form.get("password", ""))
     if account is None or account != login:
         return None  # an application password is a mail program's, not a person's
     right = visit.site.people.code_counts(account, visit.form.get("code", "").strip(), visit.site.clock())
@@ -52,7 +53,7 @@ def _proved(visit: Visit, login: str) -> str | None:
 async def by_certificate(visit: Visit) -> Response:
     """The TLS session proved the key; who it is bound to is asked as at the mail doors."""
     der = getattr(visit.request.state, "client_certificate", None)
-    account = await visit.aside(app.logins(visit.site.settings).certificate, der) if der else None
+    account = await visit.aside(visit.site.logins.certificate, der) if der else None
     if account is None:
         log.info("sign-in", done=False, by="certificate")
         return visit.shown("signing.html", 403, wrong=visit.t("signing-no-certificate"), login="")

@@ -19,8 +19,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from certs.model import Clock
+from gateway import app
 from gateway.config import ConfigError, Settings
-from gateway.doors.budgets import Rate
+from gateway.doors.budgets import Guesses, Rate
 from gateway.web.guard import guarded, visited
 from gateway.web.people import People
 from gateway.web.roles import Face
@@ -56,8 +57,11 @@ class Site:
         self.sessions = Sessions(clock, timedelta(minutes=settings.web.lock_minutes))
         self.people = People(settings.web.people or settings.paths.data / "people.json")
         self.upload_most = settings.web.upload_mb * 1024 * 1024
-        self.tries = Rate(10, 900.0, clock)
-        """Sign-ins that failed, for each login and for each address, in a quarter of an hour."""
+        self.logins = app.logins(settings)
+        self.guesses = Guesses(10, 900.0, 30 * 86_400.0, clock)
+        """Sign-ins of one login in a quarter of an hour; where it came in within a month it comes in again."""
+        self.failures = Rate(30, 900.0, clock)
+        """Sign-ins that failed, from one address block."""
 
     def application(self) -> ASGIApp:
         routes = [Route(face.path, guarded(self, face), methods=list(face.methods)) for face in self.faces]

@@ -19,7 +19,7 @@ from gateway.accounts import Accounts
 from gateway.cli import pli
 from gateway.doors import introspection
 from gateway.tokens import Refused
-from gateway.web import guard, people, roles, sentences
+from gateway.web import guard, people, roles, sentences, signing
 from gateway.web.faces import FACES
 from gateway.web.passes import LIFE, Passes
 from gateway.web.people import People
@@ -106,12 +106,40 @@ def test_a_code_counts_once(pages: Pages) -> None:
 
 
 def test_tries_are_counted(pages: Pages) -> None:
-    """After ten, the right one waits a quarter of an hour too."""
+    """After ten of one login the right one waits a quarter of an hour too; where it came in lately it comes in again,
+    so that who guesses keeps nobody out."""
     for _ in range(10):
-        pages.sign_in(pages.browser(), login="nobody@lilas.example")
+        assert pages.sign_in(pages.browser(), password="x").status_code == 403
     assert pages.sign_in(pages.browser()).status_code == 429
     pages.now += timedelta(minutes=16)
     assert pages.sign_in(pages.browser()).status_code == 303
+    for _ in range(12):
+        assert pages.sign_in(pages.browser(), password="x").status_code == 403
+    pages.now += timedelta(seconds=30)
+    assert pages.sign_in(pages.browser()).status_code == 303
+
+
+def test_guesses_from_one_place_are_counted(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty failures from the addresses of one block, whatever the logins; another block is not touched."""
+    client = ["2001:db8::1"]
+    monkeypatch.setattr(signing, "_client", lambda visit: client[0])
+    for number in range(30):
+        client[0] = f"2001:db8::{number + 1:x}"
+        assert pages.sign_in(pages.browser(), login=f"{number}@lilas.example").status_code == 403
+    assert pages.sign_in(pages.browser()).status_code == 429
+    client[0] = "2001:db8:1::1"
+    assert pages.sign_in(pages.browser()).status_code == 303
+
+
+def test_a_suspended_account_has_no_session_left(pages: Pages, settings: Any) -> None:
+    """Its page leads to signing in, which it may not."""
+    browser = pages.browser()
+    pages.sign_in(browser)
+    assert browser.get("/of/professional").text == "vu"
+    Accounts(settings.accounts.file).suspend(ANNA, to=True)
+    assert browser.get("/of/professional").headers["location"] == "/entrer"
+    Accounts(settings.accounts.file).suspend(ANNA, to=False)
+    assert browser.get("/of/professional").headers["location"] == "/entrer"
 
 
 @pytest.mark.parametrize("role", list(Role))

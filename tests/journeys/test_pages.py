@@ -102,6 +102,18 @@ def test_a_professional_sees_where_his_letter_is_and_no_other(world: Any, claire
     assert f"/lettres/{letter}" not in support.get("/").text
 
 
+def test_a_recipient_sees_himself_alone(world: Any, claire: Browser, support: Browser) -> None:
+    """Who else got the letter may be a Bcc: of two recipients each has his own row; their author has both."""
+    author, mine, other = str(RADIOLOGIST.address), RIS.address, SURGEON.address
+    letter = world.submit(world.plain(author, str(mine)), mine, other)
+    world.settled(world.lilas, letter)
+    page = support.get(f"/lettres/{letter}").text
+    assert str(mine) in page
+    assert str(other) not in page
+    assert str(other) not in support.get("/").text
+    assert str(other) in claire.get(f"/lettres/{letter}").text
+
+
 def test_the_support_finds_a_letter_and_the_journal_has_who_looked(
     world: Any, claire: Browser, support: Browser
 ) -> None:
