@@ -9,6 +9,7 @@ Does not: know slapd or Dovecot (gateway.demo.servers does), nor install anythin
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import grp
 import os
 import pwd
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from directory import slapd
@@ -102,15 +104,44 @@ def programs(needed: str, *more: str) -> Programs:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now.
+    """A port of loopback that nobody listens on now, and that no process of ours was given.
 
     Below those that the kernel gives to clients, so that none takes it until its server listens.
     """
     while True:
         port = secrets.choice(range(12_000, 32_768))
+        if port in _GIVEN or not _reserved(port):
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((LOOPBACK, port))
+            _GIVEN.add(port)
             return port
+
+
+_GIVEN: set[int] = set()
+
+
+def _reserved(port: int) -> bool:
+    """Whether this process has the port to itself: one octet of a common file is locked for as long as it lives. Where
+    another account's file cannot be opened, chance has to do."""
+    try:
+        fcntl.lockf(_register(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@cache
+def _register() -> int:
+    place = Path(tempfile.gettempdir()) / "pli-ports"
+    try:
+        return os.open(place, os.O_RDWR)
+    except FileNotFoundError:
+        handle = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
+        os.fchmod(handle, 0o666)
+        return handle
 
 
 def new_folder(prefix: str = "pli-") -> Path:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from gateway.demo import processes
 from gateway.demo.processes import (
     Account,
     Process,
@@ -151,3 +154,16 @@ def _as(who: Account, slapd: Slapd) -> int:
     except BaseException as trouble:
         os.write(2, repr(trouble).encode())
         return 2
+
+
+def test_a_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither twice by one process, nor by two that choose alike before either listens."""
+    first = free_port()
+    said = subprocess.run(
+        [sys.executable, "-c", f"from gateway.demo import processes; print(processes._reserved({first}))"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert said == "False\n"
+    choices = iter([first, first, first + 1, first + 2, first + 3, *range(20_000, 20_100)])
+    monkeypatch.setattr(processes.secrets, "choice", lambda _: next(choices))
+    assert free_port() != first
