@@ -122,7 +122,11 @@ Your mailbox {address} has not been used since {day}. Log in to keep it; it will
 
 def _notify(settings: Settings, one: Idle, order: Order) -> bool:
     """A letter like any other: through the intake, with the null sender. False: it was refused."""
-    outgoing.under_the_nodes_account(settings)
+    with outgoing.under_the_nodes_account(settings):
+        return _written(settings, one, order)
+
+
+def _written(settings: Settings, one: Idle, order: Order) -> bool:
     intake, now = app.intake(settings), app.clock()
     to = intake.check_recipient(one.address, Door.NOTICE)
     if isinstance(to, Refusal):

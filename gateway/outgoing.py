@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -64,7 +65,11 @@ class To:
 def send(settings: Settings, files: Sequence[Path], sender: str, to: To, about: About, text: str = "") -> Receipt:
     """Packs `files` and gives the letter to the intake. Raises NotSent."""
     papers = [Paper(file.name, file.read_bytes()) for file in files]
-    under_the_nodes_account(settings)
+    with under_the_nodes_account(settings):
+        return _sent(settings, papers, sender, to, about, text)
+
+
+def _sent(settings: Settings, papers: Sequence[Paper], sender: str, to: To, about: About, text: str) -> Receipt:
     intake = app.intake(settings)
     author = _author(intake, sender)
     named = (*map(_parsed, to.addresses), *(_of_patient(settings, each) for each in to.patients))
@@ -75,17 +80,27 @@ def send(settings: Settings, files: Sequence[Path], sender: str, to: To, about: 
     return _accepted(settings, intake, author.address, addressees, raw)
 
 
-def under_the_nodes_account(settings: Settings) -> None:
+@contextmanager
+def under_the_nodes_account(settings: Settings) -> Iterator[None]:
     """Where root types, the node's own account writes the body, or its carrier could not read it; and asks the keeper,
-    who answers nobody else."""
+    who answers nobody else. Afterwards it is root again. Not for a process with threads: they share the account."""
     try:
         owner = settings.paths.data.stat()
     except OSError as error:
         raise ConfigError(f"{settings.paths.data}: {error.strerror}; `pli serve` makes it") from None
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        os.setgroups([])
-        os.setegid(owner.st_gid)
-        os.seteuid(owner.st_uid)
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups([])
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 def _author(intake: Intake, sender: str) -> Entry:

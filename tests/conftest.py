@@ -93,6 +93,14 @@ structlog.configure = _uncached
 
 
 @pytest.fixture(autouse=True)
+def account_as_before() -> Iterator[None]:
+    """Whoever ran a command within this process is himself again: what is left as another account fails far away."""
+    before = os.geteuid(), os.getegid(), os.getgroups()
+    yield
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == before
+
+
+@pytest.fixture(autouse=True)
 def log_as_before() -> Iterator[None]:
     """A command that ran within this process has set its log up; each test begins with the log as it comes."""
     structlog.reset_defaults()
