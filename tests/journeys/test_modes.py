@@ -259,6 +259,7 @@ def test_policy_is_shown_with_where_each_value_comes_from(own: Any, policy: Any)
         "encrypt": ("when-possible", "factory"),
         "without_certificate": ("refuse", "factory"),
         "receipt": ("always", "tenant"),
+        "patient_ins": ("as-stated", "factory"),
         "max_bytes": ("0", "factory"),
         "towards.patient.mssante.fr.max_bytes": ("25000000", "factory"),
     }
