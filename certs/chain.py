@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certs import checks, copies, paths
 from certs.identities import MAX_CERTIFICATE, UNREADABLE, identity, read
 from certs.model import CannotTell, Consulted, Evidence, Fault, Identity, Trust, Trusted, Untrusted
-from certs.paths import Answer, Chain, Finder, Key, Memory
+from certs.paths import Answer, Chain, Finder, Memory
 from certs.profiles import Profile
 from certs.revocation import NO_PATIENCE, Crls, Patience, Question, Revocation, Standing
 
@@ -29,10 +29,6 @@ __all__ = ["MAX_CERTIFICATE", "MAX_EXTRA", "UNREADABLE", "TrustStore", "identity
 
 MAX_EXTRA = 32
 """Certificates that a stranger may bring along."""
-
-
-SAME = timedelta(seconds=1)
-"""So long a certificate's standing, once found good by the lists at hand, is not looked up again in them."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,6 @@ class TrustStore:
     unsure: Callable[[Sequence[bytes]], None] = lambda _: None
     """Told the path (DER, end certificate first, without its anchor) of each certificate whose standing is unknown."""
     _known: Memory[_Known] = field(init=False, repr=False, default_factory=Memory)
-    _said: Memory[Trusted] = field(init=False, repr=False, default_factory=Memory)
     _vouched: Memory[paths.Path] = field(init=False, repr=False, default_factory=Memory)
 
     @staticmethod
@@ -96,20 +91,7 @@ class TrustStore:
                 return found
             self._known.put(key, found, len(leaf) + sum(map(len, brought)))
             known = found
-        return self._just_said(key, at) or self._say(key, known, at)
-
-    def _just_said(self, key: Key, at: datetime) -> Trusted | None:
-        """What was said of it less than a second before: a peer's kept session is judged for each of its letters."""
-        said = self._said.get(key)
-        if said is None or not timedelta() <= at - said.evidence.at < SAME:
-            return None
-        return replace(said, evidence=replace(said.evidence, at=at))
-
-    def _say(self, key: Key, known: _Known, at: datetime) -> Trust:
-        said = self._standing(known, at)
-        if isinstance(said, Trusted):
-            self._said.put(key, said, 0)
-        return said
+        return self._standing(known, at)
 
     def _look(self, leaf: bytes, extra: Sequence[bytes], profile: Profile, at: datetime) -> _Known | Answer:
         """The whole judgement but for revocation."""

@@ -81,27 +81,6 @@ def test_a_mailbox_is_trusted_with_its_evidence(store: TrustStore, doctor: Issue
     assert all(each.kind == "crl" and len(each.digest) == 64 for each in trust.evidence.consulted)
 
 
-def test_a_good_standing_is_said_again_within_a_second_and_no_longer(
-    store: TrustStore, doctor: Issued, now: datetime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A kept session's certificate is not looked up in the lists for each letter of one second; its evidence has its
-    own moment, and another second, an earlier moment or another use asks anew."""
-    asked: list[datetime] = []
-    real = type(store.crls).answer
-    monkeypatch.setattr(type(store.crls), "answer", lambda crls, q: asked.append(q.at) or real(crls, q))
-    first = store.judge(doctor.der, doctor.chain, profiles.SMIME, now)
-    looked = len(asked)
-    soon = store.judge(doctor.der, doctor.chain, profiles.SMIME, now + timedelta(milliseconds=999))
-    assert isinstance(first, Trusted)
-    assert isinstance(soon, Trusted)
-    assert (len(asked), soon.evidence.at) == (looked, now + timedelta(milliseconds=999))
-    assert replace(soon.evidence, at=now) == first.evidence
-    for at in (now + timedelta(seconds=1), now - timedelta(milliseconds=1)):
-        store.judge(doctor.der, doctor.chain, profiles.SMIME, at)
-    assert len(asked) == 3 * looked
-    assert not isinstance(store.judge(doctor.der, doctor.chain, profiles.TLS_PEER, now), Trusted)
-
-
 def test_an_identity_reads_like_the_white_list(doctor: Issued) -> None:
     """The subject is written most specific first; address, organisation and unit are read as written."""
     who = chain.identity(doctor.der)
