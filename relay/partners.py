@@ -13,7 +13,6 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -72,7 +71,6 @@ class Subject:
         return tuple(name for name in names if getattr(self, name) != getattr(other, name))
 
 
-@lru_cache(1024)
 def read_subject(text: str) -> Subject | None:
     """A subject from a lenient RFC 4514 string; None if it has no CN, or an attribute without a value."""
     values: dict[str, list[str]] = {}
