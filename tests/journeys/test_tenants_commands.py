@@ -7,6 +7,7 @@ import http.client
 import imaplib
 import json
 import os
+import re
 import shutil
 import smtplib
 import ssl
@@ -21,6 +22,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import select
+from starlette.testclient import TestClient
 
 from gateway import app
 from gateway import config as configuration
@@ -31,6 +33,11 @@ from gateway.demo import town as towns
 from gateway.demo.cast import PASSWORD
 from gateway.demo.processes import new_folder
 from gateway.demo.town import PEER, Town
+from gateway.web.faces import FACES
+from gateway.web.roles import Face, Role
+from gateway.web.sessions import COOKIE
+from gateway.web.site import Site
+from gateway.web_section import WebSection
 from relay.store import engine
 
 pytestmark = pytest.mark.journey
@@ -247,6 +254,49 @@ def test_the_owner_sees_what_is_his(town: Town, secret: Secret) -> None:
     ]  # fmt: skip
     for mark, said in zip((given["recipient_id"], "poste-secret", given["letter"], "always"), shown, strict=True):
         assert mark in said
+
+
+# --- the pages ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(town: Town) -> Site:
+    """The node's pages; everybody's role is open to whoever is signed in below."""
+    settings = configuration.load(town.config)
+    return Site(settings.model_copy(update={"web": WebSection()}), FACES, app.clock)
+
+
+def read(site: Site, tenant: Any, face: Face, method: str, given: dict[str, str]) -> str:
+    """What somebody of this tenant, with every role, is answered at a route that names another's things."""
+    browser = TestClient(site.application(), base_url="https://testserver", follow_redirects=False)
+    name = site.sessions.begin(tenant.address, tenant.name, frozenset(Role))
+    browser.cookies.set(COOKIE, name)
+    form = {**given, "token": site.sessions.token(name)}
+    return str(browser.request(method, face.path.format(**given), data=form if method == "POST" else None).text)
+
+
+ROUTES = [(face, method) for face in FACES for method in face.methods]
+
+
+@pytest.mark.parametrize(("face", "method"), ROUTES, ids=[f"{method} {face.path}" for face, method in ROUTES])
+def test_no_page_for_one_tenant_shows_or_changes_anothers(
+    town: Town, secret: Secret, site: Site, face: Face, method: str
+) -> None:
+    """Every route of the table, asked by somebody of the second tenant with the first one's ids."""
+    before, given = owned(town), secret.given
+    with as_the_node(town):
+        said = read(site, town.tenants[1], face, method, given)
+    answered = re.sub(r'value="[^"]*"', "", said)  # what was typed comes back in its field
+    marks = {*secret.marks, f"/lettres/{given['letter']}", given["recipient"]}
+    assert {mark for mark in marks if mark in answered} == set()
+    assert owned(town) == before
+
+
+def test_the_owner_of_a_letter_does_see_it_on_his_page(town: Town, secret: Secret, site: Site) -> None:
+    """The twin: the walk above asks for something that is there."""
+    shown = next(face for face in FACES if face.path == "/lettres/{letter}")
+    with as_the_node(town):
+        assert secret.given["recipient"] in read(site, town.tenants[0], shown, "GET", secret.given)
 
 
 # --- the doors ----------------------------------------------------------------------------------------------------
