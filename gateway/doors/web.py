@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 import structlog
@@ -18,6 +19,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.doors.ports import PortUnusable, bind
 
@@ -56,8 +59,15 @@ async def opened(host: str, port: int, routes: Sequence[Route]) -> AsyncIterator
     """Serves while inside; gives the port. Raises PortUnusable, at a place that is not loopback too."""
     if not is_loopback(host):
         raise PortUnusable(host, port, "this door opens on loopback only, 127.0.0.1 or ::1")
-    listener = bind(host, port, shared=True)
-    server = Server(_told(Starlette(routes=list(routes), exception_handlers={Exception: _surprise})))
+    app = Starlette(routes=list(routes), exception_handlers={Exception: _surprise})
+    async with running(quiet(app, CONNECTIONS_MOST, BODY_MOST), bind(host, port, shared=True)) as got:
+        yield got
+
+
+@contextlib.asynccontextmanager
+async def running(told: uvicorn.Config, listener: socket.socket) -> AsyncIterator[int]:
+    """Serves at `listener` while inside; gives the port."""
+    server = _Server(told)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started and not serving.done():  # noqa: ASYNC110  (the library tells in no other way)
@@ -68,10 +78,11 @@ async def opened(host: str, port: int, routes: Sequence[Route]) -> AsyncIterator
         await serving
 
 
-def _told(app: Starlette) -> uvicorn.Config:
+def quiet(app: ASGIApp, connections_most: int, head_most: int, http: type[H11Protocol] = H11Protocol) -> uvicorn.Config:
+    """A server that logs no request, believes no proxy and says not what it is. `head_most`: octets of a head."""
     return uvicorn.Config(
         app,
-        http="h11",
+        http=http,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -79,14 +90,14 @@ def _told(app: Starlette) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=CONNECTIONS_MOST,
+        limit_concurrency=connections_most,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
-        h11_max_incomplete_event_size=BODY_MOST,
+        h11_max_incomplete_event_size=head_most,
     )
 
 
-class Server(uvicorn.Server):
+class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are the process's own affair."""

@@ -13,19 +13,19 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from certs import tls
 from gateway import app
 from gateway.config import ConfigError, Settings
+from gateway.doors import web
 from gateway.doors.ports import PortUnusable, bind
-from gateway.doors.web import Server
 from gateway.web.faces import FACES
 from gateway.web.passes import Passes
 from gateway.web.site import Site
 
 CONNECTIONS_MOST = 500
+HEAD_MOST = 32 * 1024
 
 
 class Shown(H11Protocol):
@@ -64,33 +64,8 @@ def context_of(settings: Settings) -> ssl.SSLContext:
 async def opened(site: Site, port: int | None = None) -> AsyncIterator[int]:
     """Serves while inside; gives the port. `port`: another than the configured one."""
     listener = bind(site.web.host, site.web.port if port is None else port, shared=True)
-    told = _told(site)
+    told = web.quiet(site.application(), CONNECTIONS_MOST, HEAD_MOST, Shown)
     told.load()
     told.ssl = context_of(site.settings)
-    server = Server(told)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        while not server.started and not serving.done():  # noqa: ASYNC110  (the library tells in no other way)
-            await asyncio.sleep(0.01)
-        yield int(listener.getsockname()[1])
-    finally:
-        server.should_exit = True
-        await serving
-
-
-def _told(site: Site) -> uvicorn.Config:
-    return uvicorn.Config(
-        site.application(),
-        http=Shown,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=CONNECTIONS_MOST,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=5,
-        h11_max_incomplete_event_size=32 * 1024,
-    )
+    async with web.running(told, listener) as got:
+        yield got
