@@ -153,11 +153,14 @@ def sent(audited: Audited) -> dict[str, dict[str, Any]]:
             to = f"controle@{audited.domain(name)}"
             assert client.sendmail(SENDER, [to], audited.world.plain(SENDER, to)) == {}
 
+    seen: dict[str, dict[str, Any]] = {}
+
     def answered() -> dict[str, dict[str, Any]] | None:
-        trails = audited.trails()
-        rows = [trails[name]["recipients"][0] for name in names if name in trails]
-        done = len(rows) == len(names) and all(row["state"] == "done" or row["reason"] for row in rows)
-        return trails if done else None
+        for name, trail in audited.trails().items():
+            row = trail["recipients"][0]
+            if row["state"] == "done" or (row["reason"] and row["state"] != "running"):  # not while it is tried again
+                seen[name] = trail
+        return seen if seen.keys() >= set(names) else None
 
     found: dict[str, dict[str, Any]] = audited.world.until(answered, "an answer for each domain")
     return found
