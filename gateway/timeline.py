@@ -46,6 +46,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "held": ("retenu", "held"),
     "released": ("libéré", "released"),
     "resent": ("renvoyé", "sent again"),
+    "withdrawn": ("annulé par son auteur, avant l'envoi", "taken back by its author, before it left"),
     "bounced": ("retourné à l'expéditeur", "returned to its sender"),
     "noticed": ("expéditeur averti", "sender notified"),
     "warned": ("expéditeur averti du retard", "sender warned of the delay"),

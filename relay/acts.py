@@ -10,7 +10,7 @@ The functions that begin with an underscore run inside the spooler; the others a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -30,9 +30,12 @@ AT_ONCE = 200
 # --- called anywhere ----------------------------------------------------------------------------------------
 
 
-def act(client: SpoolClient, tenant: str, action: str, recipient_id: str, by: str = "", why: str = "") -> None:
-    """A person's act: hold, release, resend or bounce. Raises StoreRefused for a move that is not allowed."""
-    client.write(f"relay.{action}", tenant, recipient_id=recipient_id, by=by, why=why)
+def act(
+    client: SpoolClient, tenant: str, action: str, recipient_id: str, by: str = "", why: str = "", after_s: float = 0
+) -> None:
+    """A person's act: hold, release, resend or bounce. `after_s`: what is sent again waits so long, and may be taken
+    back meanwhile. Raises StoreRefused for a move that is not allowed."""
+    client.write(f"relay.{action}", tenant, recipient_id=recipient_id, by=by, why=why, after_s=after_s)
 
 
 def act_each(
@@ -66,13 +69,15 @@ def _at_once(_row: Held, _params: Mapping[str, Any], now: datetime) -> dict[str,
     return {"due_at": now, "lapses": 0}
 
 
-def _anew(row: Held, _params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def _anew(row: Held, params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """A new life in the queue, with its own five days."""
+    if row["reason"] == Reason.WITHDRAWN:
+        raise StoreRefused("its author took the letter back")
     return {
         "attempts": 0,
         "lapses": 0,
         "queued_at": now,
-        "due_at": now,
+        "due_at": now + timedelta(seconds=params.get("after_s", 0)),
         "settled_at": None,
         "reason": "",
         "reference": "",
@@ -121,7 +126,7 @@ def _move(table: Table, action: str, conn: Connection, tenant: str, params: Mapp
     if to is State.QUEUED:
         moved: dict[str, Any] = {str(name): value for name, value in row.items()}
         lanes.try_now(conn, moved | values, now)
-        lanes.wake(conn, [moved | values], now)
+        lanes.wake(conn, [moved | values], values["due_at"])
     way = {name: values[name] for name in ("mode", "target", "rule") if name in values}
     told = {"by": params.get("by", ""), "why": str(params.get("why", ""))[:WHY_MOST]}
     facts: dict[str, Any] = told | way

@@ -112,6 +112,7 @@ def added(letter: Letter | Envelope, extra: Extra, at: datetime) -> Recipient:
 
 
 def _row(of: Letter | Envelope, address: str, route: Route, asked: Asked, at: datetime) -> Recipient:
+    waits = of.not_before if isinstance(of, Envelope) else None
     return Recipient(
         id=new_id(at),
         letter_id=of.id,
@@ -119,7 +120,7 @@ def _row(of: Letter | Envelope, address: str, route: Route, asked: Asked, at: da
         address=address,
         route=route,
         state=State.QUEUED,
-        due_at=at,
+        due_at=waits or at,
         asked=asked,
     )
 

@@ -64,6 +64,8 @@ WHITE_LIST_AGE_MOST = timedelta(hours=72)
 
 # spec/payload.md §1.5: 15 characters; A or B may stand in position 7 (Corsica).
 _INS_LOCAL = re.compile(r"\d{6}[\dABab]\d{8}", re.ASCII)
+_BY_ACCOUNT = frozenset({Door.SUBMISSION, Door.PAGE})
+"""There somebody has said who he is."""
 _log = structlog.get_logger(__name__)
 
 
@@ -138,7 +140,7 @@ class Intake:
             return Addressee(recipient, answer.entry)
         if isinstance(answer, DirectoryDown):
             return Refusal(Reason.DIRECTORY_DOWN, permanent=False)
-        told = answer.suggestions if door in (Door.SUBMISSION, Door.COMMAND) else ()
+        told = answer.suggestions if door in (*_BY_ACCOUNT, Door.COMMAND) else ()
         reason = Reason.RECIPIENT_CLOSED if answer.closed else Reason.UNKNOWN_RECIPIENT
         return _never(reason, ", ".join(_named(near) for near in told))
 
@@ -149,7 +151,7 @@ class Intake:
             return True  # the operator who holds the mailbox has let it in; nothing of ours proves more
         if not self.node.serves(sender):
             return False
-        return door is not Door.SUBMISSION or self.may_use(proof.account, sender)
+        return door not in _BY_ACCOUNT or self.may_use(proof.account, sender)
 
     def _stale(self) -> Refusal | None:
         age = self.clock() - self.white_list().generated_at

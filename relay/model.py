@@ -39,6 +39,8 @@ class Door(StrEnum):
     PEER = "peer"
     SUBMISSION = "submission"
     COMMAND = "command"
+    PAGE = "page"
+    """Written by somebody who is signed in at the pages."""
     NOTICE = "notice"
     COLLECTED = "collected"
     """Fetched from a mailbox of ours at another operator (IMAP)."""
@@ -157,6 +159,8 @@ class Envelope:
     """SMTPUTF8 was said at MAIL (RFC 6531 §3.4)."""
     origin: Origin | None = None
     """Of a collected letter."""
+    not_before: datetime | None = None
+    """It waits until then, and its author may take it back (relay.withdrawal); None: it leaves at once."""
 
 
 @dataclass(frozen=True)

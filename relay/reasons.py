@@ -64,6 +64,7 @@ class Reason(StrEnum):
     MAILBOX_REFUSED = "mailbox.refused"
     MAILBOX_DELAYED = "mailbox.delayed"
     EXPIRED = "queue.expired"
+    WITHDRAWN = "letter.withdrawn"
     COLLECTOR_LOST = "collector.lost"
     COLLECTOR_DENIED = "collector.denied"
     SURPRISE = "surprise"

@@ -9,6 +9,7 @@ A recipient is in one of five states. Who moves it, and what is left when the ma
     queued   waits for due_at            claim            running               still queued
                                          hold, bounce     held, failed          still queued
                                          reroute          queued, another way   still queued, as before
+                                         withdraw         failed                still queued: it will leave
                                          expire           failed                still queued
     running  one worker carries it,      settle           done, queued, failed, the lease ends, another takes
              until lease_until                            held                  it: twice perhaps, never lost
@@ -47,7 +48,7 @@ from typing import Any
 
 from sqlalchemy import Connection, update
 
-from relay import acts, additions, collected, feedback, journal, overdue, retention, settlement
+from relay import acts, additions, collected, feedback, journal, overdue, retention, settlement, withdrawal
 from relay.acts import act
 from relay.model import Event, Later, Letter, Origin, Outcome, Reason, Recipient, State, new_id
 from relay.schedule import FACTORY, Policy
@@ -92,6 +93,7 @@ TRANSITIONS: dict[str, dict[State, frozenset[State]]] = {
     "resend": {State.FAILED: frozenset({State.QUEUED})},
     "reroute": {each: frozenset({State.QUEUED}) for each in (State.QUEUED, State.HELD, State.FAILED)},
     "expire": {State.QUEUED: frozenset({State.FAILED})},
+    "withdraw": {State.QUEUED: frozenset({State.FAILED})},
     "report": {State.DONE: frozenset({State.FAILED})},
 }
 """From where to where each act may move a recipient. keep creates; renew and noticed move nothing."""
@@ -212,7 +214,8 @@ def _keep(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetim
         raise StoreRefused("a letter without a recipient")
     direct.add(conn, statements.new_letter(), [row])
     direct.add(conn, statements.new_recipients(), rows)
-    lanes.wake(conn, (each for each in rows if each["state"] == State.QUEUED), now)
+    waiting = [each for each in rows if each["state"] == State.QUEUED]
+    lanes.wake(conn, waiting, max(now, min((each["due_at"] for each in waiting), default=now)))
     events = journal.unpack(params["events"]) or [Event("accepted", row["id"])]
     journal.append(conn, tenant, events, now)
     answered.hear(conn, tenant, params.get("answers", ()), now)
@@ -355,4 +358,5 @@ WRITES: dict[str, Write] = {
     **policies.WRITES,
     "relay.noticed": _noticed,
     **acts.writes(TRANSITIONS),
+    **withdrawal.WRITES,
 }

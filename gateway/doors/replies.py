@@ -284,6 +284,12 @@ REASONS: dict[Reason, Reply] = {
         "La lettre n'a pas pu être remise dans le délai prévu.",
         "The letter could not be delivered in the time allowed.",
     ),
+    Reason.WITHDRAWN: Reply(
+        554,
+        "5.7.0",
+        "Annulée par son auteur avant l'envoi.",
+        "Taken back by its author before it left.",
+    ),
     Reason.COLLECTOR_LOST: Reply(
         451,
         "4.4.2",

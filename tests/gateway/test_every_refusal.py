@@ -405,6 +405,9 @@ GIVEN: dict[Reason | Turn | FilingReason, Provoke | Elsewhere] = {
     Reason.MAILBOX_REFUSED: Elsewhere(COURIER, "tests/relay/test_mailbox.py::test_each_recipient_has_its_own_reply"),
     Reason.MAILBOX_DELAYED: Elsewhere(COURIER, "tests/relay/test_mailbox.py::test_no_server_is_later"),
     Reason.EXPIRED: Elsewhere(COURIER, "tests/relay/test_spool.py::test_given_up_after_the_lifetime"),
+    Reason.WITHDRAWN: Elsewhere(
+        "of a page: its author did it", "tests/relay/test_withdrawal.py::test_an_author_takes_back_what_waits"
+    ),
     Reason.COLLECTOR_LOST: Elsewhere(
         "of the collector: we are the client there",
         "tests/journeys/test_collector.py::test_a_mailbox_that_cannot_be_reached_is_said",

@@ -365,6 +365,7 @@ def _kinds(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "dmp_bridge.worklist.waiting_for": {"reason": FilingReason.PATIENT_UNKNOWN},
         "relay.erasure.of_mailbox": {"address": LETTER.sender},
         "relay.store.reads.find": {"since": NOW, "until": NOW},
+        "relay.withdrawal.take_back": {"values": {"reason": "x"}, "said": ("withdrawn", "x")},
         "relay.erase": {"why": {"by": "x"}},
         "relay.reseal": {"key": {"tenant": OWNER, "id": given["patient_id"]}},
     }

@@ -21,7 +21,7 @@ from directory.model import Address, Entry, Kind
 from directory.region import SUFFIX, ldif
 from directory.slapd import Passwords
 from gateway.demo.servers import Slapd, free_port, new_folder
-from relay import smime, spool
+from relay import smime, spool, withdrawal
 from relay.intake import Intake
 from relay.message import Message
 from relay.model import (
@@ -244,6 +244,9 @@ def test_a_directory_that_is_down_delays(house: House, today: datetime) -> None:
         (Door.SUBMISSION, None, ACCOUNT, None),
         (Door.SUBMISSION, ANNE, ACCOUNT, Reason.SENDER_NOT_ALLOWED),
         (Door.SUBMISSION, PAUL, ACCOUNT, Reason.SENDER_NOT_ALLOWED),
+        (Door.PAGE, MARIE, ACCOUNT, None),
+        (Door.PAGE, ANNE, ACCOUNT, Reason.SENDER_NOT_ALLOWED),
+        (Door.PAGE, MARIE, DoorProof(), Reason.SENDER_NOT_ALLOWED),
         (Door.PEER, PAUL, FROM_PEER, None),
         (Door.PEER, None, FROM_PEER, None),
         (Door.PEER, MARIE, FROM_PEER, Reason.PEER_NOT_LISTED),
@@ -344,6 +347,20 @@ def test_a_letter_enters_custody_with_a_route_per_recipient(house: House, today:
     assert kept.trace.startswith("Received: from poste ([192.0.2.7])")
     assert "with ESMTPSA id" in kept.trace
     assert PATIENT not in kept.trace
+
+
+def test_a_letter_that_is_to_wait_waits_for_each_recipient(house: House, today: datetime, make_mail: Mail) -> None:
+    """A dossier that was found in it too; and its author may take it back."""
+
+    def find(message: Message, given: Envelope, verdict: Verdict) -> Findings:
+        return Findings((Extra("dossier:regional", Route(Mode.DOSSIER, "regional", "candidates.xdm"), "xdm"),))
+
+    given = replace(submission(today, ANNE, PAUL), door=Door.PAGE, not_before=today + timedelta(seconds=10))
+    accept(replace(house, intake=replace(house.intake, finders=(find,))), given, make_mail())
+    held = spool.letter(house.engine, "lilas", given.id)
+    assert held is not None
+    assert [row.due_at for row in held[1]] == [given.not_before] * 3
+    assert withdrawal.until(held[0], held[1], MARIE, today) == given.not_before
 
 
 def test_what_the_other_end_said_cannot_break_the_trace(house: House, today: datetime, make_mail: Mail) -> None:
