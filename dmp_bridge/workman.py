@@ -1,4 +1,4 @@
-"""`python -m dmp_bridge.workman KIND …`: the process of a workshop, which checks documents or reads pictures.
+"""`python -m dmp_bridge.workman KIND …`: the process of a workshop, which checks documents, reads pictures or papers.
 
 Promises: one question at a time, answered in order; no file is written; a surprise is an answer that says so, never
 a traceback with content. Does not: know keys, the store or the network; believe what it reads.
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, TypeAlias
 
 Craft: TypeAlias = Callable[[dict[str, Any], bytes], dict[str, Any]]
+"""Its answer is JSON but for `data`, which are bytes."""
 
 
 def main(arguments: list[str]) -> None:
@@ -35,6 +36,10 @@ def _craft(arguments: list[str]) -> Craft:
         from dmp_bridge.pictures import craft as pictures
 
         return pictures()
+    if kind == "papers":
+        from dmp_bridge.papers import craft as papers
+
+        return papers()
     raise SystemExit(f"no such craft: {kind}")
 
 
@@ -42,9 +47,10 @@ def _serve(craft: Craft, asked: BinaryIO, answers: BinaryIO) -> None:
     while len(lengths := asked.read(8)) == 8:
         head, size = struct.unpack(">II", lengths)
         question, data = json.loads(asked.read(head)), asked.read(size)
-        answer = {"ready": True} if "ready" in question else _answered(craft, question, data)
+        answer: dict[str, Any] = {"ready": True} if "ready" in question else _answered(craft, question, data)
+        made = answer.pop("data", b"")
         written = json.dumps(answer).encode()
-        answers.write(struct.pack(">I", len(written)) + written)
+        answers.write(struct.pack(">II", len(written), len(made)) + written + made)
         answers.flush()
 
 

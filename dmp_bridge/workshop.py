@@ -1,4 +1,4 @@
-"""A warm process apart that does one kind of heavy work (schemas, pictures), asked over pipes, within a budget.
+"""A warm process apart that does one kind of heavy work (schemas, pictures, papers), asked over pipes, within a budget.
 
 Promises: an answer, or the name of why there is none; a question that takes too long or too much memory ends its
 process, and the next question gets a fresh one; questions wait for each other. Does not: know what is asked, keep
@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 MAX_ANSWER = 16 * 1024 * 1024
+MAX_DATA = 1024 * 1024 * 1024
+"""What it made: bounded by the memory of the process already."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _LOOK_S = 0.05
 
@@ -60,7 +62,8 @@ class Workshop:
         """How often a process was started: more than once means that one was ended."""
 
     def ask(self, question: Mapping[str, Any], data: bytes) -> dict[str, Any] | Unanswered:
-        """The answer to `question` about `data`. Blocks for at most the budget and those who wait before."""
+        """The answer to `question` about `data`; under `data` the bytes that were made, if any. Blocks for at most the
+        budget and those who wait before."""
         with self._lock:
             try:
                 process = self._ready()
@@ -108,11 +111,12 @@ class Workshop:
             process.stdin.flush()
         except OSError:
             raise _Ended("broken") from None
-        (size,) = struct.unpack(">I", self._read(process, 4, until))
-        if size > MAX_ANSWER:
+        size, made = struct.unpack(">II", self._read(process, 8, until))
+        if size > MAX_ANSWER or made > MAX_DATA:
             raise _Ended("broken")
         answer = json.loads(self._read(process, size, until))
-        return answer if isinstance(answer, dict) else {}
+        more = {"data": self._read(process, made, until)} if made else {}
+        return {**answer, **more} if isinstance(answer, dict) else {}
 
     def _read(self, process: subprocess.Popen[bytes], size: int, until: float) -> bytes:
         assert process.stdout is not None
