@@ -80,5 +80,9 @@ def _done(settings: Settings, wanted: object, yes: bool, file: Path | None, as_j
         click.echo(f"{told['whose']}: {word}, {len(told['kept'])} not yet, {told['unread']} unread")
         for letter, why in told["kept"].items():
             click.echo(f"{letter}: {why}")
-    if told["kept"]:
+        if told["still_published"]:
+            click.echo(
+                "the mailbox is still published, and its row stays: pli mailbox close, then pli directory publish"
+            )
+    if told["kept"] or told["still_published"]:
         sys.exit(1)

@@ -18,11 +18,12 @@ from dmp_bridge.model import Document
 from gateway import app, carrying
 from gateway.config import Settings
 from relay import erasure
-from relay.erasure import ERASED, Found
+from relay.erasure import ERASED, Found, Kept
 from relay.message import scan
 from relay.store.bodies import BodyDamaged
 
 Told = Callable[[int], None]
+NOTHING = Kept(0, 0, published=False)
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Wanted:
     found: tuple[Found, ...]
     names: dict[str, str]
     unread: int = 0
+    mailbox: str = ""
+    """In lower case; empty where it is about a patient."""
+    beside: Kept = NOTHING
 
     @property
     def going(self) -> tuple[Found, ...]:
@@ -45,8 +49,10 @@ def mailbox(settings: Settings, address: str) -> Wanted:
     """Of a mailbox, in lower case."""
     address = address.strip().lower()
     name = app.pseudonyms(settings).of(address)
-    found = erasure.of_mailbox(app.reader(settings.database_url), settings.node.tenant, address)
-    return Wanted(name, "mailbox", tuple(found), {address: f"{name.removeprefix('p:')}@{ERASED}"})
+    reader, tenant = app.reader(settings.database_url), settings.node.tenant
+    found = tuple(erasure.of_mailbox(reader, tenant, address))
+    names = {address: f"{name.removeprefix('p:')}@{ERASED}"}
+    return Wanted(name, "mailbox", found, names, 0, address, erasure.beside(reader, tenant, address))
 
 
 def patient(settings: Settings, matricule: str, told: Told) -> Wanted:
@@ -82,8 +88,10 @@ def _patients(settings: Settings, letter: Any) -> set[str] | None:
 def erase(settings: Settings, wanted: Wanted, by: str) -> dict[str, Any]:
     """Erases, and answers the report."""
     why = {"by": by, "kind": wanted.kind, "whose": wanted.whose}
-    store = app.bodies(settings)
-    done = erasure.erase(app.client(settings), settings.node.tenant, wanted.going, wanted.names, why, store.erase)
+    store, client, tenant = app.bodies(settings), app.client(settings), settings.node.tenant
+    done = erasure.erase(client, tenant, wanted.going, wanted.names, why, store.erase)
+    if wanted.mailbox:
+        erasure.forget(client, tenant, wanted.mailbox, why)
     return report(wanted) | {"erased": done, "at": app.clock().isoformat(timespec="seconds")}
 
 
@@ -96,9 +104,13 @@ def report(wanted: Wanted) -> dict[str, Any]:
         "letters": [each.letter_id for each in wanted.going],
         "kept": {each.letter_id: each.kept_for for each in wanted.found if each.kept_for},
         "unread": wanted.unread,
+        "policies": wanted.beside.policies,
+        "publications": wanted.beside.publications,
+        "still_published": wanted.beside.published,
         "not_reached": [
             "mail delivered to mailboxes (doveadm expunge)",
             "what peers, patients' mailboxes and dossiers hold",
             "copies made before (pli backup)",
+            *(["journal rows that name the mailbox: its logins, its publication"] if wanted.mailbox else []),
         ],
     }

@@ -2,8 +2,9 @@
 
 Promises: what is still in custody, or whose sender is still to be told, is not erased but told; the row forgets and the
 journal says so first, then the file goes: a crash between leaves an orphan, which the next sweep erases; the journal's
-rows stay as they are, since they never held an identity, and verify. Erasing twice erases once. Does not: reach mail
-that was delivered (Dovecot's), what a peer or a dossier holds, or copies (they live until they are destroyed).
+rows stay as they are, since they never held a patient's identity, and verify. Erasing twice erases once. What was
+counted for the mailbox is counted for its pseudonym from then on. Does not: reach mail that was delivered (Dovecot's),
+what a peer or a dossier holds, or copies (they live until they are destroyed).
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, exists, or_, select, update
+from sqlalchemy import Connection, Engine, and_, delete, exists, func, or_, select, update
 
-from relay import journal
+from relay import indicators, journal
 from relay.model import BodyRef, Event, State
 from relay.spooler import SpoolClient, StoreRefused, Write
+from relay.store.publications import publications
 from relay.store.rows import letter_of
-from relay.store.tables import letters, recipients
+from relay.store.tables import letters, policies, recipients
 
 ERASED = "erased.invalid"
 """Domain of what stands in a row for an erased mailbox (RFC 6761 §6.4)."""
@@ -96,6 +98,45 @@ def erase(
     return count
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a mailbox left beside its letters: values of policy that were set for it, and its row in the outbox to the
+    national directory, which stays until it is published no more."""
+
+    policies: int
+    publications: int
+    published: bool
+
+
+def beside(engine: Engine, tenant: str, address: str) -> Kept:
+    """`address`: in lower case."""
+    with engine.connect() as conn:
+        set_for, rows = (
+            conn.scalar(select(func.count()).where(*where)) or 0
+            for where in (_set_for(tenant, address), _row(tenant, address))
+        )
+        published = conn.scalar(select(func.count()).where(*_row(tenant, address), ~_gone())) or 0
+    return Kept(set_for, rows, published > 0)
+
+
+def forget(client: SpoolClient, tenant: str, address: str, why: Mapping[str, str]) -> int:
+    """Takes them out, but for what is still published; how many rows. Raises StoreDown."""
+    return int(client.write("relay.forget-mailbox", tenant, address=address, why=dict(why)))
+
+
+def _set_for(tenant: str, address: str) -> tuple[Any, ...]:
+    return policies.c.tenant == tenant, policies.c.level == "mailbox", policies.c.holder == address
+
+
+def _row(tenant: str, address: str) -> tuple[Any, ...]:
+    return publications.c.tenant == tenant, func.lower(publications.c.address) == address
+
+
+def _gone() -> Any:
+    p = publications.c
+    return and_(p.wanted == "", p.published == "", p.state == "done")
+
+
 # --- inside the spooler --------------------------------------------------------------------------------------
 
 
@@ -113,9 +154,11 @@ def _erase(conn: Connection, tenant: str, params: Mapping[str, Any], now: dateti
     changed = {name: value for name, value in forgotten.items() if row[name] != value}
     if sender is not None:
         changed |= {"sender": sender, "sender_key": sender.lower()}
+    counted = indicators.tallied(conn, tenant, params["letter_id"])
     if changed:
         conn.execute(update(letters).where(*of).values(**changed))
     if _forget_recipients(conn, tenant, params["letter_id"], names) or changed:
+        indicators.moved(conn, tenant, counted, indicators.tallied(conn, tenant, params["letter_id"]))
         journal.append(conn, tenant, [Event("erased", params["letter_id"], facts=tuple(params["why"].items()))], now)
         return True
     return False
@@ -130,4 +173,13 @@ def _forget_recipients(conn: Connection, tenant: str, letter_id: str, names: Map
     return count
 
 
-WRITES: dict[str, Write] = {"relay.erase": _erase}
+def _forget_mailbox(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> int:
+    count = conn.execute(delete(policies).where(*_set_for(tenant, params["address"]))).rowcount
+    count += conn.execute(delete(publications).where(*_row(tenant, params["address"]), _gone())).rowcount
+    if count:
+        facts = (*params["why"].items(), ("rows", str(count)))
+        journal.append(conn, tenant, [Event("forgotten", facts=facts)], now)
+    return int(count)
+
+
+WRITES: dict[str, Write] = {"relay.erase": _erase, "relay.forget-mailbox": _forget_mailbox}

@@ -307,6 +307,14 @@ def read(engine: Engine, tenant: str, month: str = "") -> list[Row]:
 
 def recomputed(engine: Engine, tenant: str, month: str = "") -> list[Row]:
     """The same, counted anew from the journal and the letters it is about."""
+    with engine.connect() as conn:
+        tallies = tallied(conn, tenant)
+    found = [Row(day, **row) for day, tally in tallies.items() if day.startswith(month) for row in _rows(tally)]
+    return sorted(found, key=lambda row: (row.day, row.mailbox, row.measure, row.key))
+
+
+def tallied(conn: Connection, tenant: str, letter_id: str = "") -> dict[str, Tally]:
+    """What the journal's rows count for, by day; `letter_id`: those of one letter alone."""
     tallies: dict[str, Tally] = {}
     j, r = journal, recipients
     letter = and_(letters.c.tenant == j.c.tenant, letters.c.id == j.c.letter_id)
@@ -316,12 +324,19 @@ def recomputed(engine: Engine, tenant: str, month: str = "") -> list[Row]:
             j.c.event, j.c.at, j.c.facts, letters.c.door, letters.c.sender, letters.c.body_size, r.c.mode, r.c.address
         )
         .select_from(j.outerjoin(letters, letter).outerjoin(r, recipient))
-        .where(j.c.tenant == tenant, j.c.event.in_(COUNTED))
+        .where(j.c.tenant == tenant, j.c.event.in_(COUNTED), *([j.c.letter_id == letter_id] if letter_id else []))
         .execution_options(yield_per=1000)
     )
-    with engine.connect() as conn:
-        for event, at, facts, door, sender, size, mode, address in conn.execute(rows):
-            seen = Seen(event, json.loads(facts), door or "", sender or "", size or 0, mode or "", address or "")
-            _add(tallies.setdefault(day_of(at), {}), counts(seen))
-    found = [Row(day, **row) for day, tally in tallies.items() if day.startswith(month) for row in _rows(tally)]
-    return sorted(found, key=lambda row: (row.day, row.mailbox, row.measure, row.key))
+    for event, at, facts, door, sender, size, mode, address in conn.execute(rows):
+        seen = Seen(event, json.loads(facts), door or "", sender or "", size or 0, mode or "", address or "")
+        _add(tallies.setdefault(day_of(at), {}), counts(seen))
+    return tallies
+
+
+def moved(conn: Connection, tenant: str, before: Mapping[str, Tally], after: Mapping[str, Tally]) -> None:
+    """A letter counts for others from now on (relay.erasure): what is shown follows."""
+    for tallies, sign in ((before, -1), (after, 1)):
+        for day, tally in tallies.items():
+            rows = [row | {name: sign * row[name] for name in ("number", "octets")} for row in _rows(tally)]
+            days.count(conn, [{"tenant": tenant, "day": day} | row for row in rows])
+    days.drop_empty(conn, tenant)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, String, Table
+from sqlalchemy import BigInteger, Column, Connection, String, Table, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
 from relay.store import direct
@@ -45,3 +45,9 @@ def count(conn: Connection, rows: list[dict[str, Any]]) -> None:
     """Adds `number` and `octets` of each row to what is there."""
     if rows:
         direct.add(conn, _counting(conn.dialect.name), rows)
+
+
+def drop_empty(conn: Connection, tenant: str) -> None:
+    """Takes out rows that count nothing any more."""
+    t = indicator_days
+    conn.execute(delete(t).where(t.c.tenant == tenant, t.c.number <= 0))

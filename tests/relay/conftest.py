@@ -22,7 +22,7 @@ from certs.throwaway import Issued, Pki, Shape
 from relay import erasure, spool
 from relay.model import Asked, BodyRef, Door, DoorProof, Letter, Mode, Recipient, Route, Signer, State, Verdict
 from relay.spooler import SpoolClient, Spooler
-from relay.store import tables
+from relay.store import publications, tables
 from relay.store.engine import reader_engine, writer_engine
 from relay.store.migrations import upgrade
 
@@ -163,7 +163,7 @@ def store_of(tmp_path: Path, now: datetime) -> Iterator[Callable[[str], Store]]:
 
     def start(url: str) -> Store:
         writer, reader = writer_engine(url), reader_engine(url)
-        spooler = Spooler(writer, socket, {**spool.WRITES, **erasure.WRITES}, clock)
+        spooler = Spooler(writer, socket, {**spool.WRITES, **erasure.WRITES, **publications.WRITES}, clock)
         thread = threading.Thread(target=spooler.serve, args=(stop,))
         thread.start()
         assert spooler.ready.wait(10)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from relay import erasure, journal, spool
+from relay import erasure, indicators, journal, spool
 from relay.model import BodyRef, Done, Event, Letter, Mode, Never, Reason, Recipient, Route
+from relay.policy import Level, Line
 from relay.spooler import StoreRefused
-from relay.store import tables
+from relay.store import policies, publications, tables
 
 Make = Callable[..., tuple[Letter, tuple[Recipient, ...]]]
 PAUL = "r0@parc.mssante.example"
@@ -77,3 +78,31 @@ def test_what_is_in_custody_or_to_be_told_stays(store: Any, make_letter: Make, o
     assert _erased(store) == (0, [])
     with pytest.raises(StoreRefused, match="custody"):
         store.client.write("relay.erase", "lilas", letter_id="L1", names=NAMES, why=WHY)
+
+
+def test_what_was_counted_for_the_mailbox_is_counted_for_its_pseudonym(store: Any, make_letter: Make) -> None:
+    """Counting the journal anew still equals what is shown, and no count names it any more."""
+    _kept(store, make_letter("L1", OURS, PARC), Done("250"), Done("250"))
+    _kept(store, make_letter("L2", OURS), Done("250"))
+    assert PAUL in {row.mailbox for row in indicators.read(store.reader, "lilas")}
+    assert _erased(store)[0] == 2
+    shown = indicators.read(store.reader, "lilas")
+    assert sum(row.number for row in shown if (row.mailbox, row.measure) == (NAMES[PAUL], "received")) == 2
+    assert PAUL not in {row.mailbox for row in shown}
+    assert indicators.recomputed(store.reader, "lilas") == shown
+
+
+def test_what_was_set_for_the_mailbox_goes_with_it(store: Any) -> None:
+    """Its policies and its row in the outbox, once; another's stay, and so does its own while it is published."""
+    for holder in (PAUL, "r1@parc.mssante.example"):
+        policies.put(store.client, "lilas", Line(Level.MAILBOX, holder, "receipt", "always", "operator"))
+    publications.want(store.client, "lilas", {PAUL: "{}"}, "operator")
+    assert erasure.beside(store.reader, "lilas", PAUL) == erasure.Kept(1, 1, published=True)
+    assert erasure.forget(store.client, "lilas", PAUL, WHY) == 1
+    publications.want(store.client, "lilas", {PAUL: ""}, "operator")
+    assert erasure.beside(store.reader, "lilas", PAUL) == erasure.Kept(0, 1, published=False)
+    assert erasure.forget(store.client, "lilas", PAUL, WHY) == 1
+    assert erasure.forget(store.client, "lilas", PAUL, WHY) == 0
+    assert [each.holder for each in policies.read(store.reader, "lilas")] == ["r1@parc.mssante.example"]
+    assert erasure.forget(store.client, "parc", "r1@parc.mssante.example", WHY) == 0
+    assert journal.verify(store.reader) == ()

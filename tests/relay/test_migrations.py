@@ -87,6 +87,8 @@ def _fill(url: str, revision: str) -> dict[str, dict[str, Any]]:
                 row |= {"letter_id": f"id-{revision}", "state": "queued"}
             if table.name == "lanes":  # its step has made one of the rows before it
                 row |= {"lane": f"lane-{revision}"}
+            if table.name == "publications":
+                row |= {"address": f"{revision}@parc.example"}
             conn.execute(insert(table), row)
             written[table.name] = dict(row)
         # Without what a later version does beside it.
