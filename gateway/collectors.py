@@ -106,7 +106,7 @@ def _named(error: Exception) -> str:
 
 def health(settings: Settings) -> list[dict[str, Any]]:
     """One row per collector that has ever said how it is, JSON-able."""
-    found = collected.health(engine.reader_engine(settings.database_url), settings.node.tenant)
+    found = collected.health(app.reader(settings.database_url), settings.node.tenant)
     return [
         {"source": each.source, "state": each.state.value, "reason": each.reason, "detail": each.detail,
          "since": each.since.isoformat(timespec="seconds"), "well_at": _moment(each.well_at),

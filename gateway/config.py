@@ -301,6 +301,11 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @property
+    def file(self) -> Path | None:
+        """Where it was read; None where it was made otherwise."""
+        return self.model_config.get("toml_file")  # type: ignore[return-value]  # load() gives one path
+
+    @property
     def database_url(self) -> str:
         return self.store.url or f"sqlite:///{self.paths.data / 'pli.sqlite'}"
 

@@ -17,17 +17,26 @@ from relay.intake import Intake
 from relay.message import scan
 from relay.model import Reason, Route, State
 from relay.spooler import StoreRefused
-from relay.store import engine, reads
+from relay.store import reads
 from relay.store.reads import Waiting
+
+MOVED = {
+    "hold": (State.QUEUED,),
+    "release": (State.HELD,),
+    "resend": (State.FAILED,),
+    "reroute": (State.QUEUED, State.HELD, State.FAILED),
+    "bounce": (State.QUEUED, State.HELD),
+}
+"""Which of a destination's recipients an act on all of them means; relay.acts has what is allowed at all."""
 
 
 def towards(settings: Settings, target: str, states: Sequence[State]) -> list[Waiting]:
-    reader = engine.reader_engine(settings.database_url)
+    reader = app.reader(settings.database_url)
     return reads.towards(reader, settings.node.tenant, target.strip().lower(), states)
 
 
 def one(settings: Settings, recipient_id: str) -> Waiting | None:
-    return reads.waiting(engine.reader_engine(settings.database_url), settings.node.tenant, recipient_id)
+    return reads.waiting(app.reader(settings.database_url), settings.node.tenant, recipient_id)
 
 
 def plan(settings: Settings, action: str, found: Sequence[Waiting]) -> list[str]:
@@ -80,7 +89,7 @@ def _rerouted(settings: Settings, entry: Intake, each: Waiting, why: str, by: st
 
 def _way(settings: Settings, entry: Intake, each: Waiting) -> Route | str:
     """The way of today; or the name of the reason why there is none."""
-    held = spool.letter(engine.reader_engine(settings.database_url), settings.node.tenant, each.letter_id)
+    held = spool.letter(app.reader(settings.database_url), settings.node.tenant, each.letter_id)
     row = next((row for row in held[1] if row.id == each.id), None) if held else None
     if held is None or row is None or not held[0].body.name:
         return str(Reason.NO_ROUTE)

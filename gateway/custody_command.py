@@ -16,7 +16,6 @@ import click
 
 from gateway.command import LANGUAGE, TENANT, Failure, out, with_settings
 from gateway.config import Settings
-from relay.model import State
 
 F = TypeVar("F", bound=Callable[..., Any])
 ACTIONS = ("hold", "release", "resend", "reroute", "bounce")
@@ -101,10 +100,10 @@ def show_queue(settings: Settings, as_json: bool, lang: str) -> None:
         out.print(lookout.queue_table(settings, lang))
 
 
-def _of_destination(action: str, words: str, *states: State) -> click.Command:
-    """One act on all of a tenant's recipients at a destination."""
+def _of_destination(action: str, words: str) -> click.Command:
+    """One act on all of a tenant's recipients at a destination (gateway.custody.MOVED)."""
 
-    @queue.command(action, help=f"{words} Whatever at this destination is {' or '.join(states)}.")
+    @queue.command(action, help=words)
     @click.option("--to", "target", required=True, help="The destination: a domain, as `pli queue` shows it.")
     @WHY
     @DRY_RUN
@@ -112,6 +111,7 @@ def _of_destination(action: str, words: str, *states: State) -> click.Command:
     def command(settings: Settings, target: str, why: str, dry_run: bool) -> None:
         from gateway import custody
 
+        states = custody.MOVED[action]
         found = custody.towards(settings, target, states)
         if not found:
             raise Failure(f"nothing at '{target}' is {' or '.join(states)}: see `pli queue`")
@@ -143,11 +143,11 @@ def _require(why: str) -> None:
         raise Failure("say why: --why 'ticket 4711'; the journal keeps it")
 
 
-_of_destination("hold", "Hold back for a person.", State.QUEUED)
-_of_destination("release", "Let go, and try now.", State.HELD)
-_of_destination("resend", "Begin anew, with five days of its own.", State.FAILED)
-_of_destination("reroute", "Choose the way anew, by today's rules.", State.QUEUED, State.HELD, State.FAILED)
-_of_destination("bounce", "Give up, and tell the senders.", State.QUEUED, State.HELD)
+_of_destination("hold", "Hold back for a person what is queued for this destination.")
+_of_destination("release", "Let go, and try now, what is held for this destination.")
+_of_destination("resend", "Begin anew, with five days of its own, what failed at this destination.")
+_of_destination("reroute", "Choose the way anew, by today's rules, of what is queued, held or failed there.")
+_of_destination("bounce", "Give up what is queued or held for this destination, and tell the senders.")
 
 
 # --- one recipient ------------------------------------------------------------------------------------------------

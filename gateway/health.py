@@ -35,8 +35,13 @@ def alive(settings: Settings) -> tuple[Check, ...]:
 
 def ready(settings: Settings) -> tuple[Check, ...]:
     """Alive, and everything at hand that a letter needs on its way in and out."""
+    return (*alive(settings), *parts(settings))
+
+
+def parts(settings: Settings) -> tuple[Check, ...]:
+    """What is at hand, without the processes; of a view, one tenant's."""
     looks: tuple[Callable[[Settings], Iterator[Check]], ...] = (_store, _sockets, _ports, _directory, _lists, _room)
-    return (*alive(settings), *(check for look in looks for check in look(settings)))
+    return tuple(check for look in looks for check in look(settings))
 
 
 def _process(settings: Settings, name: str) -> Check:

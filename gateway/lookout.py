@@ -24,7 +24,6 @@ from relay import spool
 from relay.journal import SpoolJournal
 from relay.model import Event, Letter, Recipient, Verdict
 from relay.pseudonym import Pseudonyms
-from relay.store import engine
 
 MOST = 100
 """Letters that one look-up shows."""
@@ -54,7 +53,7 @@ def trace(
 ) -> list[Trail]:
     """Letters that answer to what is given, oldest first, the newest MOST of them. The look-up is journalled first,
     as `by`'s; whoever is logged in at the machine otherwise."""
-    tenant, reader = settings.node.tenant, engine.reader_engine(settings.database_url)
+    tenant, reader = settings.node.tenant, app.reader(settings.database_url)
     hide = app.pseudonyms(settings)
     # Rows hold a Message-ID with a pseudonym wherever it named a patient
     wanted: dict[str, Any] = {"id": letter, "message_id": hide.scrub(message_id), "sender": sender}
@@ -197,7 +196,7 @@ def queue_rows(settings: Settings) -> list[dict[str, Any]]:
         {"mode": line.mode, "target": line.target, "state": line.state.value, "count": line.count,
          "oldest": line.oldest.isoformat(timespec="seconds"), "reason": line.reason,
          "next_due": line.next_due.isoformat(timespec="seconds") if line.next_due else None}
-        for line in spool.queue(engine.reader_engine(settings.database_url), settings.node.tenant)
+        for line in spool.queue(app.reader(settings.database_url), settings.node.tenant)
     ]  # fmt: skip
 
 
@@ -208,7 +207,7 @@ def queue_table(settings: Settings, language: str) -> Table:
         "en": ("destination", "state", "letters", "since", "next try", "reason"),
     }
     table = Table(*heads[language], box=box.SIMPLE, pad_edge=False)
-    for line in spool.queue(engine.reader_engine(settings.database_url), settings.node.tenant):
+    for line in spool.queue(app.reader(settings.database_url), settings.node.tenant):
         due = f"{line.next_due:%d/%m %H:%M:%S}" if line.next_due else ""
         reason = why(line.reason, language) if line.reason else ""
         where = f"{line.target}\n({line.mode})"
@@ -217,7 +216,7 @@ def queue_table(settings: Settings, language: str) -> Table:
 
 
 def worklist(settings: Settings) -> list[dict[str, Any]]:
-    reader = engine.reader_engine(settings.database_url)
+    reader = app.reader(settings.database_url)
     return [
         {"id": row.id, "letter_id": row.letter_id, "document_id": row.document_id, "reason": row.reason,
          "evidence": dict(row.evidence), "at": row.added_at.isoformat(timespec="seconds")}

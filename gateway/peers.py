@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, and_, func, select
 from gateway import app
 from gateway.config import ConfigError, Settings
 from relay.model import Door
-from relay.store import engine, reads
+from relay.store import reads
 from relay.store.lanes import NODE
 from relay.store.tables import destinations, journal, letters, recipients
 
@@ -58,7 +58,7 @@ def white_list(settings: Settings) -> ListAge:
 
 def met(settings: Settings) -> tuple[Peer, ...]:
     """One tenant's, by domain."""
-    reader, tenant = engine.reader_engine(settings.database_url), settings.node.tenant
+    reader, tenant = app.reader(settings.database_url), settings.node.tenant
     found: dict[str, Peer] = {}
     for each in _seen(reader, tenant):
         found[each.domain] = _newer(found.get(each.domain, Peer(each.domain)), each)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from gateway.config import Settings
 
 PREFIX, STEP = "PLI_", "__"
+_TENANTS = "tenants."
 
 
 class Source(StrEnum):
@@ -41,6 +42,13 @@ def values(settings: Settings, file: Path, environment: Mapping[str, str] = os.e
     named = {key.upper(): key for key in environment}
     shown = _leaves(settings.model_dump(mode="json"))
     return tuple(_value(key, value, written, named, file) for key, value in shown)
+
+
+def of_tenant(told: Iterable[Value], tenant: str) -> tuple[Value, ...]:
+    """Without what stands under another tenant's name."""
+    return tuple(
+        each for each in told if not each.key.startswith(_TENANTS) or each.key.startswith(f"{_TENANTS}{tenant}.")
+    )
 
 
 def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

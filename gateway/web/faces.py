@@ -5,6 +5,6 @@ Promises: nothing is served that does not stand here (but static files). Does no
 
 from __future__ import annotations
 
-from gateway.web import letters, signing
+from gateway.web import handbook, letters, node, queues, signing
 
-FACES = (*signing.FACES, *letters.FACES)
+FACES = (*signing.FACES, *letters.FACES, *queues.FACES, *node.FACES, *handbook.FACES)

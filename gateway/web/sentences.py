@@ -5,6 +5,8 @@ Promises: one key, both languages; a test compares. Does not: choose (gateway.we
 
 from __future__ import annotations
 
+from gateway.web.operator_sentences import OPERATORS
+
 FRAME: dict[str, tuple[str, str]] = {
     "product": ("Pli, messagerie sécurisée de santé", "Pli, secure health messaging"),
     "skip": ("Aller au contenu", "Skip to content"),
@@ -89,4 +91,4 @@ LETTERS: dict[str, tuple[str, str]] = {
     "search-none": ("Aucune lettre ne correspond.", "No letter answers to that."),
 }
 
-SENTENCES: dict[str, tuple[str, str]] = {**FRAME, **LETTERS}
+SENTENCES: dict[str, tuple[str, str]] = {**FRAME, **LETTERS, **OPERATORS}
