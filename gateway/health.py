@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from directory.model import DirectoryDown
-from gateway import app, metrics, serve
+from gateway import app, metrics, roster
 from gateway.config import ConfigError, Settings
 from gateway.readiness import Check
 from relay.store import engine
@@ -30,7 +30,7 @@ FREE_MB = 512
 
 def alive(settings: Settings) -> tuple[Check, ...]:
     """Every process of the node: there, and answering."""
-    return tuple(_process(settings, name) for name in serve.names(settings))
+    return tuple(_process(settings, name) for name in roster.names(settings))
 
 
 def ready(settings: Settings) -> tuple[Check, ...]:
@@ -46,7 +46,7 @@ def parts(settings: Settings) -> tuple[Check, ...]:
 
 def _process(settings: Settings, name: str) -> Check:
     try:
-        pid = int(serve.ready_file(settings, name).read_text())
+        pid = int(roster.ready_file(settings, name).read_text())
         os.kill(pid, 0)
     except PermissionError:  # somebody else's process bears the number; ours run as we do, or we are root
         return Check(name, False, "its pid is another account's: ask as the node's account or as root")

@@ -22,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from certs.expiry import Expiring
-from gateway import app, gauges, handbook_pages, health, metrics, records, serve, watching
+from gateway import app, gauges, handbook_pages, health, metrics, records, roster, watching
 from gateway.config import ConfigError, Settings
 from gateway.doors import web
 from gateway.doors.ports import PortUnusable
@@ -41,7 +41,7 @@ class Processes(Collector):
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("pli_up", "1 where the process answers.", labels=["process"])
         merged: dict[str, Metric] = {}
-        for name in serve.names(self._settings):
+        for name in roster.names(self._settings):
             text = self._text(name)
             up.add_metric([name], 1 if text else 0)
             for family in text_string_to_metric_families(text):

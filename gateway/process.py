@@ -24,7 +24,8 @@ from gateway import app
 from gateway.config import ConfigError, Settings
 from gateway.log import Processors, configure
 from gateway.presence import Presence
-from gateway.serve import REFUSED, announce
+from gateway.roster import announce
+from gateway.serve import REFUSED
 
 
 def _end_with(supervisor: int, stop: threading.Event) -> None:

@@ -7,7 +7,6 @@ Does not: run as a system service by itself (a systemd unit calls it).
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -21,37 +20,13 @@ import structlog
 from gateway import children, notify
 from gateway.config import ConfigError, Settings
 from gateway.doors import ports
+from gateway.roster import names, ready_file
 
-PROCESSES = ("spooler", "keeper", "doors", "carrier")
-"""In the order in which they start and, backwards, end: who keeps letters outlives who brings them."""
 APART = frozenset({"keeper"})
 """Executed, not forked: it holds keys."""
 
 REFUSED = 2
 """Exit code of a process that cannot start and would not on a second try."""
-
-
-def names(settings: Settings) -> list[str]:
-    """Of the node's processes: 'doors' once per configured worker ('doors', 'doors-2', …), 'collector' where there is
-    something to collect, 'refresher' unless trust.fetch is false and no white list is fetched, 'monitor' where it has
-    a port, 'web' where there are pages."""
-    more = [f"doors-{number}" for number in range(2, settings.doors.workers + 1)]
-    collector = ["collector"] if any(view.collect for view in settings.views) else []
-    bus = ["mllp"] if any(view.hl7 for view in settings.views) else []
-    refresher = ["refresher"] if settings.trust.fetch or settings.trust.white_list_url else []
-    monitor = ["monitor"] if settings.monitor else []
-    pages = ["web"] if settings.web else []
-    return [*PROCESSES[:-1], *refresher, *more, *collector, *bus, *monitor, *pages, PROCESSES[-1]]
-
-
-def ready_file(settings: Settings, process: str) -> Path:
-    return settings.paths.run / f"{process}.pid"
-
-
-def announce(settings: Settings, process: str) -> None:
-    """Called by a process once it serves: its pid file appears, and systemd is told where it is a unit by itself."""
-    ready_file(settings, process).write_text(f"{os.getpid()}\n")
-    notify.serves_alone()
 
 
 @dataclass

@@ -20,7 +20,7 @@ from pathlib import Path
 from gateway.demo.processes import Process
 from gateway.demo.running import Company
 from gateway.demo.stage import Seat
-from gateway.serve import PROCESSES
+from gateway.roster import PROCESSES
 from tests.bench.load import Load
 from tests.bench.scene import Scene, until
 

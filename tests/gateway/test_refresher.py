@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certs import profiles
 from certs.chain import TrustStore
 from certs.model import CannotTell, Trusted
-from gateway import app, config, refresher, serve
+from gateway import app, config, refresher, roster
 from gateway.config import ConfigError, Settings
 from gateway.demo import stage
 
@@ -157,9 +157,9 @@ def test_without_the_operators_word_loopback_is_not_reached(
 
 def test_a_node_that_must_not_fetch_has_no_refresher(settings: Settings, written: Path) -> None:
     """trust.fetch = false: no such process, and nothing is left for it."""
-    assert "refresher" in serve.names(settings)
+    assert "refresher" in roster.names(settings)
     off = settings.model_copy(update={"trust": settings.trust.model_copy(update={"fetch": False})})
-    assert "refresher" not in serve.names(off)
+    assert "refresher" not in roster.names(off)
 
 
 @pytest.mark.parametrize("place", ["mirror", "mirror:", ":80", "mirror:http", "mirror:0", "mirror:70000"])

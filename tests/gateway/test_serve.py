@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gateway import children, serve
+from gateway import children, roster, serve
 from gateway.serve import Child
 
 
@@ -71,7 +71,7 @@ def test_a_process_that_refuses_to_start_ends_the_node(settings: Any) -> None:
 
 
 def _announcing(settings: Any, name: str) -> Callable[[], BaseProcess]:
-    place = str(serve.ready_file(settings, name))
+    place = str(roster.ready_file(settings, name))
     return program(f"import pathlib, time; pathlib.Path({place!r}).touch(); time.sleep(600)")
 
 
@@ -84,11 +84,11 @@ def test_a_process_killed_after_it_served_does_not_stop_the_node_from_starting(s
     )
     starting.start()
     try:
-        _until(lambda: serve.ready_file(settings, "keeper").exists())
+        _until(lambda: roster.ready_file(settings, "keeper").exists())
         assert killed.process is not None
         killed.process.kill()
         killed.process.join()
-        serve.announce(settings, "doors")
+        roster.announce(settings, "doors")
         starting.join()
         assert answers == [True]
     finally:

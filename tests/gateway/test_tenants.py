@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from certs.keys import to_text, wrap_key
 from directory.address import parse
-from gateway import app, config, entrance, keeper, logins, neighbours, readiness, serve, tenants, watching
+from gateway import app, config, entrance, keeper, logins, neighbours, readiness, roster, tenants, watching
 from gateway.accounts import Accounts
 from gateway.cli import pli
 from gateway.demo import town as towns
@@ -221,8 +221,8 @@ def test_what_expires_is_watched_for_each(town: Town) -> None:
 def test_a_collector_of_any_tenant_makes_the_process(changed: Any, tmp_path: Path) -> None:
     """The node collects where one of its tenants has something to collect."""
     mailbox = {"host": "imap.example", "user": "u", "password_file": tmp_path / "p", "to": f"x@{TWO}.mssante.example"}
-    assert "collector" in serve.names(config.load(changed(_put("tenants", TWO, "collect", "loin", value=mailbox))))
-    assert "collector" not in serve.names(config.load(changed(lambda told: None)))
+    assert "collector" in roster.names(config.load(changed(_put("tenants", TWO, "collect", "loin", value=mailbox))))
+    assert "collector" not in roster.names(config.load(changed(lambda told: None)))
 
 
 def test_a_tenants_certificate_is_shown_under_its_own_name(changed: Any, town: Town) -> None:

@@ -16,7 +16,7 @@ import pytest
 from gateway.demo.cast import PARC, RADIOLOGIST, SURGEON
 from gateway.demo.looks import message_id
 from gateway.demo.processes import Process
-from gateway.serve import PROCESSES
+from gateway.roster import PROCESSES
 
 pytestmark = pytest.mark.journey
 

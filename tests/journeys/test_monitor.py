@@ -25,7 +25,7 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway import serve
+from gateway import roster
 from gateway.cli import pli
 from gateway.config import load
 from gateway.demo import sample, stage
@@ -125,7 +125,7 @@ def test_systemd_is_told_that_the_node_serves_and_lives(watched: Watched) -> Non
 def test_one_scrape_tells_of_every_process_and_of_the_queue(watched: Watched) -> None:
     """Letters at the door, in custody and waiting are counted, and every process is up."""
     watched.submit(str(SURGEON.address))
-    names = serve.names(load(watched.seat.config))
+    names = roster.names(load(watched.seat.config))
     assert {each.labels["process"]: each.value for each in watched.samples()["pli_up"]} == dict.fromkeys(names, 1.0)
     _until(lambda: watched.value("pli_not_served_total", reason="peer.unreachable"), "a letter that is delayed")
     assert watched.value("pli_accepted_letters_total", door="submission") == 1
