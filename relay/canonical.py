@@ -15,6 +15,7 @@ from dataclasses import replace
 from email.header import Header
 from urllib.parse import quote
 
+from relay import line_ends
 from relay.fields import Field, Malformed, as_text
 from relay.message import Message, Part, scan
 
@@ -27,10 +28,7 @@ _PARAMETER = re.compile(r';(\s*)([^\s=;"*]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^\s
 
 def is_seven_bit(data: bytes) -> bool:
     """ASCII without NUL, every line ended by CRLF and at most 998 long."""
-    ends = data.count(b"\r\n")
-    if not data.isascii() or b"\0" in data or data.count(b"\n") != ends or data.count(b"\r") != ends:
-        return False
-    return _lines_are_short(data)
+    return data.isascii() and b"\0" not in data and line_ends.are_whole(data) and _lines_are_short(data)
 
 
 def _lines_are_short(data: bytes) -> bool:

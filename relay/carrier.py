@@ -69,6 +69,8 @@ class Pace:
     lease_s: float = 60.0
     idle_s: float = 0.2
     """Between two looks at an empty queue."""
+    gather_s: float = 0.02
+    """Between two looks while letters are under way, which end one by one: a look costs what a signature does."""
     pause_s: float = 1.0
     """After the store did not answer."""
     slow_s: float = 5.0
@@ -115,11 +117,13 @@ class Carrier:
         self._closing.clear()
         with self._working() as pool:
             running: dict[Future[None], float] = {}
-            told = swept = -math.inf
+            told = swept = looked = -math.inf
             while not stop.is_set():
                 now = time.monotonic()
                 free = self._free(running, now)
-                if 4 * free >= self._pace.threads:  # a few at once: a claim costs the same for one
+                if now - looked >= self._pace.gather_s and 4 * free >= self._pace.threads:
+                    # A few at once: a claim costs the same for one
+                    looked = now
                     running |= dict.fromkeys(self._begin(pool, free), now)
                 if now - told >= self._pace.idle_s:
                     told = now

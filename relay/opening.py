@@ -20,7 +20,7 @@ from certs.envelope import Opened
 from certs.keys import KeeperRefused
 from certs.model import Fault, Untrusted
 from certs.openers import Opener
-from relay import canonical, coverage, protected, smime
+from relay import canonical, coverage, line_ends, protected, smime
 from relay import message as mime
 from relay.fields import Field, Malformed, block_end, parameters, read_block
 from relay.message import OWN_FAMILY, Message, Part, scan
@@ -131,17 +131,13 @@ def _judged(letter: Message, outer: Message, inner: Message, store: TrustStore, 
 def _strict(content: bytes) -> bytes | None:
     """RFC 8551 §3.1: what was encrypted had CRLF line ends. What has not is put into 7-bit form where nothing signed
     stands in the way; a letter that no server would take is none, or its refusal would be an answer."""
-    if _is_strict(content):
+    if line_ends.are_whole(content):
         return content
     try:
         repaired = canonical.content(scan(content))
     except Malformed:
         return None
-    return repaired if _is_strict(repaired) else None
-
-
-def _is_strict(data: bytes) -> bool:
-    return data.count(b"\n") == data.count(b"\r\n") == data.count(b"\r")
+    return repaired if line_ends.are_whole(repaired) else None
 
 
 def _letter(outer: Message, inner: Message) -> bytes:

@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 
 from certs import meter
 from gateway.doors.spec import BodiesLike, Limits, WriterLike
+from relay import line_ends
 from relay.model import BodyRef, Reason, Receipt, Refusal
 
 READ: Final = 4_194_304
@@ -27,7 +28,6 @@ WAITING: Final = 131_072
 FLUSH: Final = 262_144
 """Octets that wait before they are sealed: a hop to a thread costs 0.1 ms."""
 _END: Final = b"\r\n.\r\n"
-_ORDINARY: Final = bytes(set(range(256)) - set(b"\r\n\0"))
 
 Run: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 
@@ -42,10 +42,7 @@ class TooMuch(Exception):
 
 def unstrict(piece: bytes) -> Reason | None:
     """What spoils a piece that begins and ends between two lines or inside one, never inside a line end."""
-    line_ends = piece.count(b"\r\n")
-    if piece.translate(None, _ORDINARY) == b"\r\n" * line_ends:
-        return None  # the octets that matter are as many as those of whole line ends: a third of the time of counting
-    if piece.count(b"\r") != line_ends or piece.count(b"\n") != line_ends:
+    if not line_ends.are_whole(piece):
         return Reason.BARE_LINE_END
     return Reason.MALFORMED if b"\0" in piece else None
 

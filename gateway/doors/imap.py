@@ -22,7 +22,7 @@ from certs.model import Clock
 from directory import address
 from directory.model import Address
 from gateway.imap import Denied, Lost, Mailbox, Opens
-from relay import collected
+from relay import collected, line_ends
 from relay import message as mime
 from relay.collected import State
 from relay.fields import Malformed
@@ -151,7 +151,7 @@ class Collector:
         raw = await mailbox.fetch(origin.uid)
         if raw is None:
             return
-        if raw.count(b"\n") != raw.count(b"\r\n") or raw.count(b"\r") != raw.count(b"\r\n"):
+        if not line_ends.are_whole(raw):
             await self._refused(origin, "", Reason.BARE_LINE_END)
             return
         if await _apart(lambda: self._enter(origin, raw)):

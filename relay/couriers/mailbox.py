@@ -13,8 +13,8 @@ from email.header import Header
 
 from certs import meter
 from certs.model import Clock, Fault
+from relay import line_ends, warning
 from relay import message as mime
-from relay import warning
 from relay.couriers import session as smtp
 from relay.couriers import utf8
 from relay.couriers.kept import Kept, Over
@@ -85,7 +85,7 @@ class MailboxCourier:
         return {key: noted(outcome, what.note) for key, outcome in outcomes.items()}
 
     def _carry(self, letter: Letter, recipients: tuple[Recipient, ...], data: bytes) -> dict[str, Outcome]:
-        if not smtp.is_strict(data):
+        if not line_ends.are_whole(data):
             return {each.id: Never(Reason.BARE_LINE_END) for each in recipients}
         riders = [Passenger(each.id, each.address) for each in recipients]
         over = Over[dict[str, Outcome]](

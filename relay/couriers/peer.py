@@ -23,8 +23,8 @@ from certs.keys import KeeperDown, KeeperRefused, Signer
 from certs.model import Clock
 from certs.tls import Contexts
 from directory import address
+from relay import line_ends, smime
 from relay import message as mime
-from relay import smime
 from relay.couriers import session as smtp
 from relay.couriers import utf8
 from relay.couriers.closing import Closing, Group
@@ -179,7 +179,7 @@ class PeerCourier:
         if not isinstance(made, bytes):
             return made
         data = job.letter.trace.encode("ascii", "replace") + made
-        return data if smtp.is_strict(data) else Never(Reason.BARE_LINE_END)
+        return data if line_ends.are_whole(data) else Never(Reason.BARE_LINE_END)
 
     def _signed(self, letter: Letter, raw: bytes, *, sealed: bool) -> bytes | Later | Never:
         try:

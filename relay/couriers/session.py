@@ -145,11 +145,6 @@ def _shut(session: Session) -> None:
             session.sock.shutdown(socket.SHUT_RDWR)
 
 
-def is_strict(data: bytes) -> bool:
-    """Every CR and LF is part of a CRLF: nothing that two servers could end differently (SMTP smuggling)."""
-    return data.count(b"\n") == data.count(b"\r\n") == data.count(b"\r")
-
-
 def judge(answer: Reply, reasons: Reasons) -> Outcome:
     """A final answer for one recipient."""
     if answer.ok:

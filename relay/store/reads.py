@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select
 
 from relay.model import BodyRef, Letter, Mode, Recipient, State, first_id
-from relay.store import lanes, statements
+from relay.store import direct, lanes, statements
 from relay.store.rows import letter_of, recipient_of
 from relay.store.statements import places
 from relay.store.tables import journal, letters, recipients
@@ -153,9 +153,9 @@ def towards(engine: Engine, tenant: str, target: str, states: Sequence[State], l
 
 def is_due(engine: Engine, now: datetime) -> bool:
     """Is there anything to claim: a recipient whose time has come, or one whose worker's lease is over?"""
-    told = places(due_at=now, lease_until=now)
-    with engine.connect() as conn:
-        return any(conn.scalar(each, told) is not None for each in (statements.due(), statements.lease_over()))
+    with engine.begin() as conn:
+        asked = ((statements.due(), places(due_at=now)), (statements.lease_over(), places(lease_until=now)))
+        return any(direct.rows(conn, *each) for each in asked)
 
 
 def queue(engine: Engine, tenant: str) -> list[Line]:

@@ -169,7 +169,7 @@ journal = Table(
     metadata,
     # One chain per writer; `number` counts from 1 without a gap.
     Column("chain", String(64), primary_key=True),
-    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
     Column("tenant", String(64), nullable=False),
     Column("at", Moment(), nullable=False),
     Column("event", String(64), nullable=False),
