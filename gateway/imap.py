@@ -1,8 +1,8 @@
-"""The one wrapper around aioimaplib: a mailbox at an IMAP server, read by UID, watched by IDLE.
+"""The one wrapper around aioimaplib: a mailbox at an IMAP server, read by UID, listed by page, watched by IDLE.
 
 Promises: every wait ends: with its answer, with Lost when the connection goes, or with Lost after its time; what a
-server says is read as numbers and bytes, never believed further; nothing of it reaches a log. Does not: decide what to
-do with a letter (gateway.doors.imap does), keep a password, try again.
+server says is read as numbers and bytes (gateway.imap_words), never believed further; nothing of it reaches a log.
+Does not: decide what to do with a letter (gateway.doors.imap and gateway.web do), keep a password, try again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 from aioimaplib import aioimaplib
 
 from certs.tls import case
+from gateway import imap_words
+from gateway.imap_words import Folder, Head
 
 # Its debug lines hold whole letters, its info lines what servers say.
 logging.getLogger("aioimaplib").setLevel(logging.CRITICAL)
@@ -30,7 +32,12 @@ IDLE_RENEWED_S = 25 * 60.0
 """RFC 2177: a server may end an idle client after 30 minutes."""
 _USER = re.compile(r"[A-Za-z0-9.!#$&'*+/=?^_`{|}~@-]+")
 _VALIDITY = re.compile(rb"\[UIDVALIDITY (\d{1,10})\]")
+_EXISTS = re.compile(rb"(\d{1,10}) EXISTS")
 _SIZE = re.compile(rb"RFC822\.SIZE (\d{1,12})\b")
+HEADS = (
+    "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (FROM SUBJECT DATE CONTENT-TYPE)] BODY.PEEK[1.MIME])"
+)
+"""No BODYSTRUCTURE: the library counts parentheses outside of literals, and a file name may hold one."""
 
 
 class Lost(Exception):
@@ -69,6 +76,24 @@ class _Sasl(aioimaplib.Command):  # type: ignore[misc]  # the library has no typ
             self._transport.write(b"\r\n")
 
 
+class _Client(aioimaplib.IMAP4):  # type: ignore[misc]
+    """The library knows the server by the name that it calls; `named` is the one in its certificate."""
+
+    def __init__(self, named: str, *arguments: Any, **more: Any) -> None:
+        self._named = named
+        super().__init__(*arguments, **more)
+
+    def create_client(
+        self, host: str, port: int, loop: Any, conn_lost_cb: Any = None, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
+        loop = loop or asyncio.get_running_loop()
+        self.protocol = aioimaplib.IMAP4ClientProtocol(loop, conn_lost_cb)
+        made = loop.create_connection(
+            lambda: self.protocol, host, port, ssl=ssl_context, server_hostname=self._named or host
+        )
+        self._client_task = loop.create_task(made)
+
+
 class Mailbox:
     """One connection, one selected mailbox. Made by `Mailbox.opened`; used by one task."""
 
@@ -77,25 +102,44 @@ class Mailbox:
         self._lost = lost
         self._timeout_s = timeout_s
         self.uid_validity = 0
+        self.count = 0
+        """Letters, when it was selected."""
 
     @staticmethod
     async def opened(
-        host: str, port: int, context: ssl.SSLContext, login: Login, folder: str = "INBOX", timeout_s: float = 30.0
+        host: str,
+        port: int,
+        context: ssl.SSLContext,
+        login: Login,
+        folder: str = "INBOX",
+        timeout_s: float = 30.0,
+        named: str = "",
     ) -> Mailbox:
-        """TLS from the first byte (RFC 8314 §3.2), login, SELECT. Raises Lost or Denied."""
+        """TLS from the first byte (RFC 8314 §3.2), login, SELECT; no folder: none is selected. `named`: in the server's
+        certificate, where it is not `host`. Raises Lost or Denied."""
         lost = asyncio.Event()
-        client = aioimaplib.IMAP4(host, port, timeout=timeout_s, conn_lost_cb=lambda _: lost.set(), ssl_context=context)
+        client = _Client(named, host, port, timeout=timeout_s, conn_lost_cb=lambda _: lost.set(), ssl_context=context)
         mailbox = Mailbox(client, lost, timeout_s)
         try:
             await mailbox._raced(client.wait_hello_from_server())
             await mailbox._log_in(login)
-            await mailbox._select(folder)
+            if folder:
+                await mailbox.select(folder)
         except BaseException:
             mailbox.close()
             raise
         return mailbox
 
     # --- what is there
+
+    async def folders(self) -> list[Folder]:
+        """Those that can be opened, as the server lists them."""
+        lines = await self._said(self._client.list('""', "*"))
+        return [found for line in lines if (found := imap_words.folder(bytes(line)))]
+
+    async def heads(self, first: int, last: int) -> list[Head]:
+        """Of the letters from sequence number `first` to `last`, rising; of those that are gone, nothing."""
+        return imap_words.heads(await self._said(self._client.fetch(f"{first}:{last}", HEADS)))
 
     async def uids_after(self, uid: int) -> list[int]:
         """The UIDs above `uid`, rising."""
@@ -172,12 +216,16 @@ class Mailbox:
             protocol.state = aioimaplib.AUTH
         return answer
 
-    async def _select(self, folder: str) -> None:
-        lines = await self._said(self._client.select(aioimaplib.quoted(folder)), "mailbox")
+    async def select(self, folder: str, *, only_look: bool = False) -> None:
+        """`only_look`: by EXAMINE, so that nothing changes (RFC 3501 §6.3.2). Raises Lost, Denied."""
+        chosen = self._client.examine if only_look else self._client.select
+        lines = await self._said(chosen(aioimaplib.quoted(folder)), "mailbox")
+        self._client.protocol.state = aioimaplib.SELECTED  # after EXAMINE the library itself would not know
         found = [match for line in lines if (match := _VALIDITY.search(line))]
         if not found:
             raise Denied("the server gives no UIDVALIDITY, without which no letter can be told from another")
         self.uid_validity = int(found[0][1])
+        self.count = next((int(match[1]) for line in lines if (match := _EXISTS.fullmatch(line))), 0)
 
     async def _said(self, asked: Awaitable[Any], what: str = "command") -> list[bytes]:
         response = await self._raced(asked)

@@ -53,7 +53,7 @@ class Company:
         certificate, key = seat.tls
         return Dovecot(
             seat.folder / "dovecot", seat.ports.imap, seat.ports.lmtp, seat.accounts, certificate, key,
-            seat.who.hostname,
+            seat.who.hostname, seat.ports.imaps, seat.ports.introspection,
         )  # fmt: skip
 
     def start(self, wrong_host: str | None = None) -> None:

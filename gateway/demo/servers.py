@@ -194,6 +194,24 @@ service lmtp {{
 }}
 """
 
+# As docs/operations.md has it: tokens and passes are judged by the node's doors (RFC 7662).
+_TOKENS = """\
+auth_mechanisms = plain login xoauth2 oauthbearer
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {folder}/pli-oauth2.conf
+}}
+"""
+_OAUTH2 = """\
+introspection_url = http://127.0.0.1:{port}/introspection
+introspection_mode = post
+username_attribute = username
+username_format = %Lu
+active_attribute = active
+active_value = true
+"""
+
 
 @dataclass(frozen=True)
 class Dovecot:
@@ -214,6 +232,8 @@ class Dovecot:
     hostname: str = "localhost"
     imaps_port: int = 0
     """IMAP with TLS from the first byte; 0: not offered."""
+    introspection: int = 0
+    """Port of the doors that judge tokens; 0: nobody logs in with one."""
 
     def start(self) -> None:
         who, software = account(), programs("dovecot")
@@ -259,6 +279,9 @@ class Dovecot:
             lmtp_port=self.lmtp_port,
             imaps_port=self.imaps_port,
         )
+        if self.introspection:
+            place(folder, "pli-oauth2.conf", _OAUTH2.format(port=self.introspection).encode(), who)
+            text += _TOKENS.format(folder=folder)
         return place(folder, "dovecot.conf", text.encode(), who)
 
 

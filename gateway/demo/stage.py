@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
@@ -43,6 +43,8 @@ class Ports:
     submission: int
     lmtp: int
     imap: int
+    imaps: int
+    introspection: int
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def build(folder: Path, now: datetime) -> Stage:
 
 
 def _ports() -> Ports:
-    return Ports(free_port(), free_port(), free_port(), free_port())
+    return Ports(*(free_port() for _ in fields(Ports)))
 
 
 def _server(pki: Pki, who: Operator) -> Issued:
@@ -226,6 +228,7 @@ def _settings(stage: Stage, seat: Seat) -> dict[str, Mapping[str, object]]:
         "paths": {"data": folder / "data", "run": folder / "run"},
         "doors.peers": {"port": ports.peers},
         "doors.submission": {"port": ports.submission},
+        "doors.introspection": {"port": ports.introspection},
         "tls": {"certificate": seat.tls[0], "key": seat.tls[1]},
         "trust": {
             "folder": stage.trust,
