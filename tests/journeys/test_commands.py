@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from gateway.cli import pli
 from gateway.demo.cast import LILAS, RADIOLOGIST, RIS, SURGEON
 from gateway.demo.looks import message_id
+from gateway.demo.stage import Seat
 
 pytestmark = pytest.mark.journey
 
@@ -30,10 +33,20 @@ def _refused(done: subprocess.CompletedProcess[str]) -> str:
 # --- trace, queue, explain ----------------------------------------------------------------------------------------
 
 
+def _looked_up(seat: Seat, letter: str) -> list[dict[str, str]]:
+    """What the journal says of each look at a letter."""
+    with closing(sqlite3.connect(f"file:{seat.folder}/data/pli.sqlite?mode=ro", uri=True)) as found:
+        rows = found.execute(
+            "SELECT facts FROM journal WHERE event = 'looked-up' AND letter_id = ? ORDER BY number", (letter,)
+        )
+        return [json.loads(facts) for (facts,) in rows]
+
+
 def test_a_letter_is_found_by_its_id_message_id_sender_or_recipient(world: Any) -> None:
     """`pli trace` answers the same letter to each, and journals each look-up."""
     mail = world.plain(FROM, TO)
     letter = world.submit(mail)
+    before = len(_looked_up(world.lilas, letter))
     named = [letter], ["--message-id", message_id(mail)], ["--sender", FROM], ["--recipient", TO]
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     shouted = ["--sender", FROM.upper(), "--recipient", TO.upper(), "--date", today]
@@ -41,6 +54,10 @@ def test_a_letter_is_found_by_its_id_message_id_sender_or_recipient(world: Any) 
         done = world.pli(world.lilas, "trace", "--json", *wanted)
         assert done.returncode == 0, done.stderr
         assert letter in [json.loads(line)["letter"] for line in done.stdout.splitlines()], wanted
+    looks = _looked_up(world.lilas, letter)[before:]
+    assert [each["criteria"] for each in looks][:4] == ["id", "message_id", "sender", "recipient"]
+    assert len(looks) == 6
+    assert all(each["by"] for each in looks)
 
 
 def test_an_unknown_letter_is_exit_code_2(world: Any) -> None:
