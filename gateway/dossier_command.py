@@ -6,6 +6,7 @@ Does not: read or change anything by itself (gateway.dossier_desk does).
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ def dossier_find(settings: Settings, document: str, patient: str, as_json: bool,
     if bool(document) == bool(patient):
         raise Failure("name --document or --patient")
     with _in_words():
-        found = dossier_desk.find(settings, document=document, patient=patient, host=host)
+        found = dossier_desk.find(settings, getpass.getuser(), document=document, patient=patient, host=host)
     if as_json:
         for each in found:
             click.echo(json.dumps(asdict(each)))
@@ -83,7 +84,7 @@ def dossier_fetch(settings: Settings, document: str, output: Path, host: str) ->
     if output.exists():
         raise Failure(f"{output} exists already")
     with _in_words():
-        data = dossier_desk.fetch(settings, document, host)
+        data = dossier_desk.fetch(settings, getpass.getuser(), document, host)
     output.touch(mode=0o600)
     output.write_bytes(data)
     click.echo(f"{output}: {len(data)} bytes")
@@ -97,7 +98,7 @@ def dossier_file(settings: Settings, letter: str) -> None:
     from gateway import dossier_desk
 
     with _in_words():
-        row = dossier_desk.file_again(settings, letter)
+        row = dossier_desk.file_again(settings, getpass.getuser(), letter)
     click.echo(f"{row.id}: queued for {row.route.target}")
 
 
@@ -110,7 +111,7 @@ def dossier_undo(settings: Settings, document: str) -> None:
     from gateway import dossier_desk
 
     with _in_words():
-        done = dossier_desk.undo(settings, document)
+        done = dossier_desk.undo(settings, getpass.getuser(), document)
     click.echo(f"{done.reference}: {done.note}")
 
 
@@ -128,7 +129,8 @@ def dossier_choose(settings: Settings, patient: str, host: str, since: datetime 
 
     with _in_words():
         if host:
-            at = dossier_desk.choose(settings, patient, host, since.replace(tzinfo=UTC) if since else None)
+            begins = since.replace(tzinfo=UTC) if since else None
+            at = dossier_desk.choose(settings, getpass.getuser(), patient, host, begins)
             click.echo(f"{host} from {at.isoformat(timespec='seconds')}")
             return
         for each in dossier_desk.chosen(settings, patient):

@@ -1,12 +1,12 @@
 """What a person does with dossiers: looks a document up, fetches it, files again, takes back, records a choice of host.
 
-Promises: each act is journalled with who did it, before or with its answer; of what a host says no identity is shown.
-Does not: print (gateway.dossier_command), nor decide what may be filed (the courier's rules do).
+Promises: each act is journalled with who did it (`by`: an account, or who is logged in at the machine), before or with
+its answer; of what a host says no identity is shown. Does not: print (gateway.dossier_command),
+nor decide what may be filed (the courier's rules do).
 """
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,11 +40,11 @@ class Found:
     confidentiality: tuple[str, ...]
 
 
-def find(settings: Settings, *, document: str = "", patient: str = "", host: str = "") -> list[Found]:
+def find(settings: Settings, by: str, *, document: str = "", patient: str = "", host: str = "") -> list[Found]:
     """Entries by uniqueId, or the Approved ones of a patient of the register (by his local identifier)."""
     told = dossier_hosts.section(settings, host)
     client = dossier_hosts.client(settings, told)
-    _looked_up(settings, told.name, document or "patient")
+    _looked_up(settings, by, told.name, document or "patient")
     if document:
         held = client.find([document])
     else:
@@ -55,26 +55,26 @@ def find(settings: Settings, *, document: str = "", patient: str = "", host: str
     return [_shown(each) for each in _told(held)]
 
 
-def fetch(settings: Settings, document: str, host: str = "") -> bytes:
+def fetch(settings: Settings, by: str, document: str, host: str = "") -> bytes:
     told = dossier_hosts.section(settings, host)
-    _looked_up(settings, told.name, document)
+    _looked_up(settings, by, told.name, document)
     given = dossier_hosts.client(settings, told).fetch(document)
     if isinstance(given, Later | Never):
         raise NotDone(sentence(given))
     return given
 
 
-def file_again(settings: Settings, letter_id: str) -> Recipient:
+def file_again(settings: Settings, by: str, letter_id: str) -> Recipient:
     """Hands the letter's dossier row to the courier again, whatever kept it out before."""
     _, rows = _letter(settings, letter_id)
     waiting = [each for each in rows if each.route.mode is Mode.DOSSIER]
     if not waiting:
         raise NotDone("cette lettre n'a rien à déposer : aucun document n'y a été trouvé")
-    spool.act(app.client(settings), settings.node.tenant, "resend", waiting[0].id, by=getpass.getuser())
+    spool.act(app.client(settings), settings.node.tenant, "resend", waiting[0].id, by=by)
     return waiting[0]
 
 
-def undo(settings: Settings, document_id: str) -> Done:
+def undo(settings: Settings, by: str, document_id: str) -> Done:
     """Takes back the deposit of one document, and asks its earlier recipients to delete it. Raises NotDone."""
     tenant, reader = settings.node.tenant, app.reader(settings.database_url)
     for name, told in dossier_hosts.sections(settings).items():
@@ -86,7 +86,7 @@ def undo(settings: Settings, document_id: str) -> Done:
         undoing = Undoing(
             dossier_hosts.client(settings, told), app.client(settings), SpoolJournal(app.client(settings))
         )
-        answer = undoing.undo(filing, document, Asked(getpass.getuser(), app.clock(), dossier_hosts.undo_within(told)))
+        answer = undoing.undo(filing, document, Asked(by, app.clock(), dossier_hosts.undo_within(told)))
         if isinstance(answer, Later | Never):
             raise NotDone(UNDO_WORDS.get(answer.detail) or sentence(answer))
         carrying.deleted(settings, told, letter, document)
@@ -101,12 +101,12 @@ UNDO_WORDS = {
 }
 
 
-def choose(settings: Settings, patient: str, host: str, since: datetime | None) -> datetime:
+def choose(settings: Settings, by: str, patient: str, host: str, since: datetime | None) -> datetime:
     """Records which host a patient chose; counts from the next deposit after `since` on."""
     known = dossier_hosts.section(settings, host)
     row = _patient(settings, patient)
     at = since or app.clock()
-    told = {"patient_id": row.id, "host": known.name, "since": at.isoformat(), "by": getpass.getuser()}
+    told = {"patient_id": row.id, "host": known.name, "since": at.isoformat(), "by": by}
     app.client(settings).write("choice.put", settings.node.tenant, **told)
     return at
 
@@ -165,6 +165,6 @@ def _document(settings: Settings, letter: Letter, filing: Filing) -> Document:
     return wanted[0]
 
 
-def _looked_up(settings: Settings, host: str, what: str) -> None:
-    facts = (("by", getpass.getuser()), ("host", host), ("document", what))
+def _looked_up(settings: Settings, by: str, host: str, what: str) -> None:
+    facts = (("by", by), ("host", host), ("document", what))
     SpoolJournal(app.client(settings)).add(settings.node.tenant, [Event("dossier-looked-up", facts=facts)])

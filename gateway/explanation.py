@@ -8,6 +8,7 @@ or change anything, nor look into a letter: size, signature and objections are k
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from directory import address
 from directory.model import Address, DirectoryDown, Entry, Found
@@ -63,6 +64,24 @@ def explain(settings: Settings, text: str, sender: str, language: str) -> Iterat
         yield f"  {rule.name}: {_answer(answer, language)}  ({_because(rule, wanted, language)})"
     yield from _certificates(terms, language)
     yield from _beside(addressee, wanted, language)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How one recipient would be served, and why."""
+
+    answer: Route | Reason
+    because: str
+    """The question of the rule that decided, and the values of policy that it looked at."""
+
+
+def way(entry: Intake, addressee: Addressee, own: Address, language: str) -> Way:
+    """Of a letter that `own` would send. Raises PolicyDown."""
+    to = addressee.address
+    wanted = entry.book().wanted(to if entry.node.serves(to) else own, to)
+    terms = gate.terms(addressee, wanted, entry.trust(), app.clock())
+    rule, answer = routing.explain(addressee, entry.white_list(), entry.node, terms)[-1]
+    return Way(answer or Reason.NO_ROUTE, _because(rule, wanted, language))
 
 
 def ours(text: str, node: routing.Node) -> Address:

@@ -32,6 +32,11 @@ from relay.spooler import StoreDown
 class NotSent(Exception):
     """Why the letter was not taken; one sentence for the person at the keyboard."""
 
+    def __init__(self, sentence: str, refusal: Refusal | None = None) -> None:
+        super().__init__(sentence)
+        self.refusal = refusal
+        """Of the intake, where it refused."""
+
 
 @dataclass(frozen=True, repr=False)
 class About:
@@ -77,7 +82,9 @@ def _sent(settings: Settings, papers: Sequence[Paper], sender: str, to: To, abou
         raise NotSent("only a patient can be kept from answering: no recipient is one")
     addressees = tuple(_addressee(intake, author.address, each) for each in named)
     raw = _packed(settings, papers, Sending(author, named, text, to.final), about)
-    return _accepted(settings, intake, author.address, addressees, raw)
+    at = app.clock()
+    envelope = Envelope(new_id(at), settings.node.tenant, Door.COMMAND, author.address, addressees, DoorProof(), at)
+    return accepted(settings, intake, envelope, raw)
 
 
 @contextmanager
@@ -155,14 +162,14 @@ def _packed(settings: Settings, papers: Sequence[Paper], sending: Sending, about
     if bare and not about.patient:
         if len(bare) < len(papers):
             raise NotSent("a PDF that names no patient cannot travel with health documents: name --patient and --type")
-        return _plain(sending, bare, about.title)
-    documents = [_wrapped(settings, paper, sending.author, about) for paper in bare]
+        return plain(sending, bare, about.title)
+    documents = [wrapped(settings, paper, sending.author, about) for paper in bare]
     rest = packing.read_each([paper.data for paper in papers if paper not in bare])
     if isinstance(rest, Bad):
         raise NotSent(
             f"not a document that can be sent ({rest.detail or rest.reason}): name a CDA, an XDM zip or a PDF"
         )
-    source = settings.dossier.source_id if settings.dossier else _new_oid()
+    source = settings.dossier.source_id if settings.dossier else new_oid()
     author, to, text, nil = sending.author, sending.to, sending.text, settings.node.product_number
     parcel = packing.Parcel((*documents, *rest), author, to, source, text, nil, final=sending.final)
     packed = packing.pack(parcel, app.clock())
@@ -178,7 +185,7 @@ def _kind(paper: Paper, about: About) -> str:
     return kind if kind == "application/pdf" or (about.patient and not marked_up) else ""
 
 
-def _plain(sending: Sending, pdfs: Sequence[Paper], title: str) -> bytes:
+def plain(sending: Sending, pdfs: Sequence[Paper], title: str) -> bytes:
     """A free mail (payload §1.1): no archive, no X-MSS-INS."""
     at, author = app.clock(), sending.author
     mail = EmailMessage(policy=SMTP)
@@ -195,7 +202,7 @@ def _plain(sending: Sending, pdfs: Sequence[Paper], title: str) -> bytes:
     return mail.as_bytes()
 
 
-def _wrapped(settings: Settings, paper: Paper, sender: Entry, about: About) -> Document:
+def wrapped(settings: Settings, paper: Paper, sender: Entry, about: About) -> Document:
     """A CDA N1 around a paper, for a sender that has none."""
     at = app.clock().replace(microsecond=0)
     if codes.class_of(about.type_code) is None:
@@ -204,8 +211,8 @@ def _wrapped(settings: Settings, paper: Paper, sender: Entry, about: About) -> D
     system = codes.LOINC if about.type_code[:1].isdigit() else codes.TYPE_SYSTEM
     node = settings.node
     header = n1.N1Header(
-        unique_id=_new_oid(),
-        set_id=_new_oid(),
+        unique_id=new_oid(),
+        set_id=new_oid(),
         type=Code(about.type_code, system, codes.type_label(about.type_code) or about.title or "Compte rendu"),
         title=about.title or "Compte rendu",
         effective_time=at,
@@ -236,7 +243,7 @@ def _writer(sender: Entry) -> Author:
     return Author(f"8{sender.rpps}", sender.family_name, sender.given_name, f"1{sender.finess}", sender.structure)
 
 
-def _new_oid() -> str:
+def new_oid() -> str:
     """2.25 and a UUID: an OID that needs no registration (ITU-T X.667)."""
     return f"2.25.{uuid.uuid4().int}"
 
@@ -244,9 +251,8 @@ def _new_oid() -> str:
 # --- custody ------------------------------------------------------------------------------------------------------
 
 
-def _accepted(settings: Settings, intake: Intake, sender: Address, to: tuple[Addressee, ...], raw: bytes) -> Receipt:
-    at = app.clock()
-    envelope = Envelope(new_id(at), settings.node.tenant, Door.COMMAND, sender, to, DoorProof(), at)
+def accepted(settings: Settings, intake: Intake, envelope: Envelope, raw: bytes) -> Receipt:
+    """In custody. Raises NotSent; StoreDown, where it may be in custody all the same: the same envelope asks again."""
     bodies = app.bodies(settings)
     try:
         body = bodies.put(raw)
@@ -258,7 +264,7 @@ def _accepted(settings: Settings, intake: Intake, sender: Address, to: tuple[Add
             bodies.erase(body)
         if answer.reason == Reason.STORE_DOWN:
             raise StoreDown(answer.detail)
-        raise NotSent(_why(str(sender), answer))
+        raise NotSent(_why(str(envelope.sender), answer), answer)
     return answer
 
 

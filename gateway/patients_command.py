@@ -6,6 +6,7 @@ where nothing was done. Does not: read or change anything by itself (gateway.pat
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 from collections.abc import Iterator
@@ -93,7 +94,7 @@ def patients_find(settings: Settings, reveal: bool, as_json: bool, lang: str, bo
     with in_words():
         found = patients_desk.find(settings, patients_desk.Wanted(**by, born=born.date() if born else None))
         if reveal and found:
-            patients_desk.reveal(settings, found)
+            patients_desk.reveal(settings, found, getpass.getuser())
     rows = [patients_desk.as_json(each, revealed=reveal) for each in found]
     _show(rows, as_json, lang)
     if not rows:
@@ -142,7 +143,7 @@ def patients_merge(settings: Settings, prior: str, survivor: str, why: str) -> N
     from gateway import patients_desk
 
     with in_words():
-        patients_desk.merge(settings, prior, survivor, why)
+        patients_desk.merge(settings, prior, survivor, why, getpass.getuser())
     click.echo("merged")
 
 
@@ -155,7 +156,7 @@ def patients_unmerge(settings: Settings, prior: str, why: str) -> None:
     from gateway import patients_desk
 
     with in_words():
-        patients_desk.unmerge(settings, prior, why)
+        patients_desk.unmerge(settings, prior, why, getpass.getuser())
     click.echo("taken apart")
 
 
@@ -170,7 +171,7 @@ def patients_oppose(settings: Settings, patient: str, flag: str, document: str, 
     from gateway import patients_desk
 
     with in_words():
-        patients_desk.oppose(settings, patient, Flag(flag), document, why)
+        patients_desk.oppose(settings, patient, Flag(flag), document, why, getpass.getuser())
     click.echo(f"noted: {flag}")
 
 
@@ -185,7 +186,7 @@ def patients_lift(settings: Settings, patient: str, flag: str, document: str, wh
     from gateway import patients_desk
 
     with in_words():
-        lifted, sent = patients_desk.lift(settings, patient, Flag(flag), document, why)
+        lifted, sent = patients_desk.lift(settings, patient, Flag(flag), document, why, getpass.getuser())
     click.echo(f"{lifted} lifted, {sent} documents sent again")
     if not lifted:
         sys.exit(1)
@@ -226,7 +227,7 @@ def patients_unlink(settings: Settings, link: str, why: str) -> None:
     from gateway import patients_desk
 
     with in_words():
-        patients_desk.unlink(settings, link, why)
+        patients_desk.unlink(settings, link, why, getpass.getuser())
     click.echo("ended")
 
 

@@ -7,7 +7,6 @@ sent again at once. Does not: print, or write to the store itself (the spooler d
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -64,9 +63,9 @@ def _root(settings: Settings) -> str:
     return settings.dossier.ins_root if settings.dossier else ""
 
 
-def reveal(settings: Settings, rows: Sequence[Known]) -> None:
-    """Journals who sees whose identity. Called before anything is shown."""
-    by = getpass.getuser()
+def reveal(settings: Settings, rows: Sequence[Known], by: str) -> None:
+    """Journals who sees whose identity: `by` is an account, or who is logged in at the machine. Called before anything
+    is shown."""
     events = [Event("patient-revealed", facts=(("patient", each.patient.id), ("by", by))) for each in rows]
     SpoolJournal(app.client(settings)).add(settings.node.tenant, events)
 
@@ -155,36 +154,36 @@ def _names(patient: Patient) -> set[str]:
     return {each for each in (*names, *numbers) if len(each) > 2}
 
 
-def merge(settings: Settings, prior: str, survivor: str, why: str) -> None:
+def merge(settings: Settings, prior: str, survivor: str, why: str, by: str) -> None:
     """`prior` is `survivor` from now on. Raises NotDone, StoreRefused."""
     register = app.register(settings)
     both = [_patient(settings, register, each) for each in (prior, survivor)]
     if both[0].id == both[1].id:
         raise NotDone("the two are one patient already")
-    said = _said(settings, why, both)
+    said = _said(settings, why, both, by)
     app.client(settings).write("patients.merge", settings.node.tenant, prior=both[0].id, survivor=both[1].id, **said)
 
 
-def unmerge(settings: Settings, prior: str, why: str) -> None:
-    said = _said(settings, why, [_patient(settings, app.register(settings), prior)])
+def unmerge(settings: Settings, prior: str, why: str, by: str) -> None:
+    said = _said(settings, why, [_patient(settings, app.register(settings), prior)], by)
     app.client(settings).write("patients.unmerge", settings.node.tenant, prior=_row(settings, prior), **said)
 
 
-def unlink(settings: Settings, link: str, why: str) -> None:
-    app.client(settings).write("patients.unlink", settings.node.tenant, link=link, **_said(settings, why, []))
+def unlink(settings: Settings, link: str, why: str, by: str) -> None:
+    app.client(settings).write("patients.unlink", settings.node.tenant, link=link, **_said(settings, why, [], by))
 
 
-def oppose(settings: Settings, who: str, flag: Flag, document: str, why: str) -> None:
+def oppose(settings: Settings, who: str, flag: Flag, document: str, why: str, by: str) -> None:
     patient = _patient(settings, app.register(settings), who)
     told = {"patient_id": patient.id, "flag": flag.value, "document_id": document}
-    app.client(settings).write("patients.oppose", settings.node.tenant, **told, **_said(settings, why, [patient]))
+    app.client(settings).write("patients.oppose", settings.node.tenant, **told, **_said(settings, why, [patient], by))
 
 
-def lift(settings: Settings, who: str, flag: Flag, document: str, why: str) -> tuple[int, int]:
+def lift(settings: Settings, who: str, flag: Flag, document: str, why: str, by: str) -> tuple[int, int]:
     """How many oppositions were lifted, and how many documents that waited for it are sent again."""
     known = _known(settings, who)
     told = {"patient_ids": list(known.rows), "flag": flag.value, "document_id": document}
-    said = _said(settings, why, [known.patient])
+    said = _said(settings, why, [known.patient], by)
     lifted: int = app.client(settings).write("patients.lift", settings.node.tenant, **told, **said)
     return lifted, send_waiting(settings, known.patient.id, **said) if lifted else 0
 
@@ -204,8 +203,8 @@ def send_waiting(settings: Settings, patient_id: str, by: str, why: str) -> int:
     return sent
 
 
-def _said(settings: Settings, why: str, patients: Sequence[Patient]) -> dict[str, str]:
-    return {"by": getpass.getuser(), "why": fit(why, patients, app.pseudonyms(settings).scrub)}
+def _said(settings: Settings, why: str, patients: Sequence[Patient], by: str) -> dict[str, str]:
+    return {"by": by, "why": fit(why, patients, app.pseudonyms(settings).scrub)}
 
 
 # --- the work list --------------------------------------------------------------------------------------------------
@@ -222,16 +221,19 @@ def entry(settings: Settings, entry_id: str) -> Entry:
     return found
 
 
-def decide(settings: Settings, entry_id: str, decision: Decision, who: str, why: str) -> bool:
+def decide(
+    settings: Settings, entry_id: str, decision: Decision, who: str, why: str, by: str, wait_s: float = 0
+) -> bool:
     """True where the document is sent again; False where there is nothing to send. `who`: for CONFIRMED empty where
-    there is one candidate. Raises NotDone, StoreRefused."""
+    there is one candidate. `by`: who decides. `wait_s`: so long it waits before it goes, and may be reopened. Raises
+    NotDone, StoreRefused."""
     found = entry(settings, entry_id)
     patient_id = _whose(settings, found, decision, who)
     known = [_known(settings, each).patient for each in {*found.candidates, patient_id} - {""}]
-    said = _said(settings, why, known)
+    said = _said(settings, why, known, by)
     told = {"entry": found.id, "decision": decision.value, "patient_id": patient_id}
     app.client(settings).write("worklist.decide", settings.node.tenant, **told, **said)
-    return decision is not Decision.REFUSED and bool(_send_again(settings, found, said["by"]))
+    return decision is not Decision.REFUSED and bool(_send_again(settings, found, by, wait_s))
 
 
 def _whose(settings: Settings, found: Entry, decision: Decision, who: str) -> str:
@@ -244,14 +246,14 @@ def _whose(settings: Settings, found: Entry, decision: Decision, who: str) -> st
     raise NotDone(f"the entry has {len(found.candidates)} candidates: name one with --patient")
 
 
-def _send_again(settings: Settings, found: Entry, by: str) -> int:
+def _send_again(settings: Settings, found: Entry, by: str, wait_s: float = 0) -> int:
     """The delivery to the dossier begins again, where it had failed."""
     held = spool.letter(_reader(settings), settings.node.tenant, found.letter_id)
     rows = [each for each in (held[1] if held else ()) if each.route.mode in _DOSSIER and each.state is State.FAILED]
     sent = 0
     for each in rows:
         try:
-            spool.act(app.client(settings), settings.node.tenant, "resend", each.id, by=by)
+            spool.act(app.client(settings), settings.node.tenant, "resend", each.id, by=by, after_s=wait_s)
             sent += 1
         except StoreRefused:
             continue  # it goes again already, for another document of the letter

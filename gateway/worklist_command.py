@@ -6,6 +6,7 @@ read or change anything by itself (gateway.patients_desk and gateway.lookout do)
 
 from __future__ import annotations
 
+import getpass
 import json
 from dataclasses import asdict
 from typing import Any
@@ -132,5 +133,5 @@ def _decided(settings: Settings, entry: str, decision: str, patient: str, why: s
     from gateway import patients_desk
 
     with in_words():
-        sent: Any = patients_desk.decide(settings, entry, Decision(decision), patient, why)
+        sent: Any = patients_desk.decide(settings, entry, Decision(decision), patient, why, getpass.getuser())
     click.echo(f"{decision}, sent to the dossier again" if sent else decision)

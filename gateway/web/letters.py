@@ -15,6 +15,7 @@ from starlette.responses import Response
 from directory.model import PATIENT_DOMAIN
 from gateway import lookout
 from gateway.lookout import Trail
+from gateway.web import undoing
 from gateway.web.roles import Face, Role
 from gateway.web.visits import Visit
 from relay.model import State
@@ -57,7 +58,8 @@ async def _timeline(visit: Visit, template: str) -> Response:
     lines = _lines(visit, trail)
     settled = all(each.tone in _TONES.values() for each in lines)
     own = lookout.own_lines(trail, visit.language)
-    return visit.shown(template, trail=trail, own=own, lines=lines, settled=settled)
+    until = undoing.until(visit, trail)
+    return visit.shown(template, trail=trail, own=own, lines=lines, settled=settled, until=until)
 
 
 def _mine(visit: Visit, letter: str) -> Trail | None:

@@ -6,6 +6,7 @@ Promises: one key, both languages; a test compares. Does not: choose (gateway.we
 from __future__ import annotations
 
 from gateway.web.operator_sentences import OPERATORS
+from gateway.web.writing_sentences import WRITING
 
 FRAME: dict[str, tuple[str, str]] = {
     "product": ("Pli, messagerie sécurisée de santé", "Pli, secure health messaging"),
@@ -91,4 +92,4 @@ LETTERS: dict[str, tuple[str, str]] = {
     "search-none": ("Aucune lettre ne correspond.", "No letter answers to that."),
 }
 
-SENTENCES: dict[str, tuple[str, str]] = {**FRAME, **LETTERS, **OPERATORS}
+SENTENCES: dict[str, tuple[str, str]] = {**FRAME, **LETTERS, **WRITING, **OPERATORS}

@@ -79,6 +79,7 @@ def tenant_of(settings: Settings, account: str) -> str:
 
 async def sign_out(visit: Visit) -> Response:
     visit.site.sessions.end(visit.name)
+    visit.site.drafts.forget(visit.name)
     answer = visit.moved("/entrer")
     answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
     return answer

@@ -6,6 +6,7 @@ a surprise is a page and its type in the log, never its text. Does not: open a p
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from importlib.resources import files
@@ -22,10 +23,12 @@ from certs.model import Clock
 from gateway import app
 from gateway.config import ConfigError, Settings
 from gateway.doors.budgets import Guesses, Rate
+from gateway.web.drafts import ALL, Drafts
 from gateway.web.guard import guarded, visited
 from gateway.web.people import People
 from gateway.web.roles import Face
 from gateway.web.sessions import Sessions
+from gateway.writing import Writing
 
 log = structlog.get_logger("gateway.web")
 
@@ -57,11 +60,21 @@ class Site:
         self.sessions = Sessions(clock, timedelta(minutes=settings.web.lock_minutes))
         self.people = People(settings.web.people or settings.paths.data / "people.json")
         self.upload_most = settings.web.upload_mb * 1024 * 1024
+        self.drafts = Drafts(clock, timedelta(minutes=settings.web.lock_minutes), ALL * self.upload_most)
         self.logins = app.logins(settings)
+        self._making = threading.Lock()
+        self._writing: Writing | None = None
         self.guesses = Guesses(10, 900.0, 30 * 86_400.0, clock)
         """Sign-ins of one login in a quarter of an hour; where it came in within a month it comes in again."""
         self.failures = Rate(30, 900.0, clock)
         """Sign-ins that failed, from one address block."""
+
+    @property
+    def writing(self) -> Writing:
+        """Made when somebody first writes: it asks directories and follows them."""
+        with self._making:
+            self._writing = self._writing or Writing(self.settings)
+            return self._writing
 
     def application(self) -> ASGIApp:
         routes = [Route(face.path, guarded(self, face), methods=list(face.methods)) for face in self.faces]

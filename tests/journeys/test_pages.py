@@ -2,78 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 import sqlite3
-import ssl
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import pytest
-from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from gateway.demo import stage
-from gateway.demo.cast import PASSWORD, RADIOLOGIST, RIS, SURGEON
-from gateway.demo.processes import free_port
+from gateway.demo.cast import RADIOLOGIST, RIS, SURGEON
+from tests.journeys.browsing import Browser, signed_in, with_pages
 
 pytestmark = pytest.mark.journey
 
 
 @pytest.fixture(scope="module")
 def world(make_world: Any) -> Iterator[Any]:
-    def with_pages(built: stage.Stage) -> None:
-        for seat in built.seats.values():
-            seat.config.write_text(f"{seat.config.read_text('utf-8')}\n[web]\nport = {free_port()}\n", "utf-8")
-
     with make_world(with_pages) as made:
         yield made
-
-
-class Browser:
-    """As a browser does: keeps cookies, follows, sends back the hidden token of the page's form."""
-
-    def __init__(self, world: Any) -> None:
-        text = world.lilas.config.read_text("utf-8")
-        port = int(re.findall(r"\[web\]\nport = (\d+)", text)[0])
-        self.http = httpx.Client(
-            verify=_trusting(world.ca), base_url=f"https://127.0.0.1:{port}", follow_redirects=True
-        )
-
-    def get(self, path: str) -> httpx.Response:
-        return self.http.get(path)
-
-    def post(self, page: str, path: str, **form: str) -> httpx.Response:
-        token = re.search(r'name="token" value="([0-9a-f]+)"', self.get(page).text)
-        assert token
-        return self.http.post(path, data={"token": token[1], **form})
-
-
-def _trusting(ca: Path) -> Any:
-    context = ssl.create_default_context(cafile=str(ca))
-    context.check_hostname = False  # the certificate names the host, and we call loopback
-    return context
-
-
-def signed_in(world: Any, login: str) -> Browser:
-    done = world.pli(world.lilas, "account", "code", login)
-    assert (done.returncode, done.stderr) == (0, "")
-    secret = parse_qs(urlsplit(done.stdout.strip()).query)["secret"][0]
-    browser = Browser(world)
-    code = TOTP(_bytes(secret), 6, SHA1(), 30).generate(int(datetime.now(UTC).timestamp())).decode()  # noqa: S303
-    answer = browser.post("/entrer", "/entrer", login=login, password=PASSWORD, code=code)
-    assert answer.status_code == 200, answer.text
-    return browser
-
-
-def _bytes(secret: str) -> bytes:
-    return base64.b32decode(secret + "=" * (-len(secret) % 8))
 
 
 @pytest.fixture(scope="module")

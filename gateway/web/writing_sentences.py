@@ -1,0 +1,143 @@
+"""The sentences of the page on which a letter is written, and of its undoing: French, English.
+
+Promises: one key, both languages. Does not: hold refusals (gateway.doors.replies does).
+"""
+
+from __future__ import annotations
+
+WRITING: dict[str, tuple[str, str]] = {
+    "write-menu": ("Écrire", "Write"),
+    "write-title": ("Écrire une lettre", "Write a letter"),
+    "write-to": ("Destinataires", "Recipients"),
+    "write-search": ("Chercher un destinataire", "Look for a recipient"),
+    "write-search-help": (
+        "Nom, spécialité, ville, établissement ou adresse. Les résultats s’affichent sous le champ.",
+        "Name, speciality, town, structure or address. Results appear below the field.",
+    ),
+    "write-search-go": ("Chercher", "Search"),
+    "write-found": ("Résultats", "Results"),
+    "write-none": ("Personne ne correspond.", "Nobody answers to that."),
+    "write-more": ("Il y en a d’autres : précisez.", "There are more: narrow your search."),
+    "write-directory-down": (
+        "L’annuaire ne répond pas ; réessayez bientôt.",
+        "The directory does not answer; try again soon.",
+    ),
+    "write-choose": ("Choisir", "Choose"),
+    "write-drop": ("Retirer", "Remove"),
+    "write-why": ("Pourquoi cette voie", "Why this way"),
+    "write-refused": ("Ne peut pas être joint : ", "Cannot be written to: "),
+    "write-nobody": ("Aucun destinataire choisi.", "No recipient chosen."),
+    "write-homonyms": (
+        "Plusieurs personnes ou services portent ce nom. Lequel est le vôtre ?",
+        "Several people or services have this name. Which one do you mean?",
+    ),
+    "write-homonyms-answer": (
+        "Répondez d’abord à la question sur le nom : choisissez le bon destinataire.",
+        "Answer the question about the name first: choose the right recipient.",
+    ),
+    "write-homonyms-go": ("C’est bien celui-ci", "This is the one"),
+    "write-rpps": ("RPPS", "RPPS"),
+    "write-no-number": ("sans numéro RPPS", "no RPPS number"),
+    "write-no-recipient": ("Cette adresse n’est pas à l’annuaire.", "This address is not in the directory."),
+    "write-too-many": ("Trop de destinataires.", "Too many recipients."),
+    "write-papers": ("Documents", "Documents"),
+    "write-paper": ("Joindre un document (CDA, XDM en zip, ou PDF)", "Add a document (CDA, XDM zip, or PDF)"),
+    "write-paper-help": (
+        "Choisissez un fichier, ou déposez-le sur ce champ ; {most} Mo au plus en tout.",
+        "Choose a file, or drop it on this field; {most} MB at most in all.",
+    ),
+    "write-paper-go": ("Joindre", "Add"),
+    "write-not-a-document": (
+        "« {name} » n’est pas un document que l’on peut envoyer : choisissez un CDA, une archive XDM ou un PDF.",
+        "“{name}” is not a document that can be sent: choose a CDA, an XDM archive or a PDF.",
+    ),
+    "write-too-many-papers": ("Trop de documents pour une lettre.", "Too many documents for one letter."),
+    "write-kind-documents": ("document de santé", "health document"),
+    "write-kind-application/pdf": ("PDF", "PDF"),
+    "write-kind-text/plain": ("texte", "text"),
+    "write-kind-text/rtf": ("texte RTF", "RTF text"),
+    "write-kind-image/jpeg": ("image", "image"),
+    "write-kind-image/tiff": ("image", "image"),
+    "write-about": ("Ce document concerne un patient de l’établissement", "This document is about a patient of ours"),
+    "write-about-help": (
+        "Laissez vide pour un PDF qui ne concerne aucun patient. Sinon il est enveloppé en document de santé.",
+        "Leave empty for a PDF about no patient. Otherwise it is wrapped as a health document.",
+    ),
+    "write-number": ("Numéro du patient (IPP)", "Patient’s number (IPP)"),
+    "write-type": ("Type de document", "Type of document"),
+    "write-no-type": ("Choisissez le type du document.", "Choose the type of the document."),
+    "write-document-title": ("Titre du document", "Title of the document"),
+    "write-subject": ("Objet", "Subject"),
+    "write-subject-help": (
+        "Avec un document de santé, l’objet de la lettre est celui de la norme ; le vôtre ouvre le texte.",
+        "With a health document the letter’s subject is the norm’s; yours begins the text.",
+    ),
+    "write-text": ("Texte", "Text"),
+    "write-next": ("Vérifier avant l’envoi", "Check before sending"),
+    "write-empty": ("Écrivez un texte ou joignez un document.", "Write a text or add a document."),
+    "write-to-first": ("Choisissez au moins un destinataire.", "Choose at least one recipient."),
+    "write-whose": (
+        "Un PDF sans patient ne voyage pas avec un document de santé : indiquez le patient et le type.",
+        "A PDF without a patient cannot travel with a health document: name the patient and the type.",
+    ),
+    "write-pdf-alone": (
+        "Seul un PDF peut partir sans patient : indiquez le patient et le type.",
+        "Only a PDF may leave without a patient: name the patient and the type.",
+    ),
+    "write-no-patient": (
+        "Aucun patient du registre ne porte ce numéro.",
+        "No patient of the register has this number.",
+    ),
+    "write-no-rpps": (
+        "Un document est écrit par une personne : votre boîte n’a pas de numéro RPPS.",
+        "A document is written by a person: your mailbox has no RPPS number.",
+    ),
+    "write-not-covered": ("Ce document n’a pas pu être enveloppé.", "This document could not be wrapped."),
+    "write-no-entry": (
+        "Votre boîte n’est pas à l’annuaire : vous ne pouvez pas écrire.",
+        "Your mailbox is not in the directory: you cannot write.",
+    ),
+    "write-no-disk": (
+        "La lettre n’a pas pu être gardée ; rien n’a été envoyé.",
+        "The letter could not be kept; nothing was sent.",
+    ),
+    "write-again": (
+        "La garde de la lettre ne répond pas. Réessayez d’ici : elle ne partira qu’une fois.",
+        "The letter’s keeping does not answer. Try again from here: it will leave once.",
+    ),
+    "write-check": ("Vérifier la lettre", "Check the letter"),
+    "write-check-what": (
+        "Rien n’est encore parti. Après « Envoyer », vous avez dix secondes pour annuler.",
+        "Nothing has left yet. After “Send” you have ten seconds to undo.",
+    ),
+    "write-patient": ("Patient", "Patient"),
+    "write-born": ("né(e) le", "born"),
+    "write-ins": ("INS", "INS"),
+    "write-of": ("du {at}", "of {at}"),
+    "write-no-ins": ("sans INS", "no INS"),
+    "write-unknown-type": ("type inconnu", "unknown type"),
+    "write-by": ("Auteur", "Author"),
+    "write-filing": ("Dossier", "Dossier"),
+    "write-filing-host": ("sera proposé au dépôt chez « {host} »", "will be put before the dossier at “{host}”"),
+    "write-filing-none": ("aucun dépôt : ce nœud n’a pas de dossier", "not filed: this node has no dossier"),
+    "write-filing-doubt": ("une personne devra d’abord vérifier : ", "a person will have to check first: "),
+    "write-broken": ("Partie refusée : ", "Refused part: "),
+    "write-send": ("Envoyer", "Send"),
+    "write-back": ("Modifier", "Change"),
+    "mode-mailbox": ("Remise dans sa boîte, ici même", "Into its mailbox, on this node"),
+    "mode-peer-signed": ("Signée par votre boîte, puis remise à son opérateur", "Signed by your mailbox, then relayed"),
+    "mode-peer-sealed": ("Scellée par l’établissement, puis remise à son opérateur", "Sealed, then relayed"),
+    "mode-peer-plain": (
+        "Sans signature, dans l’espace de confiance",
+        "Without a signature, within the trust space",
+    ),
+    "mode-peer-encrypted": ("Signée et chiffrée pour ce destinataire", "Signed and encrypted for this recipient"),
+    "mode-peer-sealed-encrypted": (
+        "Scellée et chiffrée pour ce destinataire",
+        "Sealed and encrypted for this recipient",
+    ),
+    "undo-until": ("Cette lettre part à {at} (UTC).", "This letter leaves at {at} (UTC)."),
+    "undo-go": ("Annuler l’envoi", "Undo sending"),
+    "undo-too-late": ("Trop tard : la lettre est partie.", "Too late: the letter has left."),
+    "undo-title": ("Annulation", "Undoing"),
+}
