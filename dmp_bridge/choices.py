@@ -29,7 +29,7 @@ choices = Table(
     Column("host", String(64), nullable=False),
     Column("since", Moment(), nullable=False),
     Column("recorded_at", Moment(), nullable=False),
-    Column("recorded_by", String(64), nullable=False),
+    Column("recorded_by", String(320), nullable=False),
     PrimaryKeyConstraint("tenant", "id"),
     Index("dossier_choices_by_patient", "tenant", "patient_id", "since"),
 )

@@ -76,6 +76,19 @@ def _end(conn: Connection, tenant: str, row: Row[Any], by: str, why: str, now: d
     journal.append(conn, tenant, [Event("patient-unlinked", facts=facts)], now)
 
 
+def take_back(conn: Connection, tenant: str, learned_from: str, at: datetime, by: str, now: datetime) -> None:
+    """Ends what was learned there; a link that it had replaced, at that moment, counts again."""
+    held = table.c
+    learned = select(table).where(
+        held.tenant == tenant, held.learned_from == learned_from, held.made_at == at, held.ended_at.is_(None)
+    )
+    for row in conn.execute(learned).all():
+        _end(conn, tenant, row, by, "reopened", now)
+        same = select(table).where(held.tenant == tenant, held.kind == row.kind, held.key == row.key)
+        for old in conn.execute(same.where(held.ended_at == at, held.ended_why == "replaced")).all():
+            make(conn, tenant, Made(old.kind, old.key, old.patient_id, old.learned_from, by, "reopened"), now)
+
+
 def _standing(tenant: str, kind: str, key: str) -> Any:
     return select(table).where(
         table.c.tenant == tenant, table.c.kind == kind, table.c.key == key, table.c.ended_at.is_(None)

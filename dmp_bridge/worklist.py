@@ -2,7 +2,7 @@
 
 Promises: an entry shows for each candidate which traits agree, which differ and which are absent, never a value; a
 decision closes its entry once, with who and why, in the rows and in the journal; what is learned from it is a link that
-can be ended. Does not: file, open an identity, or decide.
+can be ended; while nothing has left a decision can be taken back. Does not: file, open an identity, or decide.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, Row, select, update
 from dmp_bridge import links
 from dmp_bridge.model import Doubtful, FilingReason, Match, Matched
 from dmp_bridge.tables import patients, worklist
-from relay import journal
+from relay import journal, withdrawal
 from relay.model import Event
 from relay.spooler import StoreRefused
 
@@ -144,7 +144,45 @@ def _learn(conn: Connection, tenant: str, row: Row[Any], values: Mapping[str, st
         links.make(conn, tenant, made, now)
 
 
-WRITES: dict[str, Callable[[Connection, str, Mapping[str, Any], datetime], Any]] = {"worklist.decide": _decide}
+def _reopen(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> None:
+    """`entry`, `by`: a decision taken back, with what it learned and, while that waits (acts.act's `after_s`), what it
+    sent. Raises StoreRefused where it has gone already."""
+    row = conn.execute(select(worklist).where(*_one(tenant, params["entry"]))).one_or_none()
+    if row is None or row.open:
+        raise StoreRefused("no such entry, or it is open")
+    if row.decision == Decision.ANSWERED or _decided_beside(conn, tenant, row, now):
+        raise StoreRefused("another decision hangs on it")
+    if row.decision != Decision.REFUSED:
+        gone = {"reason": row.reason, "reference": ""}
+        if not withdrawal.take_back(conn, tenant, row.letter_id, gone, ("filing-withdrawn", params["by"]), now):
+            raise StoreRefused("it has left")
+    links.take_back(conn, tenant, row.id, row.decided_at, params["by"], now)
+    blank = {"decision": "", "patient_id": "", "decided_by": "", "decided_at": None, "why": ""}
+    conn.execute(update(worklist).where(*_one(tenant, row.id)).values(open=True, **blank))
+    facts = (("entry", row.id), ("decision", row.decision), ("by", params["by"]))
+    journal.append(conn, tenant, [Event("worklist-reopened", row.letter_id, facts=facts)], now)
+
+
+def _one(tenant: str, entry: str) -> tuple[Any, Any]:
+    return worklist.c.tenant == tenant, worklist.c.id == entry
+
+
+def _decided_beside(conn: Connection, tenant: str, row: Row[Any], now: datetime) -> bool:
+    """Another document of the letter, which goes with the same delivery: taken back for one, both would stay behind."""
+    of, lately = worklist.c, now - timedelta(seconds=2 * withdrawal.WAIT_S)
+    others = select(of.id).where(
+        of.tenant == tenant, of.letter_id == row.letter_id, of.id != row.id, of.open.is_(False)
+    )
+    if row.decision == Decision.REFUSED:
+        return False
+    goes = others.where(of.decision != Decision.REFUSED.value, of.decided_at >= lately)
+    return conn.execute(goes.limit(1)).first() is not None
+
+
+WRITES: dict[str, Callable[[Connection, str, Mapping[str, Any], datetime], Any]] = {
+    "worklist.decide": _decide,
+    "worklist.reopen": _reopen,
+}
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
