@@ -22,7 +22,7 @@ from gateway import shipped
 
 AT = "/aide"
 PAGES = {
-    "writing": ("Écrire une lettre", "Writing a letter"),
+    "writing": ("Écrire, liste de travail", "Writing, work list"),
     "install": ("Installer", "Installing"),
     "operations": ("Exploiter", "Operating"),
     "when": ("Que faire quand…", "What to do when"),

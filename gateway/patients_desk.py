@@ -31,6 +31,11 @@ _DOSSIER = frozenset({Mode.DOSSIER, Mode.DOSSIER_SHOW})
 class NotDone(Exception):
     """Why nothing was done; one sentence for the person at the keyboard."""
 
+    def __init__(self, sentence: str, key: str = "") -> None:
+        super().__init__(sentence)
+        self.key = key
+        """Of the sentence of the pages that says it."""
+
 
 @dataclass(frozen=True, repr=False)
 class Wanted:
@@ -118,7 +123,7 @@ def _patient(settings: Settings, register: Register, who: str) -> Patient:
     by_id = who.startswith("p:")
     found = register.find(tenant, who) if by_id else register.numbered(tenant, app.local_root(settings), who)
     if found is None:
-        raise NotDone("no patient of the register has this number: pli patients find")
+        raise NotDone("no patient of the register has this number: pli patients find", "work-no-patient")
     return found
 
 
@@ -140,10 +145,10 @@ def fit(why: str, patients: Sequence[Patient], scrub: Callable[[str], str]) -> s
     """The reason as it may stand in a row. Raises NotDone for none, a long one, or one that names a patient."""
     text = " ".join(why.split())
     if not text or len(text) > _REASON_MOST:
-        raise NotDone(f"say why, in at most {_REASON_MOST} characters")
+        raise NotDone(f"say why, in at most {_REASON_MOST} characters", "work-why-missing")
     words = set(matching.plain(text).split())
     if scrub(text) != text or any(words & _names(each) for each in patients):
-        raise NotDone("the reason names the patient: say it without, it stands in the journal")
+        raise NotDone("the reason names the patient: say it without, it stands in the journal", "work-why-names")
     return text
 
 
@@ -236,6 +241,20 @@ def decide(
     return decision is not Decision.REFUSED and bool(_send_again(settings, found, by, wait_s))
 
 
+def reopen(settings: Settings, found: Entry, by: str) -> None:
+    """Takes a decision back. Raises StoreRefused where what it sent has left."""
+    app.client(settings).write("worklist.reopen", settings.node.tenant, entry=found.id, by=by)
+
+
+def may_reopen(settings: Settings, found: Entry) -> bool:
+    """A refusal sent nothing; anything else while its delivery waits."""
+    if found.open or found.decision in ("", Decision.ANSWERED):
+        return False
+    held = spool.letter(_reader(settings), settings.node.tenant, found.letter_id)
+    waiting = (each for each in (held[1] if held else ()) if each.state is State.QUEUED and not each.attempts)
+    return found.decision == Decision.REFUSED or any(each.due_at and each.due_at > app.clock() for each in waiting)
+
+
 def _whose(settings: Settings, found: Entry, decision: Decision, who: str) -> str:
     if decision is Decision.REFUSED:
         return ""
@@ -243,7 +262,7 @@ def _whose(settings: Settings, found: Entry, decision: Decision, who: str) -> st
         return _patient(settings, app.register(settings), who).id
     if decision is Decision.CONFIRMED and len(found.candidates) == 1:
         return found.candidates[0]
-    raise NotDone(f"the entry has {len(found.candidates)} candidates: name one with --patient")
+    raise NotDone(f"the entry has {len(found.candidates)} candidates: name one with --patient", "work-which")
 
 
 def _send_again(settings: Settings, found: Entry, by: str, wait_s: float = 0) -> int:

@@ -5,13 +5,14 @@ Promises: nothing is served that does not stand here (but static files). Does no
 
 from __future__ import annotations
 
-from gateway.web import handbook, letters, node, queues, signing, undoing, writing
+from gateway.web import handbook, letters, node, queues, signing, undoing, worklist, writing
 
 FACES = (
     *signing.FACES,
     *letters.FACES,
     *undoing.FACES,
     *writing.FACES,
+    *worklist.FACES,
     *queues.FACES,
     *node.FACES,
     *handbook.FACES,

@@ -25,6 +25,8 @@ class Role(StrEnum):
     ESTABLISHMENT = "establishment-admin"
     DIRECTORY = "directory-admin"
     DELEGATE = "delegate"
+    IDENTITY = "identity"
+    """Says whose a document is (identitovigilance): sees patients' identities, each look journalled."""
     OPERATOR = "operator"
     """Runs the node: no content."""
     SUPPORT = "support"

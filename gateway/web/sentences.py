@@ -6,6 +6,7 @@ Promises: one key, both languages; a test compares. Does not: choose (gateway.we
 from __future__ import annotations
 
 from gateway.web.operator_sentences import OPERATORS
+from gateway.web.worklist_sentences import WORKLIST
 from gateway.web.writing_sentences import WRITING
 
 FRAME: dict[str, tuple[str, str]] = {
@@ -92,4 +93,4 @@ LETTERS: dict[str, tuple[str, str]] = {
     "search-none": ("Aucune lettre ne correspond.", "No letter answers to that."),
 }
 
-SENTENCES: dict[str, tuple[str, str]] = {**FRAME, **LETTERS, **WRITING, **OPERATORS}
+SENTENCES: dict[str, tuple[str, str]] = {**FRAME, **LETTERS, **WRITING, **WORKLIST, **OPERATORS}

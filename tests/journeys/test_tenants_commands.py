@@ -269,11 +269,15 @@ def site(town: Town) -> Site:
 
 def read(site: Site, tenant: Any, face: Face, method: str, given: dict[str, str]) -> str:
     """What somebody of this tenant, with every role, is answered at a route that names another's things."""
+    return str(answered(site, tenant, face, method, given).text)
+
+
+def answered(site: Site, tenant: Any, face: Face, method: str, given: dict[str, str]) -> Any:
     browser = TestClient(site.application(), base_url="https://testserver", follow_redirects=False)
     name = site.sessions.begin(tenant.address, tenant.name, frozenset(Role))
     browser.cookies.set(COOKIE, name)
     form = {**given, "token": site.sessions.token(name)}
-    return str(browser.request(method, face.path.format(**given), data=form if method == "POST" else None).text)
+    return browser.request(method, face.path.format(**given), data=form if method == "POST" else None)
 
 
 ROUTES = [(face, method) for face in FACES for method in face.methods]
@@ -298,6 +302,19 @@ def test_the_owner_of_a_letter_does_see_it_on_his_page(town: Town, secret: Secre
     shown = next(face for face in FACES if face.path == "/lettres/{letter}")
     with as_the_node(town):
         assert secret.given["recipient"] in read(site, town.tenants[0], shown, "GET", secret.given)
+
+
+NAMING = [(face, method) for face, method in ROUTES if "{entry}" in face.path or face.path.endswith("/annuler")]
+
+
+@pytest.mark.parametrize(("face", "method"), NAMING, ids=[f"{method} {face.path}" for face, method in NAMING])
+def test_anothers_entry_or_letter_is_no_page(town: Town, secret: Secret, site: Site, face: Face, method: str) -> None:
+    """Neither looked at, decided nor taken back; the owner's own entry is one (the twin)."""
+    given = secret.given | {"do": "refuse"}
+    with as_the_node(town):
+        assert answered(site, town.tenants[1], face, method, given).status_code == 404
+        if method == "GET" and "{entry}" in face.path:
+            assert answered(site, town.tenants[0], face, method, given).status_code == 200
 
 
 # --- the doors ----------------------------------------------------------------------------------------------------

@@ -26,5 +26,4 @@ def upgrade() -> None:
         return
     for table, columns in _COLUMNS.items():
         for column in columns:
-            told = {"existing_type": sa.String(64), "existing_nullable": False}
-            op.alter_column(table, column, type_=sa.String(320), **told)
+            op.alter_column(table, column, type_=sa.String(320), existing_type=sa.String(64), existing_nullable=False)
