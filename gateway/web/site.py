@@ -6,6 +6,7 @@ a surprise is a page and its type in the log, never its text. Does not: open a p
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -62,6 +63,8 @@ class Site:
         self.upload_most = settings.web.upload_mb * 1024 * 1024
         self.drafts = Drafts(clock, timedelta(minutes=settings.web.lock_minutes), ALL * self.upload_most)
         self.logins = app.logins(settings)
+        self.reading = asyncio.Semaphore(2)
+        """Of those who wait for the process that reads papers: the others keep their threads."""
         self._making = threading.Lock()
         self._writing: Writing | None = None
         self.guesses = Guesses(10, 900.0, 30 * 86_400.0, clock)

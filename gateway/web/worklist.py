@@ -90,7 +90,8 @@ async def _entry(visit: Visit) -> Entry | None:
 
 async def _beside(visit: Visit, found: Entry, wanted: Wanted | None = None, wrong: str = "") -> Response:
     try:
-        seen = await visit.aside(_seen, visit, found, wanted)
+        async with visit.site.reading:
+            seen = await visit.aside(_seen, visit, found, wanted)
     except NotDone as error:
         return await _beside(visit, found, wrong=visit.t(error.key))
     except (KeeperDown, StoreDown):

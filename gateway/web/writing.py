@@ -172,7 +172,8 @@ async def _taken(visit: Visit, draft: Draft, upload: UploadFile) -> str:
         return visit.t("write-too-many-papers")
     if draft.size + len(data) > visit.site.upload_most:
         return f"{visit.t('error-413')}. {visit.t('error-413-what')}"
-    look = await visit.aside(visit.site.writing.papers.look, data)
+    async with visit.site.reading:
+        look = await visit.aside(visit.site.writing.papers.look, data)
     if not look.kind:
         log.info("paper-refused", why=look.refused[0].reason if look.refused else "")
         return visit.t("write-not-a-document", name=name)
@@ -200,7 +201,8 @@ async def _check(visit: Visit, draft: Draft, _: str) -> Response:
     if wrong := _lacking(visit, draft):
         return _page(visit, draft, wrong=wrong)
     try:
-        seen, whose = await visit.aside(_looked_over, visit, draft)
+        async with visit.site.reading:
+            seen, whose = await visit.aside(_looked_over, visit, draft)
     except NotWritten as error:
         return _page(visit, draft, wrong=_said(visit, error))
     return visit.shown("check.html", draft=draft, seen=seen, whose=whose, why=_why(visit))
@@ -249,7 +251,8 @@ async def _sent(visit: Visit, draft: Draft) -> Response:
     client = visit.request.client.host if visit.request.client else ""
     wish, site = _wish(visit, draft), visit.site
     try:
-        await visit.aside(writing.send, visit.settings, site.writing, wish, draft.letter, client)
+        async with site.reading:
+            await visit.aside(writing.send, visit.settings, site.writing, wish, draft.letter, client)
     except NotWritten as error:
         return _page(visit, draft, wrong=_said(visit, error))
     except StoreDown:

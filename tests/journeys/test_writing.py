@@ -20,13 +20,15 @@ from directory.address import parse
 from directory.entries import attributes
 from directory.ldif import escaped, record
 from directory.region import SUFFIX
+from gateway.accounts import Accounts
 from gateway.demo import sample, stage
-from gateway.demo.cast import PARC, PASSWORD, RADIOLOGIST, RIS, SURGEON
+from gateway.demo.cast import LILAS, PARC, PASSWORD, RADIOLOGIST, RIS, SURGEON
 from gateway.web.sentences import SENTENCES
 from tests.journeys.browsing import Browser, signed_in, with_pages
 
 pytestmark = pytest.mark.journey
 
+NOBODY = f"hors.annuaire@{LILAS}"
 MARKUP = "<script>alert(1)</script>"
 ONE = replace(SURGEON, address=parse(f"anne.petit@{PARC}"), rpps="10100000033", family_name="PETIT", given_name="Anne",
               display_name="Dr Anne PETIT", town="Lyon", certificates=())  # fmt: skip
@@ -42,6 +44,7 @@ def _prepared(built: stage.Stage) -> None:
         record(f"mssAdresse={escaped(str(each.address))},ou=bal,{SUFFIX}", attributes(each)) for each in more
     )
     object.__setattr__(built, "ldif", built.ldif + people)
+    Accounts(built.seats["lilas"].accounts).add(NOBODY, PASSWORD)
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +292,27 @@ def test_markup_of_strangers_is_text(world: Any, claire: Browser) -> None:
         assert page.answer.status_code == 200, page.text
         assert MARKUP not in page.answer.text
         assert "&lt;script&gt;" in page.answer.text
+
+
+def test_what_policy_forbids_is_no_choice(world: Any, colleague: Browser) -> None:
+    """Encryption required and no certificate: the card says why it cannot be chosen, and it cannot; with the rule taken
+    back it can (the twin)."""
+    rule = ("policy", "set", "mailbox", "encrypt", "always", "--for", str(RIS.address))
+    assert world.pli(world.lilas, *rule).returncode == 0
+    page = begun(colleague).press("search", search=str(SURGEON.address))
+    assert said("write-refused") in page.text
+    assert f'value="add:{SURGEON.address}"' not in page.text
+    refused = page.press(f"add:{SURGEON.address}")
+    assert (refused.answer.status_code, said("write-nobody") in refused.text) == (422, True)
+    assert world.pli(world.lilas, "policy", "unset", *rule[2:4], "--for", str(RIS.address)).returncode == 0
+    assert f'value="drop:{SURGEON.address}"' in begun(colleague).press(f"add:{SURGEON.address}").text
+
+
+def test_who_is_not_in_the_directory_does_not_write(world: Any) -> None:
+    """He has an account, and nobody could answer him."""
+    nobody = signed_in(world, NOBODY)
+    page = begun(nobody).press(f"add:{SURGEON.address}").press("next", text="Bonjour")
+    assert (page.answer.status_code, said("write-no-entry") in page.text) == (422, True)
 
 
 def test_the_page_is_no_way_around_the_door(world: Any, claire: Browser) -> None:
