@@ -52,7 +52,7 @@ def search(intake: Intake, text: str, own: Address, language: str) -> Search:
         return Search(down=True)
     entries = found if isinstance(found, tuple) else found.entries
     more = len(entries) > SHOWN or (not isinstance(found, tuple) and found.truncated)
-    return Search(tuple(card(intake, each, own, language) for each in entries[:SHOWN]), more)
+    return Search(tuple(_routed(intake, each, own, language) for each in entries[:SHOWN]), more)
 
 
 def _exact(intake: Intake, text: str) -> tuple[Entry, ...] | DirectoryDown:
@@ -68,8 +68,11 @@ def _exact(intake: Intake, text: str) -> tuple[Entry, ...] | DirectoryDown:
 def card(intake: Intake, entry: Entry, own: Address, language: str) -> Card:
     """As the intake would judge now, without a letter."""
     known = intake.check_recipient(entry.address, Door.PAGE)
-    if isinstance(known, Refusal):
-        return Card(entry, refused=known.reason)
+    return Card(entry, refused=known.reason) if isinstance(known, Refusal) else _routed(intake, entry, own, language)
+
+
+def _routed(intake: Intake, entry: Entry, own: Address, language: str) -> Card:
+    """Without asking the directory again: a list of twenty was found just now."""
     try:
         way = explanation.way(intake, Addressee(entry.address, entry), own, language)
     except PolicyDown:

@@ -216,6 +216,32 @@ def test_a_pdf_about_a_patient_becomes_a_document(world: Any, claire: Browser) -
     assert any(str(RADIOLOGIST.address) in each for each in facts)
 
 
+PDF = ("scan.pdf", b"%PDF-1.4 x")
+OF_A_PATIENT = {"patient": sample.PATIENT.local_ids[0][1], "type": "18748-4"}
+
+
+@pytest.mark.parametrize(
+    ("who", "papers", "typed", "key"),
+    [
+        ("claire", [PDF, ("r.xml", None)], {}, "write-whose"),
+        ("claire", [("note.txt", b"Bonjour")], {}, "write-pdf-alone"),
+        ("claire", [PDF], OF_A_PATIENT | {"type": ""}, "write-no-type"),
+        ("colleague", [PDF], OF_A_PATIENT, "write-no-rpps"),
+    ],
+)
+def test_papers_that_cannot_travel_so(world: Any, request: Any, who: str, papers: Any, typed: Any, key: str) -> None:
+    """A PDF that names no patient beside a document, another paper alone, no type, a mailbox of no person: each is a
+    sentence before anything is sent. The PDF alone, about nobody, may (the twin)."""
+    page = begun(request.getfixturevalue(who)).press(f"add:{SURGEON.address}")
+    for name, data in papers:
+        page = page.press("paper", files={"paper": (name, data or world.report().raw)})
+        assert page.answer.status_code == 200, page.text
+    refused = page.press("next", **typed)
+    assert (refused.answer.status_code, said(key) in refused.text) == (422, True)
+    alone = begun(request.getfixturevalue(who)).press(f"add:{SURGEON.address}").press("paper", files={"paper": PDF})
+    assert alone.press("next", patient="", text="").answer.status_code == 200
+
+
 def test_who_has_a_namesake_is_asked_about(world: Any, claire: Browser) -> None:
     """By number, structure and town; without an answer nothing is taken, checked or sent; the answer must be one of
     those who were shown."""
