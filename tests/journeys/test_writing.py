@@ -8,9 +8,11 @@ import re
 import signal
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -163,7 +165,7 @@ def test_a_letter_taken_back_never_leaves(world: Any, claire: Browser, colleague
     assert (late.answer.status_code, said("undo-too-late") in late.text) == (409, True)
 
 
-def test_the_pages_may_die_after_a_letter_was_sent(world: Any, own_world: Any) -> None:
+def test_the_pages_may_die_after_a_letter_was_sent(own_world: Any) -> None:
     """It waits in the spool, and leaves once."""
     own = own_world(with_pages)
     browser = signed_in(own, str(RADIOLOGIST.address))
@@ -173,6 +175,35 @@ def test_the_pages_may_die_after_a_letter_was_sent(world: Any, own_world: Any) -
     name = message_id(own, sent.letter)
     own.received(own.parc, SURGEON.address, name)
     assert len(own.inbox(own.parc, SURGEON.address, name)) == 1
+
+
+def test_a_store_that_dies_meanwhile_is_asked_again(own_world: Any) -> None:
+    """Nobody can tell whether the letter was kept: the page says so, nothing of it is lost; sent again it is one."""
+    own = own_world(with_pages)
+    page = begun(signed_in(own, str(RADIOLOGIST.address))).press(f"add:{SURGEON.address}", text="Encore").press("next")
+    bodies = own.lilas.folder / "data" / "bodies"
+    before, spooler = _files(bodies), int((own.lilas.folder / "run" / "spooler.pid").read_text())
+    os.kill(spooler, signal.SIGSTOP)
+    with ThreadPoolExecutor() as hand:
+        asked = hand.submit(page.press, "", "/ecrire/envoi")
+        own.until(lambda: _files(bodies) - before, "the letter's body")
+        os.kill(spooler, signal.SIGKILL)
+        first = asked.result()
+    assert (first.answer.status_code, said("write-again") in first.text) == (503, True)
+    sent = own.until(lambda: _sent_again(first), "the letter is taken")
+    assert own.settled(own.lilas, sent.letter) == {"peer-signed": ("done", "")}
+    name = message_id(own, sent.letter)
+    own.received(own.parc, SURGEON.address, name)
+    assert len(own.inbox(own.parc, SURGEON.address, name)) == 1
+
+
+def _sent_again(page: Page) -> Page | None:
+    again = page.press("", "/ecrire/envoi")
+    return again if again.answer.status_code == 200 else None
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
 
 
 def test_sent_twice_is_sent_once(world: Any, claire: Browser) -> None:
