@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import MetaData
 
-from dmp_bridge import filings, tables
+from dmp_bridge import filings
 from dmp_bridge.filings import Attempt
 from dmp_bridge.model import FilingReason, FilingState
-from relay.store import migrations
-from relay.store import tables as relay_tables
-from relay.store.engine import writer_engine
 
 TENANT = "tilleuls"
 FIRST = Attempt("letter-1", "1.2.3", "2.25.1", "1.2.4", 1, "a" * 40, 10, "regional")
@@ -30,18 +23,6 @@ def begin(custody: Any, *attempts: Attempt, tenant: str = TENANT) -> list[bool]:
 def end(custody: Any, attempt: Attempt, state: FilingState, **values: str) -> None:
     row_id = filings.attempt_id(TENANT, attempt)
     assert custody.client.write("filing.end", TENANT, id=row_id, state=state.value, **values) == 1
-
-
-def test_the_migrations_make_these_tables(tmp_path: Path) -> None:
-    """After the last step the store has the tables that the packages declare, column by column."""
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-    migrations.upgrade(url, (relay_tables.metadata, tables.metadata))
-    declared = MetaData()
-    for table in (*relay_tables.metadata.sorted_tables, *tables.metadata.sorted_tables):
-        table.to_metadata(declared)
-    with writer_engine(url).connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, declared) == []
 
 
 def test_an_attempt_is_seen_by_the_next(custody: Any) -> None:

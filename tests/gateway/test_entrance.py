@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from gateway import config
 from gateway.cli import pli
 from gateway.demo import stage
-from gateway.demo.processes import free_port, new_folder
+from gateway.demo.processes import new_folder
 from gateway.demo.stage import Seat
 
 LAB = "laboratoire@imagerie-des-lilas.mssante.example"
@@ -57,8 +57,8 @@ def _shown(seat: Seat) -> tuple[Path, Path]:
 def doors() -> Iterator[Doors]:
     folder = new_folder("pli-entrance-")
     built = stage.build(folder / "demo", datetime.now(UTC))
-    ours, theirs, port = built.seats["lilas"], built.seats["parc"], free_port()
-    told = f"[doors]\nclient_certificates = true\nautoconfig = true\nintrospection = {{ port = {port} }}\n"
+    ours, theirs = built.seats["lilas"], built.seats["parc"]
+    told = "[doors]\nclient_certificates = true\nautoconfig = true\n"
     ours.config.write_text(ours.config.read_text("utf-8").replace("[doors.peers]", f"{told}[doors.peers]"), "utf-8")
     settings = config.load(ours.config)
     settings.paths.run.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def doors() -> Iterator[Doors]:
         assert process.poll() is None
         assert time.monotonic() < until
         time.sleep(0.05)
-    yield Doors(ours, theirs, built.trust / "anchors" / "root.pem", port, process)
+    yield Doors(ours, theirs, built.trust / "anchors" / "root.pem", ours.ports.introspection, process)
     process.kill()
     process.wait(20)
     shutil.rmtree(folder, ignore_errors=True)
