@@ -76,8 +76,10 @@ def test_accepting_is_measured_beside_postfix() -> None:
 def test_growth_is_measured_and_drawn(tmp_path: Path) -> None:
     """A small run has a figure for each size, and the page a line. In full: ./dev bench growth --full --write"""
     told = _last_line("growth", "--rounds", "1", "--letters", "8", "--share", "0.02")
-    assert set(told["ratios"]) == {"queue_flat", "journal_flat"}
-    assert {"queue_0_cpu_ms", "queue_400_cpu_ms", "journal_10000_cpu_ms"} <= set(told["figures"])
+    assert set(told["ratios"]) == {"queue_flat", "journal_flat", "directory_flat"}
+    assert {"queue_0_cpu_ms", "queue_400_cpu_ms", "journal_10000_cpu_ms", "directory_400_cpu_ms"} <= set(
+        told["figures"]
+    )
     page(tmp_path, {"queue": {0: [1.0, 1.2], 1000: [1.1, 1.3]}}, told["conditions"])
     assert "| queue | 1,000 | 1.20 | 1.09 |" in (tmp_path / "growth.md").read_text()
     assert xml.parse((tmp_path / "growth.svg").read_bytes()).tag.endswith("svg")

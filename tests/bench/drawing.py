@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 360, 240, 60, 40
-COLOURS = {"queue": "#1b6ca8", "journal": "#a84a1b"}
+COLOURS = {"queue": "#1b6ca8", "journal": "#a84a1b", "directory": "#2f6b2f"}
 Found = Mapping[str, Mapping[int, Sequence[float]]]
 
 
@@ -23,8 +23,9 @@ def markdown(found: Found, conditions: Mapping[str, Any]) -> str:
     lines = [
         "# Growth",
         "",
-        "CPU time per letter (spooler, carrier and clients) as what lies beside it grows. Made by",
-        "`./dev bench growth --write`, in full with `--full`; by turns, medians. Read the ratios.",
+        "CPU time per letter as what lies beside it grows: for a queue and a journal that of spooler, carrier and",
+        "clients, for a directory that of one look-up, ours and slapd's. Made by `./dev bench growth --write`, in full",
+        "with `--full`; by turns, medians. Read the ratios.",
         "",
         "![CPU per letter by size](growth.svg)",
         "",

@@ -1,10 +1,12 @@
-"""CPU time per letter as what lies beside it grows: a queue of many destinations, some dead, and a long journal.
+"""CPU time per letter as what lies beside it grows: a queue of many destinations, some dead, a long journal, and a
+large directory.
 
 Each size has a store of its own, filled before the clock runs: letters that wait for their next attempt at 500
 destinations, of which 50 are dead; or journal rows. Then, by turns and in several rounds, letters are kept, claimed,
 noted and settled through a spooler in a process of its own by the product's carrier, as in the bench `custody`; counted
-is the CPU time of both. A ratio is the CPU at the smallest size over that at the largest, of the same round; medians
-count; 1 is flat, and 0.91 is 10 % more. With --write the table and its plot go to docs/.
+is the CPU time of both. A directory is asked for one recipient a letter (tests.bench.resolving). A ratio is the CPU at
+the smallest size over that at the largest, of the same round; medians count; 1 is flat, and 0.91 is 10 % more. With
+--write the table and its plot go to docs/.
 
 In full: ./dev bench growth --full --write
 """
@@ -20,7 +22,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,12 +36,20 @@ from relay.spooler import SpoolClient
 from relay.store import tables
 from relay.store.engine import reader_engine
 from relay.store.migrations import upgrade
-from tests.bench import custody
+from tests.bench import custody, resolving
 from tests.bench.drawing import page
 
 DESTINATIONS, DEAD = 500, 50
-SIZES = {"queue": (0, 1_000, 5_000, 20_000), "journal": (0, 10_000, 100_000, 500_000)}
-FULL = {"queue": (0, 1_000, 10_000, 100_000), "journal": (0, 100_000, 1_000_000, 10_000_000)}
+SIZES = {
+    "queue": (0, 1_000, 5_000, 20_000),
+    "journal": (0, 10_000, 100_000, 500_000),
+    "directory": (500, 5_000, 20_000),
+}
+FULL = {
+    "queue": (0, 1_000, 10_000, 100_000),
+    "journal": (0, 100_000, 1_000_000, 10_000_000),
+    "directory": (1_000, 10_000, 100_000, 600_000),
+}
 DONE = "SELECT count(*) FROM recipients WHERE state = 'done'"
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
@@ -68,7 +78,11 @@ def _asked(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sessions", type=int, default=4)
     parser.add_argument("--threads", type=int, default=16)
-    parser.add_argument("--full", action="store_true", help="a queue of 100,000 and a journal of 10 million rows")
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="queue 100,000, journal 10 million, directory 600,000",
+    )
     parser.add_argument("--share", type=float, default=1.0, help="of the sizes")
     parser.add_argument("--write", action="store_true", help="docs/growth.md and docs/growth.svg")
     asked = parser.parse_args(arguments)
@@ -101,15 +115,23 @@ def _ratios(found: Mapping[str, Mapping[int, Sequence[float]]]) -> dict[str, flo
 def _grown(folder: Path, what: str, sizes: Sequence[int], asked: argparse.Namespace) -> dict[int, list[float]]:
     """CPU milliseconds per letter, by size and round."""
     folder.mkdir()
+    folder.chmod(0o711)
+    if what == "directory":
+        with resolving.regions(folder, sizes, asked.letters) as measure:
+            return _rounds(what, sizes, asked.rounds, measure)
     for size in sizes:
         _filled(folder / f"{size}.db", what, size)
         _cpu_ms(folder, size, asked, asked.letters // 4 + 1)  # nobody's first letter counts
+    return _rounds(what, sizes, asked.rounds, lambda size: _cpu_ms(folder, size, asked, asked.letters))
+
+
+def _rounds(what: str, sizes: Sequence[int], rounds: int, measure: Callable[[int], float]) -> dict[int, list[float]]:
     found: dict[int, list[float]] = {size: [] for size in sizes}
-    for number in range(1, asked.rounds + 1):
+    for number in range(1, rounds + 1):
         for size in sizes if number % 2 else reversed(sizes):
-            found[size].append(_cpu_ms(folder, size, asked, asked.letters))
-        told = ", ".join(f"{size}: {rounds[-1]:.2f} ms" for size, rounds in found.items())
-        print(f"{what}, round {number} of {asked.rounds}: {told}", file=sys.stderr, flush=True)
+            found[size].append(measure(size))
+        told = ", ".join(f"{size}: {each[-1]:.2f} ms" for size, each in found.items())
+        print(f"{what}, round {number} of {rounds}: {told}", file=sys.stderr, flush=True)
     return found
 
 
