@@ -1,12 +1,15 @@
-"""Who sees and changes what, role by role, asked with OpenLDAP's ldapsearch; and which rule each answer comes from."""
+"""Who sees and changes what, role by role, asked with OpenLDAP's ldapsearch and, as somebody who writes a letter asks, with
+lbdb, the address book of mutt and neomutt; and which rule each answer comes from."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import ldap
 import pytest
@@ -51,6 +54,8 @@ SEES: dict[str, frozenset[str]] = {
     "gateway as administrator": frozenset({"own", "own red"}),
 }
 """Role -> the entries whose address it reads."""
+BOOKS = [role for role in SEES if role != "gateway as administrator"]
+"""An address book asks in its own name alone."""
 KINDS = {"delegate": frozenset(LISTED), **{role: seen for role, seen in SEES.items() if role != "delegate"}}
 """Role -> the entries whose type of mailbox it reads."""
 OWNED = frozenset({"own", "own red"})
@@ -116,6 +121,43 @@ def seen(server: Slapd, role: str, attribute: str, base: str = SUFFIX) -> frozen
     return frozenset(name for name, dn in ENTRIES.items() if f"\n{attribute}: " in blocks.get(f"dn: {dn}", ""))
 
 
+_BOOK = """\
+$ldap_server = '{uri}';
+$search_base = '{base}';
+$ldap_bind_dn = '{who}';
+$ldap_bind_password = '{word}';
+$ldap_search_fields = 'pliWord mail';
+$ldap_expected_answers = 'displayName mail o';
+$ldap_result_email = '${{mail}}';
+$ldap_result_realname = '${{displayName}}';
+$ldap_result_comment = '${{o}}';
+1;
+"""
+"""What docs/directory.md says under "An address book"."""
+
+
+def booked(server: Slapd, role: str, asked: str = "boite") -> frozenset[str]:
+    """Of ENTRIES, those whose address lbdbq answers to this role."""
+    home = new_folder("pli-lbdb-")
+    words = {"uri": server.uri, "base": base_of(role), "who": NAMES.get(role, ""), "word": WORD}
+    try:
+        (home / ".lbdb").mkdir()
+        (home / ".lbdb" / "rc").write_text("METHODS=m_ldap\n")
+        (home / ".lbdb" / "ldap.rc").write_text(_BOOK.format(**words))
+        printed = _lbdbq(home, asked)
+    finally:
+        shutil.rmtree(home)
+    found = {line.partition("\t")[0] for line in printed.splitlines()[1:]}
+    return frozenset(name for name, dn in ENTRIES.items() if dn.split(",")[0].removeprefix("mail=") in found)
+
+
+def _lbdbq(home: Path, asked: str) -> str:
+    environment = {"HOME": str(home), "TMPDIR": str(home), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(["lbdbq", asked], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.startswith("lbdbq: "), done.stderr
+    return done.stdout
+
+
 def _connected(server: Slapd, role: str) -> ldap.ldapobject.LDAPObject:
     link = ldap.initialize(server.uri)
     link.simple_bind_s(NAMES.get(role, ""), WORD if role in NAMES else "")
@@ -162,6 +204,13 @@ def test_each_role_sees_what_is_its_own(server: Slapd, role: str) -> None:
     """By ldapsearch: addresses, and kinds of mailboxes; the 45th establishment is like the first 44."""
     assert seen(server, role, "mail", base_of(role)) == SEES[role]
     assert seen(server, role, "mssType", base_of(role)) == KINDS[role]
+
+
+@pytest.mark.parametrize("role", BOOKS)
+def test_an_address_book_shows_each_role_what_is_its_own(server: Slapd, role: str) -> None:
+    """By lbdb, asked by a word and by a whole address: what ldapsearch shows, and no more."""
+    assert booked(server, role) == SEES[role]
+    assert booked(server, role, "deux@y.example") == SEES[role] & {"own red"}
 
 
 @pytest.mark.parametrize("role", CHANGES)
@@ -254,10 +303,12 @@ WITHOUT = {
 }
 """Rule -> the cells of the table that are otherwise without it."""
 OUTSIDERS = [role for role in SEES if role not in ("relay", "feeder")]
+ASKING = [role for role in OUTSIDERS if role in BOOKS]
 
 
 def table(server: Slapd) -> set[tuple[str, str, str]]:
     cells = {("sees", role, name) for role in OUTSIDERS for name in seen(server, role, "mail", base_of(role))}
+    cells |= {("books", role, name) for role in ASKING for name in booked(server, role)}
     cells |= {("kinds", "delegate", name) for name in seen(server, "delegate", "mssType")}
     cells |= {("changes", role, name) for role in OUTSIDERS for name in changed(server, role)}
     return cells | {("retypes", role, name) for role in OUTSIDERS for name in changed(server, role, "mssType", b"APP")}
@@ -268,7 +319,13 @@ def test_each_rule_does_its_own_part(rule: str, monkeypatch: pytest.MonkeyPatch)
     """Without one rule exactly its cells of the table are otherwise."""
     whole = {("sees", role, name) for role in OUTSIDERS for name in SEES[role]}
     whole |= {("changes", role, name) for role in OUTSIDERS for name in CHANGES[role]}
+    whole |= {("books", role, name) for role in ASKING for name in SEES[role]}
     whole |= {("kinds", "delegate", name) for name in LISTED}
     monkeypatch.setattr(access, rule, lambda suffix: [])
     with running() as server:
-        assert table(server) ^ whole == WITHOUT[rule]
+        assert table(server) ^ whole == WITHOUT[rule] | _booked_of(WITHOUT[rule])
+
+
+def _booked_of(cells: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+    """The same for who asks by address book: he sees there what ldapsearch shows him."""
+    return {("books", role, name) for act, role, name in cells if act == "sees" and role in ASKING}
