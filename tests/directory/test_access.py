@@ -1,5 +1,5 @@
-"""Who sees and changes what, role by role, asked with OpenLDAP's ldapsearch and, as somebody who writes a letter asks, with
-lbdb, the address book of mutt and neomutt; and which rule each answer comes from."""
+"""Who sees and changes what, role by role, asked with OpenLDAP's ldapsearch and, as somebody who writes a letter asks,
+with lbdb, the address book of mutt and neomutt; and which rule each answer comes from."""
 
 from __future__ import annotations
 
