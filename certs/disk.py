@@ -13,12 +13,16 @@ from pathlib import Path
 PRIVATE, PUBLIC = 0o600, 0o644
 
 
-def put(path: Path, data: bytes, mode: int = PRIVATE) -> None:
+def put(path: Path, data: bytes, mode: int = PRIVATE, owner: Path | None = None) -> None:
     """In the place of what is there, if anything. Beside it stands for a moment '.NAME.PID.new', an ending that nobody
-    who reads a folder of certificates takes for one."""
+    who reads a folder of certificates takes for one. `owner`: written by root, it is his who owns that file or
+    folder."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     draft.unlink(missing_ok=True)
     make(draft, data, mode)
+    if owner is not None and os.geteuid() == 0:
+        whose = owner.stat()
+        os.chown(draft, whose.st_uid, whose.st_gid)
     draft.replace(path)
     sync_folder(path.parent)
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from certs import tls
+from certs.chain import TrustStore
 from gateway import app
 from gateway.accounts import Accounts, Entered
 from gateway.config import ConfigError, Listen, Settings
@@ -36,21 +37,21 @@ def serve(settings: Settings, stop: threading.Event, listening: Callable[[], Non
     rooms = [(view, app.intake(view, shared)) for view in settings.views]
     specs = []
     if at := settings.doors.peers:
-        specs.append(_door(settings, Door.PEER, at, _contexts(settings, tls.PEER_IN, shared), rooms))
+        specs.append(_door(settings, Door.PEER, at, contexts_of(settings, tls.PEER_IN, shared.trust), rooms))
     if at := settings.doors.submission:
         role = tls.APPLICATION_IN if settings.doors.client_certificates else tls.CLIENT_IN
-        specs.append(_door(settings, Door.SUBMISSION, at, _contexts(settings, role, shared), rooms))
+        specs.append(_door(settings, Door.SUBMISSION, at, contexts_of(settings, role, shared.trust), rooms))
     try:
         asyncio.run(_serve(specs, _web(settings), stop, listening))
     except PortUnusable as error:
         raise ConfigError(str(error)) from None
 
 
-def _contexts(settings: Settings, role: tls.Role, shared: app.Common) -> tls.Contexts:
+def contexts_of(settings: Settings, role: tls.Role, trust: Callable[[], TrustStore]) -> tls.Contexts:
     """The node's certificate; a tenant's own where the other end names that tenant's host (RFC 6066 §3)."""
 
     def of(view: Settings) -> tls.Contexts:
-        return tls.renewed(app.tls_role(view, role), (view.tls.certificate, view.tls.key), shared.trust)
+        return tls.renewed(app.tls_role(view, role), (view.tls.certificate, view.tls.key), trust)
 
     own = {view.node.hostname.lower(): of(view) for view in settings.views if view.tls != settings.tls}
     return by_name(of(settings), own) if own else of(settings)

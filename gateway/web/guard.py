@@ -55,7 +55,8 @@ def visited(site: Site, request: Request, face: Face | None) -> Visit:
         session = None
     chosen = request.cookies.get(LANGUAGE, "")
     language = chosen if chosen in LANGUAGES else preferred(request.headers.get("accept-language", ""))
-    return Visit(site, request, face, name, language, session)
+    roles = site.people.person(session.account).roles if session else frozenset()
+    return Visit(site, request, face, name, language, session, roles)
 
 
 def keep(answer: Response, name: str, value: str) -> None:
@@ -65,7 +66,7 @@ def keep(answer: Response, name: str, value: str) -> None:
 async def _answered(visit: Visit, face: Face) -> Response:
     if visit.who is None and not face.public:
         return _to_sign_in(visit, face)
-    if not allowed(face, visit.who.roles if visit.who else frozenset()):
+    if not allowed(face, visit.roles):
         log.info("page-refused", path=face.path, why="role")
         return visit.wrong(403)
     if visit.request.method in SAFE:

@@ -42,6 +42,8 @@ class People:
     def __init__(self, file: Path) -> None:
         self._file, self._lock = file, threading.Lock()
         self._used: dict[str, int] = {}
+        self._seen: tuple[int, int, int] | None = None
+        self._rows: dict[str, dict[str, list[str]]] = {}
 
     def person(self, login: str) -> Person:
         row = self._read().get(login.lower(), {})
@@ -68,13 +70,22 @@ class People:
             return True
 
     def _read(self) -> dict[str, dict[str, list[str]]]:
-        return json.loads(self._file.read_text("utf-8")) if self._file.exists() else {}
+        """Again only where the file changed: every request asks."""
+        try:
+            now = self._file.stat()
+        except FileNotFoundError:
+            return {}
+        seen = (now.st_mtime_ns, now.st_size, now.st_ino)
+        if seen != self._seen:
+            self._rows, self._seen = json.loads(self._file.read_text("utf-8")), seen
+        return self._rows
 
     def _change(self, login: str, name: str, value: list[str]) -> None:
         with self._lock:
             told = self._read()
-            told.setdefault(login.lower(), {})[name] = value
-            disk.put(self._file, (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
+            told = {**told, login.lower(): {**told.get(login.lower(), {}), name: value}}
+            text = json.dumps(told, indent=1, sort_keys=True) + "\n"
+            disk.put(self._file, text.encode(), owner=self._file.parent)  # the pages read what root's command wrote
 
 
 def _totp(secret: bytes) -> TOTP:

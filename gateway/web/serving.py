@@ -1,7 +1,7 @@
 """The process of the pages: their port, over TLS, with the browser's certificate shown to them.
 
-Promises: TLS by the rules of the mail doors (certs.tls); a request's head is small. Does not: know any page, or show a
-renewed certificate before this process starts again.
+Promises: TLS by the rules of the mail doors (certs.tls), whose certificates it shows: renewed ones from the next
+session on, a tenant's own under that tenant's name; a request's head is small. Does not: know any page.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from certs import tls
-from gateway import app
+from gateway import app, entrance
 from gateway.config import ConfigError, Settings
 from gateway.doors import web
 from gateway.doors.ports import PortUnusable, bind
@@ -53,11 +53,21 @@ async def _serve(settings: Settings, stop: threading.Event, listening: Callable[
         await asyncio.to_thread(stop.wait)
 
 
+class Following(ssl.SSLContext):
+    """What a web server is given once: each new session is one of the context that counts now."""
+
+    contexts: tls.Contexts
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        return self.contexts().wrap_bio(*args, **kwargs)
+
+
 def context_of(settings: Settings) -> ssl.SSLContext:
     assert settings.web is not None
     role = tls.APPLICATION_IN if settings.web.client_certificates else tls.CLIENT_IN
-    made = tls.renewed(app.tls_role(settings, role), (settings.tls.certificate, settings.tls.key), app.trust(settings))
-    return made()
+    made = Following(ssl.PROTOCOL_TLS_SERVER)
+    made.contexts = entrance.contexts_of(settings, role, app.trust(settings))
+    return made
 
 
 @contextlib.asynccontextmanager

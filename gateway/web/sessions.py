@@ -2,7 +2,7 @@
 
 Promises: a name is 256 random bits, new at each sign-in, so that one that was planted before counts for nothing; a
 session that nobody uses ends; the token of forms is bound to it. Does not: survive a restart (people sign in again), or
-decide what a role may do (gateway.web.roles does).
+know roles, which are asked at each request (gateway.web.people).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from certs.model import Clock
-from gateway.web.roles import Role
 
 COOKIE = "__Host-pli"
 """The prefix makes browsers refuse it without Secure, with a Domain, or from another path (RFC 6265bis §4.1.3)."""
@@ -27,7 +26,6 @@ class Session:
 
     account: str
     tenant: str
-    roles: frozenset[Role]
     used: datetime
 
 
@@ -39,12 +37,12 @@ class Sessions:
         self._held: dict[str, Session] = {}
         self._key = secrets.token_bytes(32)
 
-    def begin(self, account: str, tenant: str, roles: frozenset[Role]) -> str:
+    def begin(self, account: str, tenant: str) -> str:
         """A new session under a new name."""
         now = self._clock()
         self._held = {name: each for name, each in self._held.items() if now - each.used < self._idle}
         name = secrets.token_urlsafe(32)
-        self._held[name] = Session(account, tenant, roles, now)
+        self._held[name] = Session(account, tenant, now)
         return name
 
     def of(self, name: str, *, awake: bool) -> Session | None:

@@ -63,8 +63,7 @@ async def by_certificate(visit: Visit) -> Response:
 def entered(visit: Visit, account: str, by: str) -> Response:
     """A new session, never the one that the browser brought (fixation)."""
     visit.site.sessions.end(visit.name)
-    roles = visit.site.people.person(account).roles
-    name = visit.site.sessions.begin(account, tenant_of(visit.site.settings, account), roles)
+    name = visit.site.sessions.begin(account, tenant_of(visit.site.settings, account))
     log.info("sign-in", done=True, by=by, account=account)
     answer = visit.moved("/")
     keep(answer, COOKIE, name)

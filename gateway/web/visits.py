@@ -18,7 +18,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from gateway.web.roles import Face
+from gateway.web.roles import Face, Role
 from gateway.web.sessions import Session
 from gateway.web.wording import said
 
@@ -40,6 +40,8 @@ class Visit:
     name: str
     language: str
     who: Session | None = None
+    roles: frozenset[Role] = frozenset()
+    """Of who is signed in, as they are now: one that was taken away is gone at the next click."""
     form: Mapping[str, str] = field(default_factory=dict)
     files: tuple[UploadFile, ...] = ()
 
@@ -84,7 +86,7 @@ class Visit:
         return [
             (face.path, self.t(face.menu), here == face.path)
             for face in self.site.faces
-            if face.menu and self.who and face.roles & self.who.roles
+            if face.menu and face.roles & self.roles
         ]
 
 

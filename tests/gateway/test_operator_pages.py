@@ -63,7 +63,8 @@ class Browser:
     def __init__(self, site: Site, *roles: Role, language: str = "fr") -> None:
         self.http = TestClient(site.application(), base_url="https://testserver", follow_redirects=False)
         self.http.headers["accept-language"] = language
-        name = site.sessions.begin(OPERA, "lilas", frozenset(roles))
+        site.people.give(OPERA, frozenset(roles))
+        name = site.sessions.begin(OPERA, "lilas")
         self.http.cookies.set(COOKIE, name)
         self._token = site.sessions.token(name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -146,16 +147,31 @@ def test_a_suspended_account_has_no_session_left(pages: Pages, settings: Any) ->
 def test_every_page_with_every_role(pages: Pages, role: Role) -> None:
     """Whoever has a role opens its pages, and no other."""
     browser = pages.browser()
-    browser.cookies.set(COOKIE, pages.site.sessions.begin(ANNA, "lilas", frozenset({role})))
+    pages.site.people.give(ANNA, frozenset({role}))
+    browser.cookies.set(COOKIE, pages.site.sessions.begin(ANNA, "lilas"))
     for face in ONE_EACH:
-        assert browser.get(face.path).status_code == (200 if role in face.roles else 403), face.path
+        opens = bool(face.roles & {role, Role.PROFESSIONAL})
+        assert browser.get(face.path).status_code == (200 if opens else 403), face.path
+
+
+def test_a_role_that_was_taken_away_is_gone_at_the_next_click(pages: Pages, settings: Any) -> None:
+    """Roles are asked at each request, of the file that `pli account role` writes, not kept from the sign-in."""
+    browser, elsewhere = pages.browser(), People(settings.paths.data / "people.json")
+    pages.sign_in(browser)
+    assert browser.get("/of/operator").status_code == 403
+    elsewhere.give(ANNA, frozenset({Role.OPERATOR}))
+    assert browser.get("/of/operator").text == "vu"
+    assert 'href="/file"' in browser.get("/aide").text
+    elsewhere.give(ANNA, frozenset())
+    assert browser.get("/of/operator").status_code == 403
+    assert 'href="/file"' not in browser.get("/aide").text
 
 
 def test_the_rule_of_roles_stands_in_one_place(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     """Switched off, everybody opens everything."""
     monkeypatch.setattr(guard, "allowed", lambda face, held: True)
     browser = pages.browser()
-    browser.cookies.set(COOKIE, pages.site.sessions.begin(ANNA, "lilas", frozenset({Role.PROFESSIONAL})))
+    browser.cookies.set(COOKIE, pages.site.sessions.begin(ANNA, "lilas"))
     assert browser.get("/of/operator").text == "vu"
 
 
@@ -299,3 +315,12 @@ def test_commands_give_a_code_and_a_role(configure: Callable[[str], Path], setti
     assert run(pli, ["--config", file, "account", "role", ANNA, "king"]).exit_code == 2
     assert run(pli, ["--config", file, "account", "code", "anna@parc.example"]).exit_code != 0
     assert run(pli, ["--config", str(configure("[doors]\n")), "account", "code", ANNA]).exit_code != 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for another account")
+def test_what_root_wrote_the_pages_read(tmp_path: Path) -> None:
+    """`pli account role` typed by root leaves the file to the account whose folder it is in."""
+    os.chown(tmp_path, 65534, 65534)
+    People(tmp_path / "people.json").give(ANNA, frozenset({Role.SUPPORT}))
+    held = (tmp_path / "people.json").stat()
+    assert (held.st_uid, held.st_gid, held.st_mode & 0o777) == (65534, 65534, 0o600)

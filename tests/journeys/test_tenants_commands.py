@@ -264,7 +264,11 @@ def test_the_owner_sees_what_is_his(town: Town, secret: Secret) -> None:
 def site(town: Town) -> Site:
     """The node's pages; everybody's role is open to whoever is signed in below."""
     settings = configuration.load(town.config)
-    return Site(settings.model_copy(update={"web": WebSection()}), FACES, app.clock)
+    people = town.config.parent / "everybody.json"
+    made = Site(settings.model_copy(update={"web": WebSection(people=people)}), FACES, app.clock)
+    for tenant in town.tenants:
+        made.people.give(tenant.address, frozenset(Role))
+    return made
 
 
 def read(site: Site, tenant: Any, face: Face, method: str, given: dict[str, str]) -> str:
@@ -274,7 +278,7 @@ def read(site: Site, tenant: Any, face: Face, method: str, given: dict[str, str]
 
 def answered(site: Site, tenant: Any, face: Face, method: str, given: dict[str, str]) -> Any:
     browser = TestClient(site.application(), base_url="https://testserver", follow_redirects=False)
-    name = site.sessions.begin(tenant.address, tenant.name, frozenset(Role))
+    name = site.sessions.begin(tenant.address, tenant.name)
     browser.cookies.set(COOKIE, name)
     form = {**given, "token": site.sessions.token(name)}
     return browser.request(method, face.path.format(**given), data=form if method == "POST" else None)
