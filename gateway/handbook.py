@@ -23,6 +23,7 @@ from gateway import shipped
 AT = "/aide"
 PAGES = {
     "writing": ("Écrire, liste de travail", "Writing, work list"),
+    "signing-in": ("Se connecter aux pages", "Signing in at the pages"),
     "install": ("Installer", "Installing"),
     "operations": ("Exploiter", "Operating"),
     "when": ("Que faire quand…", "What to do when"),

@@ -61,6 +61,8 @@ def ensure_free(settings: Settings) -> None:
         for at in (*own, *(view.hl7 for view in settings.views)):
             if at:
                 ports.ensure_free(at.host, at.port)
+        if settings.web and settings.web.certificate_port:
+            ports.ensure_free(settings.web.host, settings.web.certificate_port)
     except ports.PortUnusable as error:
         raise ConfigError(str(error)) from None
 

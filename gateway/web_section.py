@@ -24,5 +24,15 @@ class WebSection(BaseModel):
     imap_port: int = Field(default=993, ge=1, le=65535)
     imap_name: str = Field(default="", description="Name in that server's certificate, where it is not imap_host.")
     lock_minutes: int = Field(default=120, ge=15, le=240, description="A session that nobody uses so long is over.")
-    client_certificates: bool = Field(default=False, description="Ask browsers for a certificate to sign in with.")
+    url: str = Field(
+        default="",
+        pattern=r"^(https://[^/?#@]+)?$",
+        description="https://NAME[:PORT] at which people reach the pages; https://node.hostname:web.port otherwise.",
+    )
+    certificate_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="A second port, under the same name, where a card or client certificate signs in; none: it cannot.",
+    )
     upload_mb: int = Field(default=25, ge=1, le=100, description="Most that one sending may hold.")

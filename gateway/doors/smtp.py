@@ -14,14 +14,14 @@ from asyncio import sslproto
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from aiosmtpd.smtp import MISSING
 
 from certs import meter
-from certs.profiles import TLS_CLIENT, TLS_PEER
+from certs.profiles import TLS_PEER
 from certs.tls import shown_by
 from gateway.doors import sasl
+from gateway.doors.certified import Certified, Judge
 from gateway.doors.porter import Porter
 from gateway.doors.ports import PortTaken, PortUnusable, bind, ensure_free
 from gateway.doors.session import Session
@@ -60,15 +60,6 @@ class PeerDoor(Taking):
             helo=self.helo,
             doubt=met.doubt,
         )
-
-
-@dataclass(frozen=True)
-class Certified:
-    """An account that a certificate opens."""
-
-    account: str
-    fingerprint: str
-    doubt: str = ""
 
 
 class SubmissionDoor(Taking):
@@ -199,16 +190,8 @@ class SubmissionDoor(Taking):
         """Whose account the certificate of this session is: judged now, revocation too, then looked up."""
         assert self.spec.accounts is not None
         assert self.spec.trust is not None
-        shown = shown_by(self.tls)
-        if shown is None:
-            return Turned(Reason.AUTH_FAILED, "none", permanent=True)
-        met = meet(self.spec.trust().judge(shown.der, (), TLS_CLIENT, self.spec.clock()), self.spec.unsure)
-        if isinstance(met, Turned):
-            return met
-        account = self.spec.accounts.certificate(shown.der, user)
-        if account is None:
-            return Turned(Reason.AUTH_FAILED, "unbound", permanent=True)
-        return Certified(account, shown.fingerprint, met.doubt)
+        judge = Judge(self.spec.trust, self.spec.accounts, self.spec.unsure, self.spec.clock)
+        return judge.judge(shown_by(self.tls), user)
 
     async def _decoded(self, initial: str, challenge: str, ready: bool = False) -> bytes | None:
         """The initial response, or the answer to a challenge; None: the other end was told what is wrong.

@@ -49,6 +49,8 @@ class Face:
     """Open to who is not signed in."""
     quiet: bool = False
     """Asked by the page itself, again and again: it keeps no session awake."""
+    beside: bool = False
+    """Served at the port that asks for certificates, and nowhere else; its form stands on a page of the usual port."""
     upload: bool = False
     """Its form brings files."""
     menu: str = ""

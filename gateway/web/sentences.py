@@ -27,7 +27,7 @@ FRAME: dict[str, tuple[str, str]] = {
         "Shown by your authenticator application.",
     ),
     "signing-go": ("Se connecter", "Sign in"),
-    "signing-certificate": ("Se connecter avec un certificat", "Sign in with a certificate"),
+    "signing-certificate": ("Se connecter par carte CPS ou certificat", "Sign in with a CPS card or a certificate"),
     "signing-wrong": (
         "Adresse, mot de passe ou code incorrect. Un code ne sert qu’une fois : attendez le suivant.",
         "Wrong address, password or code. A code counts once: wait for the next one.",
@@ -37,9 +37,14 @@ FRAME: dict[str, tuple[str, str]] = {
         "Too many tries. Try again in a quarter of an hour.",
     ),
     "signing-no-certificate": (
-        "Votre navigateur n’a présenté aucun certificat lié à un compte.",
-        "Your browser showed no certificate that is bound to an account.",
+        "Votre navigateur n’a présenté aucun certificat valable qui soit lié à un compte.",
+        "Your browser showed no valid certificate that is bound to an account.",
     ),
+    "signing-certificate-later": (
+        "Pour l’instant, rien ne dit si votre certificat a été révoqué. Réessayez dans quelques minutes.",
+        "At the moment nothing says whether your certificate was revoked. Try again in some minutes.",
+    ),
+    "signing-or": ("Ou bien", "Or else"),
     "error-400": ("Demande incompréhensible", "Request not understood"),
     "error-400-what": ("Revenez à la page précédente et réessayez.", "Go back and try again."),
     "error-403": ("Accès refusé", "Not allowed"),

@@ -13,6 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from certs import tls
@@ -33,9 +34,7 @@ class Shown(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        session = transport.get_extra_info("ssl_object")
-        der = session.getpeercert(binary_form=True) if session else None
-        self.app_state = {**self.app_state, "client_certificate": der}
+        self.app_state = {**self.app_state, "shown": tls.shown_by(transport.get_extra_info("ssl_object"))}
 
 
 def serve_until(settings: Settings, stop: threading.Event, listening: Callable[[], None]) -> None:
@@ -48,7 +47,8 @@ def serve_until(settings: Settings, stop: threading.Event, listening: Callable[[
 
 async def _serve(settings: Settings, stop: threading.Event, listening: Callable[[], None]) -> None:
     Passes(settings.pass_key, app.clock).renew_key()
-    async with opened(Site(settings, FACES, app.clock)):
+    site = Site(settings, FACES, app.clock)
+    async with opened(site), opened_beside(site):
         listening()
         await asyncio.to_thread(stop.wait)
 
@@ -62,20 +62,35 @@ class Following(ssl.SSLContext):
         return self.contexts().wrap_bio(*args, **kwargs)
 
 
-def context_of(settings: Settings) -> ssl.SSLContext:
-    assert settings.web is not None
-    role = tls.APPLICATION_IN if settings.web.client_certificates else tls.CLIENT_IN
+def context_of(site: Site, role: tls.Role) -> ssl.SSLContext:
     made = Following(ssl.PROTOCOL_TLS_SERVER)
-    made.contexts = entrance.contexts_of(settings, role, app.trust(settings))
+    made.contexts = entrance.contexts_of(site.settings, role, site.trust)
     return made
 
 
 @contextlib.asynccontextmanager
 async def opened(site: Site, port: int | None = None) -> AsyncIterator[int]:
     """Serves while inside; gives the port. `port`: another than the configured one."""
-    listener = bind(site.web.host, site.web.port if port is None else port, shared=True)
-    told = web.quiet(site.application(), CONNECTIONS_MOST, HEAD_MOST, Shown)
+    at = site.web.port if port is None else port
+    async with _opened(site, at, site.application(), tls.CLIENT_IN) as got:
+        yield got
+
+
+@contextlib.asynccontextmanager
+async def opened_beside(site: Site) -> AsyncIterator[None]:
+    """The port that asks for certificates, where one is wanted."""
+    if site.web.certificate_port is None:
+        yield
+        return
+    async with _opened(site, site.web.certificate_port, site.application_beside(), tls.APPLICATION_IN):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _opened(site: Site, port: int, pages: ASGIApp, role: tls.Role) -> AsyncIterator[int]:
+    listener = bind(site.web.host, port, shared=True)
+    told = web.quiet(pages, CONNECTIONS_MOST, HEAD_MOST, Shown)
     told.load()
-    told.ssl = context_of(site.settings)
+    told.ssl = context_of(site, role)
     async with web.running(told, listener) as got:
         yield got

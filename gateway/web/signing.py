@@ -1,4 +1,4 @@
-"""Signing in and out: password with one-time code, or a client certificate; the session's own small pages.
+"""Signing in with a password and a one-time code, signing out; the session's own small pages.
 
 Promises: whichever of login, password and code is wrong, the answer is the same; tries are counted for each login, and
 failures for each address block, and who guesses keeps nobody out of his usual place; a code without a right password is
@@ -21,10 +21,15 @@ from gateway.web.wording import LANGUAGES
 log = structlog.get_logger("gateway.web")
 
 
+REFUSED = {"certificat": "signing-no-certificate", "attente": "signing-certificate-later"}
+"""What another way of signing in says in the address when it sends somebody back: words of ours, chosen from here."""
+
+
 async def form(visit: Visit) -> Response:
     if visit.who:
         return visit.moved("/")
-    return visit.shown("signing.html", wrong="", login="")
+    why = REFUSED.get(visit.request.query_params.get("refus", ""), "")
+    return visit.shown("signing.html", wrong=visit.t(why) if why else "", login="")
 
 
 async def sign_in(visit: Visit) -> Response:
@@ -50,22 +55,12 @@ def _proved(visit: Visit, login: str) -> str | None:
     return account if right else None
 
 
-async def by_certificate(visit: Visit) -> Response:
-    """The TLS session proved the key; who it is bound to is asked as at the mail doors."""
-    der = getattr(visit.request.state, "client_certificate", None)
-    account = await visit.aside(visit.site.logins.certificate, der) if der else None
-    if account is None:
-        log.info("sign-in", done=False, by="certificate")
-        return visit.shown("signing.html", 403, wrong=visit.t("signing-no-certificate"), login="")
-    return entered(visit, account, "certificate")
-
-
-def entered(visit: Visit, account: str, by: str) -> Response:
+def entered(visit: Visit, account: str, by: str, **more: str) -> Response:
     """A new session, never the one that the browser brought (fixation)."""
     visit.site.sessions.end(visit.name)
     name = visit.site.sessions.begin(account, tenant_of(visit.site.settings, account))
-    log.info("sign-in", done=True, by=by, account=account)
-    answer = visit.moved("/")
+    log.info("sign-in", done=True, by=by, account=account, **{key: value for key, value in more.items() if value})
+    answer = visit.moved(f"{visit.site.url}/" if visit.face and visit.face.beside else "/")
     keep(answer, COOKIE, name)
     return answer
 
@@ -112,7 +107,6 @@ EVERYBODY = frozenset(Role)
 FACES = (
     Face("/entrer", form, public=True),
     Face("/entrer", sign_in, methods=("POST",), public=True),
-    Face("/entrer/certificat", by_certificate, methods=("POST",), public=True),
     Face("/langue", language, methods=("POST",), public=True),
     Face("/sortir", sign_out, EVERYBODY, ("POST",)),
     Face("/session", state, EVERYBODY, quiet=True),

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from importlib.resources import files
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from certs.chain import TrustStore
 from certs.model import Clock
 from gateway import app
 from gateway.config import ConfigError, Settings
 from gateway.doors.budgets import Guesses, Rate
+from gateway.doors.certified import Judge
 from gateway.web.drafts import ALL, Drafts
 from gateway.web.guard import guarded, visited
 from gateway.web.people import People
@@ -34,11 +38,10 @@ from gateway.writing import Writing
 log = structlog.get_logger("gateway.web")
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "frame-src 'none'; frame-ancestors 'none'; base-uri 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'none'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
 HEAD = {
-    "content-security-policy": POLICY,
     "x-frame-options": "DENY",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -63,6 +66,7 @@ class Site:
         self.upload_most = settings.web.upload_mb * 1024 * 1024
         self.drafts = Drafts(clock, timedelta(minutes=settings.web.lock_minutes), ALL * self.upload_most)
         self.logins = app.logins(settings)
+        self.url, self.certificate_url = _urls(settings)
         self.reading = asyncio.Semaphore(2)
         """Of those who wait for the process that reads papers: the others keep their threads."""
         self._making = threading.Lock()
@@ -72,6 +76,14 @@ class Site:
         self.failures = Rate(30, 900.0, clock)
         """Sign-ins that failed, from one address block."""
 
+    @cached_property
+    def trust(self) -> Callable[[], TrustStore]:
+        return app.trust(self.settings)
+
+    @cached_property
+    def certificates(self) -> Judge:
+        return Judge(self.trust, self.logins, self.settings.trust.cannot_tell, self.clock)
+
     @property
     def writing(self) -> Writing:
         """Made when somebody first writes: it asks directories and follows them."""
@@ -80,10 +92,22 @@ class Site:
             return self._writing
 
     def application(self) -> ASGIApp:
-        routes = [Route(face.path, guarded(self, face), methods=list(face.methods)) for face in self.faces]
+        policy = f"{POLICY} {self.certificate_url}" if self.certificate_url else POLICY
+        return self._application(beside=False, head={"content-security-policy": policy})
+
+    def application_beside(self) -> ASGIApp:
+        """Of the port that asks for certificates. Each try is a session of its own, so that a browser asks again."""
+        return self._application(beside=True, head={"content-security-policy": POLICY, "connection": "close"})
+
+    def _application(self, *, beside: bool, head: Mapping[str, str]) -> ASGIApp:
+        faces = [face for face in self.faces if face.beside is beside]
+        routes = [Route(face.path, guarded(self, face), methods=list(face.methods)) for face in faces]
         routes += [Route(f"/static/{name}", _static(name, kind)) for name, kind in STATIC.items()]
-        handlers = {HTTPException: self._told, Exception: self._surprise}
-        return Headed(Starlette(routes=routes, exception_handlers=handlers))
+        handlers = {HTTPException: self._elsewhere if beside else self._told, Exception: self._surprise}
+        return Headed(Starlette(routes=routes, exception_handlers=handlers), {**HEAD, **head})
+
+    async def _elsewhere(self, _: Request, __: Exception) -> Response:
+        return RedirectResponse(f"{self.url}/", 303)
 
     async def _told(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -97,15 +121,15 @@ class Site:
 class Headed:
     """Puts the head on every answer; pages are kept by no cache."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, head: Mapping[str, str]) -> None:
+        self._app, self._head = app, head
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def headed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 said = {name for name, _ in message["headers"]}
                 kept = "max-age=3600" if scope["path"].startswith("/static/") else "no-store"
-                more = {**HEAD, "cache-control": kept}
+                more = {**self._head, "cache-control": kept}
                 message["headers"] = [
                     *message["headers"],
                     *((name.encode(), value.encode()) for name, value in more.items() if name.encode() not in said),
@@ -113,6 +137,19 @@ class Headed:
             await send(message)
 
         await self._app(scope, receive, headed)
+
+
+def _urls(settings: Settings) -> tuple[str, str]:
+    """Where people reach the pages, and the port that asks for certificates; empty where there is none."""
+    assert settings.web is not None
+    url = settings.web.url or f"https://{settings.node.hostname}:{settings.web.port}"
+    beside = settings.web.certificate_port
+    return url, f"https://{_host(url)}:{beside}" if beside else ""
+
+
+def _host(url: str) -> str:
+    host = urlsplit(url).hostname or ""
+    return f"[{host}]" if ":" in host else host
 
 
 def _static(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
