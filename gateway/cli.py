@@ -275,11 +275,14 @@ pli.add_command(xdm)
 @click.option("--keep", is_flag=True, help="Leave everything running and say how to try it.")
 @click.option("--down", is_flag=True, help="End what --keep left running.")
 @click.option("--json", "as_json", is_flag=True, help="Last line: {ok, steps: [{name, ok, evidence}]}.")
+@click.option("--code", metavar="LOGIN", help="Print the one-time code with which LOGIN signs in at the pages now.")
 @click.option("--wrong-host", type=click.Choice(["success-without-storing", "wrong-hash", "half-success"]),
               help="Play against a dossier host that lies; the demo must then fail.")  # fmt: skip
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".pli/demo"), show_default=True)
 @LANGUAGE
-def demo(once: bool, keep: bool, down: bool, as_json: bool, wrong_host: str | None, folder: Path, lang: str) -> None:
+def demo(
+    once: bool, keep: bool, down: bool, as_json: bool, code: str | None, wrong_host: str | None, folder: Path, lang: str
+) -> None:
     """Play the first letter between two invented operators, on real servers, and look at it from outside."""
     from gateway.demo import play
 
@@ -287,4 +290,6 @@ def demo(once: bool, keep: bool, down: bool, as_json: bool, wrong_host: str | No
         raise Failure("--keep leaves it running, --once ends it: choose one")
     if down:
         sys.exit(play.down(folder.resolve()))
+    if code:
+        sys.exit(play.code(folder.resolve(), code.lower()))
     sys.exit(play.main(folder.resolve(), keep=keep, as_json=as_json, wrong_host=wrong_host, language=lang))

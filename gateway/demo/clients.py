@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import html
 import re
 import subprocess
 import uuid
@@ -101,6 +102,32 @@ def _curl_imap(port: int, login: Login, ca: Path, path: str, *more: str) -> byte
         "curl", "-sS", "--ssl-reqd", "--cacert", str(ca), "-u", f"{login.user}:{login.password}", *more,
         f"imap://127.0.0.1:{port}/{path}",
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Site:
+    """Pages, and the file in which curl keeps its cookies."""
+
+    host: str
+    port: int
+    ca: Path
+    jar: Path
+
+    def curl(self, path: str, *more: str) -> str:
+        said = run(
+            "curl", "-sS", "--fail", "--cacert", str(self.ca), "--resolve", f"{self.host}:{self.port}:127.0.0.1", "-b",
+            str(self.jar), "-c", str(self.jar), *more, f"https://{self.host}:{self.port}{path}",
+        )  # fmt: skip
+        return html.unescape(said.decode("utf-8", "replace"))
+
+
+def sign_in(site: Site, login: Login, code: str) -> None:
+    """As a browser does: the form's hidden token goes back with what was typed."""
+    token = re.search(r'name="token" value="([0-9a-f]+)"', site.curl("/entrer"))
+    if token is None:
+        raise Unseen("curl saw no form to sign in")
+    typed = {"token": token[1], "login": login.user, "password": login.password, "code": code}
+    site.curl("/entrer", *(word for name, value in typed.items() for word in ("--data-urlencode", f"{name}={value}")))
 
 
 @dataclass(frozen=True)

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from directory.model import Entry
 from dmp_bridge import cda, packing
 from dmp_bridge.model import Bad, Document
-from gateway.demo import clients, sample, stage
+from gateway.demo import clients, pages, sample, stage
 from gateway.demo.cast import OPERATORS, PASSWORD, RADIOLOGIST, SECRETARIAT, SURGEON, author_of
 from gateway.demo.clients import DossierAccess, Login, Unseen
 from gateway.demo.running import Company
 from gateway.demo.stage import Seat, Stage
+from gateway.web.people import STEP_S
 
 PATIENCE_S = 20.0
 
@@ -216,6 +218,21 @@ def fetched(company: Company, seat: Seat, letter: Letter) -> str:
     if ours != theirs:
         raise Unseen(f"ITI-43 gave {theirs[:16]}…, sent was {ours[:16]}…")
     return f"curl, RetrieveDocumentSet : SHA-256 {theirs[:32]}…"
+
+
+def page(company: Company, seat: Seat, letter: Letter) -> str:
+    """The sender signs in and opens her letter: every recipient has a line."""
+    jar = artefacts(company) / "cookies"
+    site = clients.Site(seat.who.hostname, seat.ports.pages, company.stage.anchors, jar)
+    sender, before = str(letter.sender.address), datetime.now(UTC) - timedelta(seconds=STEP_S)
+    # The code of the step before, so that who tries the pages next may use the one of now.
+    clients.sign_in(site, Login(sender, PASSWORD), pages.code(seat.folder, sender, before))
+    lines = re.findall(r"<li>([^<]*)</li>", site.curl(f"/lettres/{letter.id}"))
+    jar.unlink(missing_ok=True)
+    ends = [line for line in lines if "remis à l'opérateur" in line or "classé au dossier" in line]
+    if len(ends) != 3:
+        raise Unseen(f"curl saw no such page: {lines}")
+    return f"curl {pages.address(seat)} : {len(lines)} étapes, « {ends[-1]} »"
 
 
 def _patiently(look: Callable[[], Any], otherwise: str) -> Any:

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from dmp_bridge import cda
 from dmp_bridge.model import Document
-from gateway.demo import clients, looks, stage
+from gateway.demo import clients, looks, pages, stage
 from gateway.demo.cast import OPERATORS, PASSWORD, RADIOLOGIST, RIS, SECRETARIAT, SURGEON
 from gateway.demo.clients import Unseen
 from gateway.demo.looks import Letter
@@ -55,6 +55,7 @@ TITLES: dict[str, tuple[str, str]] = {
     "application-submitted": ("L'application RIS envoie à son tour", "The RIS application sends in turn"),
     "application-read": ("Sa lettre lue en IMAP par curl", "Its letter read over IMAP by curl"),
     "seal": ("Scellée par l'établissement, contrôlée par openssl", "Sealed by the establishment"),
+    "page": ("La radiologue ouvre sa page par curl et y voit où est sa lettre", "Her page shows where her letter is"),
 }
 """Every step, in the order of the play."""
 
@@ -96,8 +97,10 @@ def play(told: Play) -> None:
     told.step("pki", lambda: looks.chains(company))
     told.step("directory", lambda: looks.people(told.stage))
     told.step("register", lambda: looks.register(company))
-    _first(told, looks.written(company, RADIOLOGIST, serial=1), lilas, parc)
+    report = looks.written(company, RADIOLOGIST, serial=1)
+    _first(told, report, lilas, parc)
     _sealed(told, looks.written(company, RIS, serial=2), lilas, parc)
+    told.step("page", lambda: looks.page(company, lilas, report))
 
 
 def _first(told: Play, letter: Letter, lilas: Seat, parc: Seat) -> None:
@@ -132,7 +135,7 @@ def main(folder: Path, *, keep: bool, as_json: bool, wrong_host: str | None, lan
     begun = time.monotonic()
     if stopped := stop_all(folder):
         console.print(f"({stopped} serveurs d'une représentation précédente arrêtés)")
-    built = stage.build(folder, datetime.now(UTC))
+    built = stage.build(folder, datetime.now(UTC), with_pages=True)
     company = Company(built)
     told = Play(company, lambda line: console.print(line, markup=False), language)
     try:
@@ -152,6 +155,17 @@ def main(folder: Path, *, keep: bool, as_json: bool, wrong_host: str | None, lan
         steps = [step.__dict__ for step in told.steps]
         print(json.dumps({"ok": told.ok, "steps": steps}, ensure_ascii=False), flush=True)
     return 0 if told.ok else 1
+
+
+def code(folder: Path, login: str) -> int:
+    """Prints the one-time code of an account of the demo that runs in `folder`."""
+    homes = [folder / name for name, who in OPERATORS.items() if login.endswith(f"@{who.domain}")]
+    if login not in pages.ROLES or not (homes[0] / "data").exists():
+        known = ", ".join(pages.ROLES)
+        print(f"pli demo: pas de code pour {login} dans {folder}. Après ./dev up : {known}", file=sys.stderr)
+        return 2
+    print(pages.code(homes[0], login, datetime.now(UTC)))
+    return 0
 
 
 def down(folder: Path) -> int:
@@ -189,6 +203,7 @@ def _tell_how_to_try(told: Play, console: Console) -> None:
     certificate, key = lilas.dossier
     me, you = RADIOLOGIST.address, SURGEON.address
     pli = f"{Path(sys.executable).with_name('pli')} --config {lilas.config}"
+    command = f"{Path(sys.executable).with_name('pli')} demo --folder {built.folder}"
     query = artefacts / "iti-18.xml"
     query.write_text(clients.query_for(_document(artefacts / f"{me.local}.xml")))
     lines = (
@@ -204,6 +219,10 @@ def _tell_how_to_try(told: Play, console: Console) -> None:
         f"{pli} trace --sender {me}",
         f"{pli} queue",
         f"{pli} explain {you}",
+        "",
+        f"Pages : {pages.address(lilas)}, avec « 127.0.0.1 {lilas.who.hostname} » dans /etc/hosts ;",
+        f"le certificat est signé par {built.anchors}. Le code du moment est donné par",
+        *(f"  {command} --code {login}    ({told_of})" for login, told_of in pages.SAID.items()),
     )  # fmt: skip
     for line in lines:
         console.print(line, markup=False)

@@ -100,6 +100,8 @@ class Company:
         command = [sys.executable, "-m", "gateway", "--config", str(seat.config), "serve"]
         process.launch(command, {**_environment(), **(more or {})}, who)
         ports = {seat.ports.peers: b"220", seat.ports.submission: b"220"}
+        if self.stage.pages:
+            ports[seat.ports.pages] = b""
         process.wait_ready(ports, f"pli {seat.who.name}", [seat.folder / "server.log", seat.folder / "pli.log"])
 
     def stop_node(self, seat: Seat) -> None:

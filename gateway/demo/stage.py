@@ -26,7 +26,7 @@ from directory.region import ldif, region
 from directory.slapd import Passwords
 from dmp_bridge.model import Patient
 from gateway.accounts import Accounts
-from gateway.demo import sample
+from gateway.demo import pages, sample
 from gateway.demo.cast import OPERATORS, PASSWORD, Operator
 from gateway.demo.processes import free_port
 from relay.partners import Listed, compose
@@ -45,6 +45,7 @@ class Ports:
     imap: int
     imaps: int
     introspection: int
+    pages: int
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class Stage:
     passwords: Passwords
     ldif: str
     pki: Pki
+    pages: bool = False
+    """The nodes serve them."""
 
     @property
     def trust(self) -> Path:
@@ -105,7 +108,7 @@ class Stage:
         return f"ldap://127.0.0.1:{self.directory_port}"
 
 
-def build(folder: Path, now: datetime) -> Stage:
+def build(folder: Path, now: datetime, *, with_pages: bool = False) -> Stage:
     """A new stage in `folder`, which is emptied first."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o711, parents=True)
@@ -114,7 +117,7 @@ def build(folder: Path, now: datetime) -> Stage:
     servers = {name: _server(pki, seat.who) for name, seat in seats.items()}
     actors = [entry for seat in seats.values() for entry in _keys(pki, seat, servers[seat.who.name])]
     passwords = Passwords.random()
-    stage = Stage(folder, seats, free_port(), free_port(), passwords, ldif(region(actors), SUFFIX), pki)
+    stage = Stage(folder, seats, free_port(), free_port(), passwords, ldif(region(actors), SUFFIX), pki, with_pages)
     pki.write_trust(stage.trust, now)
     host = pki.tls_server(DOSSIER_DOMAIN, "HEBERGEUR REGIONAL", "1750000036")
     host.write(stage.host_tls[0].parent, "server")
@@ -122,6 +125,8 @@ def build(folder: Path, now: datetime) -> Stage:
     for seat in seats.values():
         _accounts(seat)
         _configure(stage, seat)
+        if with_pages:
+            pages.admit(seat)
     return stage
 
 
@@ -217,7 +222,8 @@ def _configure(stage: Stage, seat: Seat) -> None:
 def _settings(stage: Stage, seat: Seat) -> dict[str, Mapping[str, object]]:
     who, folder, ports = seat.who, seat.folder, seat.ports
     others = {o.who.domain: f"127.0.0.1:{o.ports.peers}" for o in stage.seats.values() if o is not seat}
-    return {
+    web: dict[str, Mapping[str, object]] = {"web": pages.section(seat)} if stage.pages else {}
+    return web | {
         "node": {
             "name": who.name,
             "hostname": who.hostname,

@@ -60,6 +60,10 @@ class People:
         self._change(login, "secret", [base64.b32encode(secret).decode()])
         return _totp(secret).get_provisioning_uri(login.lower(), issuer)
 
+    def code(self, login: str, at: datetime) -> str:
+        """What this person's authenticator program shows at `at`."""
+        return _totp(self.person(login).secret).generate(int(at.timestamp())).decode()
+
     def code_counts(self, login: str, code: str, now: datetime) -> bool:
         """A code of this moment, or of a step beside it, that was not used before."""
         step = _step(self.person(login).secret, code, now)
