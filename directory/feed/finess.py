@@ -1,8 +1,9 @@
 """The structures of FINESS, as the open flow `finess-structures` gives them: one JSON object of any size.
 
 Promises: one establishment (`pmej[].ege[]`) is one row, whatever else stands beside it; those that are not active are
-left out, so that they are closed as any that is gone; memory holds one legal entity at a time. A file that ends before
-its last brace is one that was cut. The older text file (etalab-cs1100507) is read as before.
+left out, so that they are closed as any that is gone; memory holds one establishment at a time, whatever a legal entity
+has. Its number stands before them, as in the flow: without one they are rejected. A file that ends before its last
+brace is one that was cut. The older text file (etalab-cs1100507) is read as before.
 Does not: read the groups (gco, gcc), nor translate codes.
 
 Source: github.com/ansforge/finess, schema-structures-v1.json, and the files of 2026 (names differ in some letters).
@@ -11,36 +12,43 @@ Source: github.com/ansforge/finess, schema-structures-v1.json, and the files of 
 from __future__ import annotations
 
 import codecs
+import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from directory.feed.lines import MAX_LINE, Column, FeedError, Lines, Readable, Rejected, Row, Rows, Shape, controlled
 
-MAX_OBJECT = 1 << 26
-"""Characters of one legal entity with its establishments: the largest has some megabytes."""
+MAX_OBJECT = 3 << 18
+"""Characters of one establishment, or of any other value: those of 2026 have some thousands."""
+MAX_LISTS = 10_000
+"""Lists within as much text: making them costs far more than reading the text."""
 _DECODER = json.JSONDecoder()
-_BLANKS = " \t\r\n,:"
+_BLANKS = re.compile(r"[ \t\r\n,:]*")
 
 
 def opened(file: Readable, columns: Sequence[Column], shape: Shape) -> Rows:
     """Whichever of its two forms it is: the first sign says."""
-    first = file.readline(MAX_LINE)
+    first = b""
+    while len(first) < MAX_LINE and not first.removeprefix(codecs.BOM_UTF8).strip(b" \t\r\n"):
+        if not (line := file.readline(MAX_LINE)):
+            break
+        first += line
     again = _Again(first, file)
-    if first.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{":
+    if first.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")[:1] == b"{":
         return Structures(again, columns)
     return Lines(again, columns, shape)
 
 
 class _Again:
-    """A file whose first line was looked at."""
+    """A file whose first lines were looked at."""
 
     def __init__(self, first: bytes, file: Readable) -> None:
-        self._first, self._file = first, file
+        self._first, self._file = io.BytesIO(first), file
 
     def readline(self, limit: int, /) -> bytes:
-        first, self._first = self._first[:limit], self._first[limit:]
-        return first or self._file.readline(limit)
+        return self._first.readline(limit) or self._file.readline(limit)
 
 
 class Structures:
@@ -54,33 +62,62 @@ class Structures:
         return self._text.ended
 
     def __iter__(self) -> Iterator[Row | Rejected]:
-        number = 0
-        for entity in self._text.members("pmej"):
-            for told in _establishments(entity):
-                number += 1
-                yield self._row(number, told)
+        for number, told in enumerate(self._told(), 1):
+            yield self._row(number, told)
 
     def _row(self, number: int, told: dict[str, str] | None) -> Row | Rejected:
         if told is None:
             return Rejected(number, "not-this-format")
         values = tuple(told.get(column.field, "") for column in self._columns)
-        return Rejected(number, "control-character") if controlled(values) else Row(number, values)
+        if controlled(values):
+            return Rejected(number, "control-character")
+        # JSON can name half of a character (RFC 8259 §8.2), which no file and no directory can hold.
+        return Rejected(number, "not-utf-8") if any(map(_HALVES.search, values)) else Row(number, values)
+
+    def _told(self) -> Iterator[dict[str, str] | None]:
+        text, found = self._text, False
+        for name in text.members():
+            if name != "pmej" or text.next() != "[":
+                text.skip()
+                continue
+            found = True
+            for _ in text.elements():
+                yield from self._entity()
+        if not found and text.ended:
+            raise FeedError("ce n'est pas le flux des structures FINESS : il n'y a pas de liste « pmej »")
+
+    def _entity(self) -> Iterator[dict[str, str] | None]:
+        """The active establishments of one legal entity; None for what cannot be read."""
+        text, legal = self._text, None
+        if text.next() != "{":
+            yield from () if text.value() is _NOTHING else (None,)
+            return
+        for name in text.members():
+            if name == "ege" and text.next() == "[":
+                for _ in text.elements():
+                    yield from _establishment(text.value(), legal)
+            elif name == "ege":
+                yield from (None,) if text.value() else ()
+            elif name == "informationsGeneralesPMEJ":
+                legal = _number(text.value())
+            else:
+                text.skip()
 
 
-def _establishments(entity: Any) -> Iterator[dict[str, str] | None]:
-    """Of one legal entity, those that are active; None for one that cannot be read."""
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def _number(about: Any) -> str | None:
+    return _text(about, "numFinessPm") if isinstance(about, dict) else None
+
+
+def _establishment(told: Any, legal: str | None) -> Iterator[dict[str, str] | None]:
+    """None for one that cannot be read; nothing for one that is not active, or within which the file ends."""
     try:
-        legal = _text(entity["informationsGeneralesPMEJ"], "numFinessPm")
-        found = list(entity.get("ege") or ())
+        if told is not _NOTHING and told["etatObjet"] == "A":
+            yield None if legal is None else _named(told, legal)
     except (KeyError, TypeError, AttributeError):
         yield None
-        return
-    for each in found:
-        try:
-            if each["etatObjet"] == "A":
-                yield _named(each, legal)
-        except (KeyError, TypeError, AttributeError):
-            yield None
 
 
 def _named(told: Any, legal: str) -> dict[str, str]:
@@ -109,73 +146,78 @@ def _text(told: Any, name: str) -> str:
 
 
 class _Text:
-    """One JSON object whose members are read one after the other."""
+    """JSON of any size, read from front to back: whoever is told of a member or an element reads its value next."""
 
     def __init__(self, file: Readable) -> None:
         self._file, self._decoded = file, codecs.getincrementaldecoder("utf-8-sig")()
         self._buffer, self._at = "", 0
+        self._depth = 0
         self._over = self.ended = False
 
-    def members(self, wanted: str) -> Iterator[Any]:
-        """The elements of the list of this name; the others are passed over, one by one too."""
+    def members(self) -> Iterator[Any]:
+        """The names in the object that begins here; the outermost one says whether the text `ended`."""
         self._expect("{")
-        found = False
-        while self._next() not in ("}", ""):
-            name = self._value()
-            is_list = self._next() == "["
-            found = found or (name == wanted and is_list)
-            for each in self._elements() if is_list else iter((self._value(),)):
-                if name == wanted:
-                    yield each
-        self.ended = self._next() == "}"
-        if not found and self.ended:
-            raise FeedError(f"ce n'est pas le flux des structures FINESS : il n'y a pas de liste « {wanted} »")
-
-    def _elements(self) -> Iterator[Any]:
-        self._expect("[")
-        while self._next() not in ("]", ""):
-            if (value := self._value()) is not _NOTHING:
-                yield value
+        self._depth += 1
+        while self.next() not in ("}", ""):
+            yield self.value()
+        self._depth -= 1
+        self.ended = self._depth == 0 and self.next() == "}"
         self._at += 1
 
+    def elements(self) -> Iterator[None]:
+        """One for each element of the list that begins here."""
+        self._expect("[")
+        while self.next() not in ("]", ""):
+            yield
+        self._at += 1
+
+    def skip(self) -> None:
+        """Passes over one value, over a list element by element."""
+        if self.next() != "[":
+            self.value()
+            return
+        for _ in self.elements():
+            self.value()
+
     def _expect(self, sign: str) -> None:
-        if self._next() != sign:
+        if self.next() != sign:
             raise FeedError("ce n'est pas le flux des structures FINESS : JSON inattendu")
         self._at += 1
 
-    def _next(self) -> str:
+    def next(self) -> str:
         """The next sign that says something; empty at the end."""
         while True:
-            while self._at < len(self._buffer) and self._buffer[self._at] in _BLANKS:
-                self._at += 1
+            blank = _BLANKS.match(self._buffer, self._at)
+            self._at = blank.end() if blank else len(self._buffer)
             if self._at < len(self._buffer):
                 return self._buffer[self._at]
             if not self._more():
                 return ""
 
-    def _value(self) -> Any:
+    def value(self) -> Any:
         """One value; _NOTHING where the file ends within it."""
+        self.next()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._buffer, self._at)
+                value, self._at = _DECODER.raw_decode(self._buffer, self._at)
             except RecursionError:
                 raise FeedError("ce n'est pas le flux des structures FINESS : trop d'étages") from None
             except ValueError:
                 if not self._more():
                     self._at = len(self._buffer)
                     return _NOTHING
-                continue
-            self._at = end
-            return value
+            else:
+                return value
 
     def _more(self) -> bool:
-        """Twice as much as is waiting, so that a large value is not tried again for each line of it."""
+        """Four times as much as is waiting, so that a large value is not tried again for each line of it."""
         if self._over:
             return False
         self._buffer, self._at = self._buffer[self._at :], 0
-        if len(self._buffer) > MAX_OBJECT:
+        if len(self._buffer) > MAX_OBJECT or self._buffer.count("[") > MAX_LISTS:
             raise FeedError("ce n'est pas le flux des structures FINESS : une entité sans fin")
-        pieces, wanted = [self._buffer], max(len(self._buffer), MAX_LINE)
+        wanted = min(max(3 * len(self._buffer), MAX_LINE), MAX_OBJECT + 1 - len(self._buffer))
+        pieces = [self._buffer]
         while wanted > 0 and (line := self._file.readline(MAX_LINE)):
             pieces.append(self._decode(line))
             wanted -= len(line)

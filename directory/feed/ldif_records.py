@@ -1,8 +1,8 @@
 """An export of another directory in LDIF (RFC 2849), read as the rows of a table are.
 
-Promises: an attribute is a column, found by its name without options or case; an entry without an address is no
-mailbox, and passed over; a record that cannot be used is a Rejected with the number of its first line. Nothing is ever
-read from where a `:<` URL points.
+Promises: an attribute is a column, found by its name without options or case; those that nobody asked for are not
+decoded; an entry without an address is no mailbox, and passed over; a record that cannot be used is a Rejected with the
+number of its first line. Nothing is ever read from where a `:<` URL points.
 Does not: apply changes (a record of one is rejected), follow a DN, nor hold more than one record.
 """
 
@@ -16,11 +16,10 @@ from directory.feed.lines import BOM, Column, FeedError, Readable, Rejected, Row
 
 MAX_RECORD = 1 << 20
 """Bytes of one entry: certificates and a photograph."""
+MAX_LINES = 50_000
+"""Of one entry, as they stand in the file: a photograph in base64 has some ten thousand."""
 BETWEEN = "\n"
 """Between the values of an attribute that has several: none holds one itself."""
-
-_NOT_READ = (b"usercertificate", b"usersmimecertificate", b"jpegphoto", b"userpassword")
-"""Attributes whose values are not even decoded."""
 
 
 class _Unusable(ValueError):
@@ -32,6 +31,7 @@ class Records:
 
     def __init__(self, file: Readable, columns: Sequence[Column]) -> None:
         self._file, self._columns = file, columns
+        self._wanted = {name.encode() for column in columns for name in column.names} | {b"changetype"}
         self.ended = True
         """Whether the last line was ended: of a file that was cut it often is not."""
         self._held = file.readline(MAX_RECORD).removeprefix(BOM)
@@ -50,7 +50,8 @@ class Records:
                 yield Row(number, values)
 
     def _records(self) -> Iterator[tuple[int, list[bytes]]]:
-        """(number of its first line, its lines, folded ones joined)."""
+        """(number of its first line, its lines as they stand in the file). One that is too long goes on past its
+        budget by one line, which is what says so."""
         lines: list[bytes] = []
         first = size = 0
         while self._held:
@@ -61,49 +62,50 @@ class Records:
             if not line and lines:
                 yield first, lines
                 lines, size = [], 0
-            elif line and size <= MAX_RECORD:
+            elif line and size <= MAX_RECORD and len(lines) <= MAX_LINES:
                 first = first if lines else number
                 size += len(line)
-                _add(lines, line)
+                lines.append(line)
         if lines:
             yield first, lines
 
     def _values(self, lines: Sequence[bytes]) -> tuple[str, ...] | None:
         """None for an entry that is no mailbox. Raises _Unusable."""
-        if sum(map(len, lines)) > MAX_RECORD:
+        if len(lines) > MAX_LINES or sum(map(len, lines)) > MAX_RECORD:
             raise _Unusable("too-long")
         said: dict[str, list[str]] = {}
-        for line in lines:
-            _note(said, line)
+        for line in _unfolded(lines):
+            self._note(said, line)
         if "changetype" in said and said["changetype"] != ["add"]:
             raise _Unusable("change-record")
         values = tuple(BETWEEN.join(_of(said, column)) for column in self._columns)
         keys = [value for value, column in zip(values, self._columns, strict=True) if column.key]
         return values if all(keys) else None
 
+    def _note(self, said: dict[str, list[str]], line: bytes) -> None:
+        name, colon, value = line.partition(b":")
+        attribute = name.partition(b";")[0].strip().lower()
+        if not colon or not attribute or line[:1] == b" ":
+            raise _Unusable("not-ldif")
+        if attribute in self._wanted:
+            said.setdefault(attribute.decode(), []).append(_decoded(value))
 
-def _add(lines: list[bytes], line: bytes) -> None:
-    if line[:1] == b" " and lines:
-        lines[-1] += line[1:]  # RFC 2849 note 2
-    elif line[:1] != b"#" and not line.lower().startswith(b"version:"):
-        lines.append(line)
+
+def _unfolded(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """RFC 2849 note 2; a comment may be folded too."""
+    for line in b"\n".join(lines).replace(b"\n ", b"").split(b"\n"):
+        if line[:1] != b"#" and not line.lower().startswith(b"version:"):
+            yield line
 
 
-def _note(said: dict[str, list[str]], line: bytes) -> None:
-    name, colon, value = line.partition(b":")
-    attribute = name.partition(b";")[0].strip().lower()
-    if not colon or not attribute:
-        raise _Unusable("not-ldif")
-    if attribute in _NOT_READ:
-        return
+def _decoded(value: bytes) -> str:
     if value[:1] == b"<":
         raise _Unusable("url")
     try:
         raw = base64.b64decode(value[1:].strip(), validate=True) if value[:1] == b":" else value.lstrip(b" ")
-        text = raw.decode("utf-8").strip()
+        return raw.decode("utf-8").strip()
     except (binascii.Error, UnicodeDecodeError):
         raise _Unusable("not-utf-8") from None
-    said.setdefault(attribute.decode("ascii", "replace"), []).append(text)
 
 
 def _of(said: dict[str, list[str]], column: Column) -> list[str]:

@@ -140,10 +140,11 @@ class Lines:
 
     def __init__(self, file: Readable, columns: Sequence[Column], shape: Shape = Shape()) -> None:
         self._file, self._shape = file, shape
-        self.ended = True
+        first = file.readline(MAX_LINE)
+        self.ended = first.endswith(b"\n")
         """Whether the last line read was ended: of a file that was cut it often is not."""
         try:
-            cells = self._cells(file.readline(MAX_LINE).removeprefix(BOM))
+            cells = self._cells(first.removeprefix(BOM))
         except ValueError:
             raise FeedError(f"la première ligne n'est pas un en-tête en {shape.encoding}") from None
         self.table = understood(shape.header or cells, columns)

@@ -1,4 +1,5 @@
-"""`./dev bench refusals`: how long and how much memory it takes to refuse each archive and document made to harm.
+"""`./dev bench refusals`: how long and how much memory it takes to refuse each archive, document and file of the
+directory's feed made to harm.
 
 Promises: each is refused by the real readers in a process of its own; time is that of its processor, memory what the
 process grew by, the bytes of the attack itself left out; the slowest and the largest are the figures. Does not: assert
@@ -19,10 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dmp_bridge import cda, ebrim, xdm
+from directory.feed.items import Source
+from dmp_bridge import archive, cda, ebrim, xdm
 from dmp_bridge.model import Bad, Code, Document
 from gateway.demo import sample
-from tests.hostile import archive_attacks, xml_attacks
+from tests.hostile import archive_attacks, feed_attacks, xml_attacks
 
 AT = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 ROUNDS = 3
@@ -52,8 +54,11 @@ def _measured() -> Iterator[tuple[str, float, float]]:
     assert isinstance(good, bytes)
     for name, (make, _) in archive_attacks.ATTACKS.items():
         yield f"zip: {name}", *_apart(xdm.read, make(good))
+        yield f"zip, as a stream: {name}", *_apart(_streamed, make(good))
     for name, (make, _) in xml_attacks.ATTACKS.items():
         yield f"xml: {name}", *_apart(cda.read, make(document.raw))
+    for name, (source, made, _) in feed_attacks.ATTACKS.items():
+        yield f"feed, {name}", *_apart(_fed(source), made())
     for name, (read, data) in _just_within(good).items():
         yield f"just within the budgets: {name}", *_apart(read, data)
 
@@ -70,6 +75,24 @@ def _just_within(good: bytes) -> dict[str, tuple[Reader, bytes]]:
         "as many attributes as are read": (cda.read, begin + b"<a " + names + b"/></ClinicalDocument>"),
         "as many elements as are read": (cda.read, begin + b"<a/>" * (cda.MAX_MARKUP - 100)),
     }
+
+
+def _streamed(data: bytes) -> object:
+    """Each of its files, as a national archive is read."""
+    descriptor = os.memfd_create("refusals")
+    os.write(descriptor, data)
+    path, read = Path(f"/proc/self/fd/{descriptor}"), 0
+    try:
+        for wanted in ("IHE_XDM/SUBSET01/METADATA.XML", "MORE.TXT"):
+            with archive.streamed(path, lambda name, wanted=wanted: name == wanted, archive.LETTER) as opened:  # type: ignore[misc]
+                read += sum(len(piece) for piece in iter(lambda: opened.read(archive.PIECE), b""))
+    except archive.Refused as refused:
+        return archive.refuse(str(refused))
+    return read
+
+
+def _fed(source: Source) -> Reader:
+    return lambda data: archive.refuse(feed_attacks.made_of(source, data))
 
 
 def _apart(read: Reader, data: bytes) -> tuple[float, float]:

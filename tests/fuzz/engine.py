@@ -23,6 +23,7 @@ LARGEST = {
     "mtom": 8192,
     "ber": 4096, "cms": 8192, "mime": 16384, "commands": 2048, "addresses": 2048,
     "zip": 20480, "metadata": 16384, "cda": 16384, "symbols": 512, "hl7": 4096,
+    "finess": 8192, "ldif": 4096, "table": 4096, "extraction": 8192,
 }  # fmt: skip
 BINARY = ("ber", "cms")
 TOO_LONG_S = 120
@@ -55,7 +56,7 @@ def main(arguments: list[str]) -> None:
         changed = bytes(atheris.Mutate(data, most))
         return dossier.mended(changed) if random.Random(seed).random() < 0.5 else changed
 
-    ours = dict.fromkeys(BINARY, mutate) | {"zip": mend}
+    ours = dict.fromkeys(BINARY, mutate) | {"zip": mend, "extraction": mend}
     mutator = {"custom_mutator": ours[name]} if name in ours else {}
     atheris.Setup(
         [sys.argv[0], f"-max_len={LARGEST[name]}", f"-timeout={TOO_LONG_S}", "-rss_limit_mb=2048", *rest],

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from certs import ber, cms, enveloped, profiles
 from certs.model import Proof, Trusted
 from directory import address
+from directory.feed import finess, ldif_records, lines
 from directory.model import Address
 from dmp_bridge import adt, archive, cda, hl7, matrices, mtom, xdm
 from dmp_bridge.model import Bad, FilingReason, Ins
@@ -53,6 +57,15 @@ def test_the_seeds_are_worth_changing() -> None:
     assert verdicts.count(SignatureState.VALID) == 14
 
 
+def _first_element(text: Any) -> Iterator[None]:
+    text._expect("[")
+    if text.next() != "]":
+        yield
+        while text.next() not in ("]", ""):
+            text.value()
+    text._at += 1
+
+
 BREAKS = {
     "normalise lets everything through": ("ber", ber, "normalise", lambda data: data),
     "members forgets the last": ("ber", ber, "members", lambda content: iter(())),
@@ -79,6 +92,16 @@ BREAKS = {
     "an escape is left as it came": ("hl7", hl7, "_meant", lambda code, *_: f"\x0b{code}"),
     "an INS needs no key": ("hl7", adt, "_ins", lambda number, root, place: Ins(number[:14], root)),
     "an answer names another message": ("hl7", hl7, "_safe", lambda words, marks: "\r"),
+    "half a character is text": ("finess", finess, "_HALVES", re.compile("(?!)")),
+    "an entity ends at its first establishment": ("finess", finess._Text, "elements", _first_element),
+    "a fold is a line of its own": (
+        "ldif",
+        ldif_records,
+        "_unfolded",
+        lambda lines: [x for x in lines if x[:1] != b" "],
+    ),
+    "a control character is text": ("table", lines, "controlled", lambda values: False),
+    "a stream is not what was packed": ("extraction", archive, "_in_pieces", lambda *_: iter([b"x"])),
     "a name keeps its quotes": ("addresses", address, "_unquoted", lambda word: word),
 }
 
