@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
@@ -145,6 +145,10 @@ class Accounts:
         delegated = any(wanted in self._delegations.get(each, ()) for each in own)
         allowed = wanted in own or (wanted and delegated)
         return Entered(wanted, subject.until) if allowed else Refused(Why.SUBJECT)
+
+    def bound(self, names: Set[str]) -> tuple[str, ...]:
+        """The open accounts to which one of these names of the provider's is bound."""
+        return tuple(sorted({line.account for line in self._open() if names & set(line.subjects)}))
 
     def certificate(self, der: bytes, user: str = "") -> str | None:
         """The account to which this client certificate is bound, by its subject or by an address in it.

@@ -36,7 +36,7 @@ from gateway import lookups
 from gateway.accounts import Accounts
 from gateway.config import MINIMUMS, ConfigError, DossierSection, Settings
 from gateway.logins import Household, Logins
-from gateway.tokens import Provider, Tokens
+from gateway.tokens import Provider, Tokens, download, vouching
 from relay import erasure, resealing, retention, spool, tenants
 from relay.intake import Intake
 from relay.journal import SpoolJournal
@@ -320,8 +320,11 @@ def tokens(settings: Settings) -> Tokens | None:
     told = settings.provider
     if told is None:
         return None
-    held = timedelta(hours=told.keys_held_hours)
-    return Tokens(Provider(told.issuer, told.audience, told.keys_url, held_for=held), clock)
+    known = Provider(told.issuer, told.audience, told.keys_url, held_for=timedelta(hours=told.keys_held_hours))
+    try:
+        return Tokens(known, clock, partial(download, context=vouching(told.authorities)))
+    except OSError as error:
+        raise ConfigError(f"provider.authorities {told.authorities}: {error.strerror or error}") from None
 
 
 def register(settings: Settings) -> patients.Register:

@@ -25,6 +25,8 @@ WITHOUT = {
     "accounts.file": "nobody can log in; `pli account password ADDRESS` makes it",
     "dossier.certificate": "no dossier host lets us in",
     "dossier.key": "no dossier host lets us in",
+    "provider.secret_file": "the pages do not start: nobody signs in at the provider",
+    "provider.authorities": "the provider's servers are not believed",
 }
 """What is not there, in plain words."""
 
@@ -55,7 +57,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
     )
 
 
-_SECRET = ("tls.key", "keeper.folder", "directory.password_file", "dossier.key")
+_SECRET = ("tls.key", "keeper.folder", "directory.password_file", "dossier.key", "provider.secret_file")
 
 
 def of(settings: Settings, view: Settings) -> str:
@@ -73,6 +75,9 @@ def _of_tenant(view: Settings) -> dict[str, Path]:
     }
     if view.dossier:
         named |= {"dossier.certificate": view.dossier.certificate, "dossier.key": view.dossier.key}
+    if view.provider:
+        known = {"provider.secret_file": view.provider.secret_file, "provider.authorities": view.provider.authorities}
+        named |= {key: path for key, path in known.items() if path}
     return named
 
 

@@ -74,6 +74,20 @@ class ProviderSection(Section):
     audience: str = Field(description="Our client identifier, which 'aud' must hold.")
     keys_url: str = Field(pattern=r"^(https://|http://127\.0\.0\.1:).+", description="Its jwks_uri.")
     keys_held_hours: int = Field(default=24, ge=1, description="So long its keys count while it is down.")
+    name: str = Field(default="Pro Santé Connect", min_length=1, description="How people know it: on the pages.")
+    discovery_url: str = Field(
+        default="",
+        pattern=r"^(https://.+)?$",
+        description="Its discovery document; with it people sign in at the pages there. Empty: they do not.",
+    )
+    secret_file: Path | None = Field(default=None, description="Our client secret, for signing in at the pages.")
+    scope: str = Field(default="openid scope_all", pattern=r"(^| )openid( |$)", description="What is asked for there.")
+    acr: tuple[str, ...] = Field(
+        default=("eidas1",), description="Assurances of which the ID token must name one; empty: any."
+    )
+    authorities: Path | None = Field(
+        default=None, description="PEM of who vouches for its servers; the system's authorities otherwise."
+    )
 
 
 class DossierSection(Section):

@@ -8,12 +8,14 @@ will. Does not: log in anywhere, keep a token, or know which mailbox a subject h
 
 from __future__ import annotations
 
+import hmac
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -30,6 +32,8 @@ ALGORITHMS = ("RS256", "PS256", "ES256")
 """Asymmetric only: with HS256 the provider's public key would be the secret, and 'none' signs nothing (RFC 8725 §3)."""
 
 
+ID = "ID"
+"""What the provider (a Keycloak, as Pro Santé Connect's is) says in `typ` of an ID token."""
 _REGISTRY = JWSRegistry(algorithms=list(ALGORITHMS))
 
 
@@ -45,6 +49,10 @@ class Why(StrEnum):
     EXPIRED = "expired"
     NOT_YET = "not-yet"
     SUBJECT = "subject"
+    KIND = "kind"
+    """An ID token where an access token belongs, or the other way round (RFC 8725 §3.12)."""
+    NONCE = "nonce"
+    ACR = "acr"
 
 
 @dataclass(frozen=True)
@@ -78,8 +86,15 @@ class Provider:
     """After that the keys are fetched again."""
     held_for: timedelta = timedelta(hours=24)
     """So long they count while the provider is down."""
+    identity_age: timedelta = timedelta(minutes=5)
+    """An ID token that was issued longer ago is of no sign-in of now."""
     pause: timedelta = timedelta(seconds=30)
     """Between two fetches, whatever tokens name."""
+
+
+def vouching(authorities: Path | None) -> ssl.SSLContext | None:
+    """Who vouches for a provider's servers: a PEM file, or the system's authorities (None). Raises OSError."""
+    return ssl.create_default_context(cafile=authorities) if authorities else None
 
 
 Download = Callable[[str], bytes]
@@ -117,11 +132,43 @@ class Tokens:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def judge(self, token: str) -> Subject | Refused:
-        """Raises TokensDown."""
+        """An access token, at the doors. Raises TokensDown."""
+        claims = self._judged(token)
+        if isinstance(claims, Refused):
+            return claims
+        return Refused(Why.KIND) if claims.get("typ") == ID else self._subject(claims)
+
+    def identity(self, token: str, nonce: str, acr: Sequence[str]) -> Subject | Refused:
+        """An ID token of the sign-in for which `nonce` was made, at one of these assurances. Raises TokensDown."""
+        claims = self._judged(token)
+        if isinstance(claims, Refused):
+            return claims
+        wrong = self._unfit(claims, nonce, acr)
+        return Refused(wrong) if wrong else self._subject(claims)
+
+    def _unfit(self, claims: Mapping[str, Any], nonce: str, acr: Sequence[str]) -> Why | None:
+        """OpenID Connect Core §3.1.3.7, what an access token has not."""
+        provider, issued, audience = self.provider, claims.get("iat"), claims["aud"]
+        several = isinstance(audience, list) and len(audience) > 1
+        if claims.get("typ", ID) != ID:
+            return Why.KIND
+        if claims.get("azp", None if several else provider.audience) != provider.audience:
+            return Why.AUDIENCE
+        if not isinstance(issued, int | float):
+            return Why.MALFORMED
+        if issued < (self.clock() - provider.identity_age - provider.leeway).timestamp():
+            return Why.EXPIRED
+        if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
+            return Why.NONCE
+        return Why.ACR if acr and claims.get("acr") not in acr else None
+
+    def _judged(self, token: str) -> dict[str, Any] | Refused:
+        """The claims of a token that the provider made for us and that counts now."""
         if len(token) > TOKEN_MOST or not token.isascii():
             return Refused(Why.MALFORMED)
         try:
-            return self._claims(self._verified(token))
+            claims = self._verified(token)
+            return self._refused(claims) or claims
         except errors.JoseError as error:
             return Refused(_why(error))
         except (ValueError, TypeError, KeyError):
@@ -139,7 +186,7 @@ class Tokens:
         named = jwt.decode(token, lambda signed: keys.get_by_kid(signed.headers().get("kid")), ALGORITHMS, _REGISTRY)
         return dict(named.claims)
 
-    def _claims(self, claims: dict[str, Any]) -> Subject | Refused:
+    def _refused(self, claims: dict[str, Any]) -> Refused | None:
         """RFC 7519 §4.1, OpenID Connect Core §3.1.3.7."""
         provider, now = self.provider, int(self.clock().timestamp())
         leeway = int(provider.leeway.total_seconds())
@@ -155,8 +202,9 @@ class Tokens:
         issued = claims.get("iat")
         if isinstance(issued, int | float) and issued > now + leeway:
             return Refused(Why.NOT_YET)
-        if not claims["sub"].strip():
-            return Refused(Why.SUBJECT)
+        return None if claims["sub"].strip() else Refused(Why.SUBJECT)
+
+    def _subject(self, claims: Mapping[str, Any]) -> Subject:
         return Subject(claims["sub"], datetime.fromtimestamp(int(claims["exp"]), self.clock().tzinfo))
 
     # --- the provider's keys

@@ -2,18 +2,20 @@
 and every way in which one can be wrong.
 
 Promises: the keys' document is served on loopback by a real server; what is wrong with a token is only what was asked.
-Does not: sign anyone in (pages come with issue 8), nor stand on the serving path.
+Does not: sign anyone in (gateway.demo.wallet does), nor stand on the serving path.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, hmac
@@ -27,6 +29,15 @@ def _b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+@dataclass(frozen=True)
+class Said:
+    """What it answers. `to`: where it sends a browser."""
+
+    status: int
+    body: Any = b""
+    to: str = ""
+
+
 @dataclass
 class Provider:
     """`down`: it answers 503. `asked`: how often its keys were fetched."""
@@ -34,6 +45,8 @@ class Provider:
     keys: dict[str, rsa.RSAPrivateKey] = field(default_factory=dict)
     down: bool = False
     asked: int = 0
+    tls: tuple[Path, Path] | None = None
+    """PEM chain and key; in clear otherwise."""
     _server: ThreadingHTTPServer | None = None
 
     def start(self) -> None:
@@ -42,11 +55,19 @@ class Provider:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                provider.asked += 1
-                body = json.dumps(provider.published()).encode()
-                self.send_response(503 if provider.down else 200)
+                self._say(provider.answer("GET", self.path, dict(self.headers), ""))
+
+            def do_POST(self) -> None:
+                form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+                self._say(provider.answer("POST", self.path, dict(self.headers), form))
+
+            def _say(self, said: Said) -> None:
+                body = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()
+                self.send_response(said.status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
+                if said.to:
+                    self.send_header("Location", said.to)
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -54,7 +75,16 @@ class Provider:
                 return
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def answer(self, method: str, path: str, head: Mapping[str, str], form: str) -> Said:
+        """Its keys, whatever is asked."""
+        self.asked += 1
+        return Said(503 if self.down else 200, self.published())
 
     def stop(self) -> None:
         if self._server:
@@ -64,7 +94,7 @@ class Provider:
     @property
     def url(self) -> str:
         assert self._server is not None
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self._server.server_port}"
 
     @property
     def issuer(self) -> str:

@@ -5,11 +5,12 @@ Promises: nothing is served that does not stand here (but static files). Does no
 
 from __future__ import annotations
 
-from gateway.web import certificates, handbook, letters, node, queues, signing, undoing, worklist, writing
+from gateway.web import certificates, handbook, letters, node, providers, queues, signing, undoing, worklist, writing
 
 FACES = (
     *signing.FACES,
     *certificates.FACES,
+    *providers.FACES,
     *letters.FACES,
     *undoing.FACES,
     *writing.FACES,

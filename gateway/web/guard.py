@@ -39,12 +39,25 @@ class TooLarge(Exception):
 def guarded(site: Site, face: Face) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         visit = visited(site, request, face)
+        if _from_elsewhere(request):
+            return visit.shown("on.html", here=_here(request))
         answered = await _answered(visit, face)
         if not request.cookies.get(COOKIE) and "set-cookie" not in answered.headers:
             keep(answered, COOKIE, visit.name)
         return answered
 
     return answer
+
+
+def _from_elsewhere(request: Request) -> bool:
+    """Somebody follows a link, or comes back from a provider: the browser keeps the session's cookie back (SameSite). A
+    page of ours asks again, and then it comes along; a session that stands is neither hidden nor replaced."""
+    cross = request.headers.get("sec-fetch-site") == "cross-site"
+    return cross and request.method in SAFE and not request.cookies.get(COOKIE)
+
+
+def _here(request: Request) -> str:
+    return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
 
 
 def visited(site: Site, request: Request, face: Face | None) -> Visit:

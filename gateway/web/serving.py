@@ -48,6 +48,7 @@ def serve_until(settings: Settings, stop: threading.Event, listening: Callable[[
 async def _serve(settings: Settings, stop: threading.Event, listening: Callable[[], None]) -> None:
     Passes(settings.pass_key, app.clock).renew_key()
     site = Site(settings, FACES, app.clock)
+    assert isinstance(site.houses, tuple)  # what they are told is read now, not at somebody's first click
     async with opened(site), opened_beside(site):
         listening()
         await asyncio.to_thread(stop.wait)

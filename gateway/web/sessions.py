@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from certs.model import Clock
@@ -20,6 +20,18 @@ WARNED = timedelta(minutes=10)
 """So long before its end a session says so."""
 
 
+@dataclass(frozen=True)
+class Proof:
+    """Who somebody proved to be elsewhere, before it is a session."""
+
+    accounts: tuple[str, ...]
+    by: str
+    leaving: str = field(default="", repr=False)
+    """Where the browser signs out there too."""
+    there: str = ""
+    """What people call that place."""
+
+
 @dataclass
 class Session:
     """`used`: by the person, not by a page that asks by itself."""
@@ -27,6 +39,7 @@ class Session:
     account: str
     tenant: str
     used: datetime
+    proof: Proof | None = None
 
 
 class Sessions:
@@ -35,14 +48,15 @@ class Sessions:
     def __init__(self, clock: Clock, idle: timedelta) -> None:
         self._clock, self._idle = clock, idle
         self._held: dict[str, Session] = {}
+        self._proofs: dict[str, tuple[datetime, Proof]] = {}
         self._key = secrets.token_bytes(32)
 
-    def begin(self, account: str, tenant: str) -> str:
+    def begin(self, account: str, tenant: str, proof: Proof | None = None) -> str:
         """A new session under a new name."""
         now = self._clock()
         self._held = {name: each for name, each in self._held.items() if now - each.used < self._idle}
         name = secrets.token_urlsafe(32)
-        self._held[name] = Session(account, tenant, now)
+        self._held[name] = Session(account, tenant, now, proof)
         return name
 
     def of(self, name: str, *, awake: bool) -> Session | None:
@@ -60,6 +74,21 @@ class Sessions:
 
     def end(self, name: str) -> None:
         self._held.pop(name, None)
+
+    def prove(self, name: str, proof: Proof) -> None:
+        """Kept for some minutes, until the visitor of that name says which account it is."""
+        now = self._clock()
+        self._proofs = {each: held for each, held in self._proofs.items() if now - held[0] < WARNED}
+        self._proofs[name] = (now, proof)
+
+    def proved(self, name: str) -> Proof | None:
+        """Once."""
+        at, proof = self._proofs.pop(name, (self._clock(), None))
+        return proof if self._clock() - at < WARNED else None
+
+    def secret(self, use: str) -> bytes:
+        """What nobody else can make, while this process lives."""
+        return hmac.digest(self._key, f"secret {use}".encode(), "sha256")
 
     def token(self, name: str) -> str:
         """What a form of this session, or of a visitor who is not signed in, must bring."""

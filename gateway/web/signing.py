@@ -7,6 +7,9 @@ not used up. Does not: keep a password, or log one.
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import replace
+
 import structlog
 from starlette.responses import Response
 
@@ -14,7 +17,7 @@ from gateway.config import Settings
 from gateway.doors.budgets import block
 from gateway.web.guard import LANGUAGE, keep
 from gateway.web.roles import Face, Role
-from gateway.web.sessions import COOKIE, WARNED
+from gateway.web.sessions import COOKIE, WARNED, Proof
 from gateway.web.visits import Visit
 from gateway.web.wording import LANGUAGES
 
@@ -55,10 +58,10 @@ def _proved(visit: Visit, login: str) -> str | None:
     return account if right else None
 
 
-def entered(visit: Visit, account: str, by: str, **more: str) -> Response:
+def entered(visit: Visit, account: str, by: str, proof: Proof | None = None, **more: str) -> Response:
     """A new session, never the one that the browser brought (fixation)."""
     visit.site.sessions.end(visit.name)
-    name = visit.site.sessions.begin(account, tenant_of(visit.site.settings, account))
+    name = visit.site.sessions.begin(account, tenant_of(visit.site.settings, account), proof)
     log.info("sign-in", done=True, by=by, account=account, **{key: value for key, value in more.items() if value})
     answer = visit.moved(f"{visit.site.url}/" if visit.face and visit.face.beside else "/")
     keep(answer, COOKIE, name)
@@ -74,8 +77,11 @@ def tenant_of(settings: Settings, account: str) -> str:
 async def sign_out(visit: Visit) -> Response:
     visit.site.sessions.end(visit.name)
     visit.site.drafts.forget(visit.name)
+    proof, after = visit.session.proof, replace(visit, who=None, roles=frozenset(), name=secrets.token_urlsafe(32))
     answer = visit.moved("/entrer")
-    answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+    if proof and proof.leaving:  # a page: the policy of content lets no form lead elsewhere, not even by a redirect
+        answer = after.shown("left.html", there=proof.leaving, name=proof.there)
+    keep(answer, COOKIE, after.name)
     return answer
 
 

@@ -31,6 +31,7 @@ from gateway.doors.certified import Judge
 from gateway.web.drafts import ALL, Drafts
 from gateway.web.guard import guarded, visited
 from gateway.web.people import People
+from gateway.web.providers import House, houses
 from gateway.web.roles import Face
 from gateway.web.sessions import Sessions
 from gateway.writing import Writing
@@ -67,6 +68,8 @@ class Site:
         self.drafts = Drafts(clock, timedelta(minutes=settings.web.lock_minutes), ALL * self.upload_most)
         self.logins = app.logins(settings)
         self.url, self.certificate_url = _urls(settings)
+        self.asking = asyncio.Semaphore(2)
+        """Of those who wait for a provider's answer."""
         self.reading = asyncio.Semaphore(2)
         """Of those who wait for the process that reads papers: the others keep their threads."""
         self._making = threading.Lock()
@@ -75,6 +78,11 @@ class Site:
         """Sign-ins of one login in a quarter of an hour; where it came in within a month it comes in again."""
         self.failures = Rate(30, 900.0, clock)
         """Sign-ins that failed, from one address block."""
+
+    @cached_property
+    def houses(self) -> tuple[House, ...]:
+        """Providers at which people sign in."""
+        return houses(self.settings)
 
     @cached_property
     def trust(self) -> Callable[[], TrustStore]:

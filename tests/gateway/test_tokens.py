@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -105,6 +106,8 @@ def test_a_new_key_is_fetched_and_an_invented_one_not_for_ever(provider: Provide
     assert isinstance(tokens.judge(provider.token("s", NOW)), Subject)
     provider.add_key("k2")
     clock.at += timedelta(minutes=1)
+    new = provider.token("s", clock.at, kid="k2", typ="ID", nonce="n")
+    assert isinstance(tokens.identity(new, "n", ()), Subject)
     assert isinstance(tokens.judge(provider.token("s", clock.at, kid="k2")), Subject)
     before = provider.asked
     clock.at += timedelta(minutes=1)
@@ -151,15 +154,54 @@ def test_a_huge_token_is_not_read(provider: Provider, tokens: Tokens) -> None:
     assert tokens.judge(provider.token("s" * 9000, NOW)) == Refused(Why.MALFORMED)
 
 
+@cache
+def keys() -> dict[str, Any]:
+    made = Provider()
+    made.add_key("k1")
+    return made.published()
+
+
+keys()  # before the clock of a test runs
+
+
 @given(noise=st.text(max_size=200))
 def test_noise_is_malformed(noise: str) -> None:
     """Whatever stands in a token's place, the answer is a refusal."""
-    provider = Provider()
-    if not KEYS:
-        provider.add_key("k1")
-        KEYS.update(provider.published())
-    tokens = Tokens(Known("i", "a", "u"), lambda: NOW, lambda _: json.dumps(KEYS).encode())
+    tokens = Tokens(Known("i", "a", "u"), lambda: NOW, lambda _: json.dumps(keys()).encode())
     assert isinstance(tokens.judge(noise), Refused)
+    assert isinstance(tokens.identity(noise, "n", ()), Refused)
 
 
-KEYS: dict[str, Any] = {}
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"nonce": "another"}, Why.NONCE),
+        ({"nonce": None}, Why.NONCE),
+        ({"acr": "eidas2"}, Why.ACR),
+        ({"acr": None}, Why.ACR),
+        ({"typ": "Bearer"}, Why.KIND),
+        ({"azp": "another"}, Why.AUDIENCE),
+        ({"aud": ["another", AUDIENCE]}, Why.AUDIENCE),
+        ({"iat": None}, Why.MALFORMED),
+        ({"iat": int(NOW.timestamp()) - 3600}, Why.EXPIRED),
+        ({"iss": "https://auth.example/realms/esante-wallet"}, Why.ISSUER),
+        ({"alg": "none"}, Why.ALGORITHM),
+    ],
+)
+def test_an_id_token_is_of_this_sign_in(provider: Provider, tokens: Tokens, wrong: dict[str, Any], why: Why) -> None:
+    """Beside what holds for every token: its nonce, its assurance, its age, whom it was made for."""
+    right = {"typ": "ID", "nonce": "n", "acr": "eidas1"}
+    assert isinstance(tokens.identity(provider.token("s", NOW, **right), "n", ("eidas1",)), Subject)
+    asked = {**right, **wrong}
+    assert tokens.identity(provider.token("s", NOW, **asked), "n", ("eidas1",)) == Refused(why)
+
+
+def test_an_id_token_opens_no_door(provider: Provider, tokens: Tokens) -> None:
+    """It passes through addresses of browsers when somebody signs out, and is no access token."""
+    assert tokens.judge(provider.token("s", NOW, typ="ID")) == Refused(Why.KIND)
+
+
+def test_several_audiences_name_the_party(provider: Provider, tokens: Tokens) -> None:
+    """Then azp says that it is us (OpenID Connect Core §3.1.3.7)."""
+    right = {"typ": "ID", "nonce": "n", "acr": "eidas1", "aud": ["another", AUDIENCE], "azp": AUDIENCE}
+    assert isinstance(tokens.identity(provider.token("s", NOW, **right), "n", ("eidas1",)), Subject)

@@ -48,7 +48,14 @@ def _named(node: ast.AST) -> tuple[str, ...]:
 XML = {"certs/xml.py", "dmp_bridge/schemas.py", "dmp_bridge/schematron.py"}
 
 
-HOSTS = {"dmp_bridge/dmp.py", "dmp_bridge/insi.py", "directory/fhir.py", "directory/patching.py", "gateway/tokens.py"}
+HOSTS = {
+    "dmp_bridge/dmp.py",
+    "dmp_bridge/insi.py",
+    "directory/fhir.py",
+    "directory/patching.py",
+    "gateway/openid.py",
+    "gateway/tokens.py",
+}
 
 
 @pytest.mark.parametrize(
