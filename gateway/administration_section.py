@@ -43,6 +43,9 @@ class LifecycleSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    by: str = Field(
+        default="", description="Who it is done for, of administration.people: each day. Empty: only when typed."
+    )
     notify_days: int = Field(default=365, ge=0, description="Its holder is written to, once.")
     suspend_days: int = Field(default=548, ge=0, description="Suspended: no login, letters are refused.")
     unpublish_days: int = Field(default=730, ge=0, description="Taken out of the national directory.")

@@ -62,7 +62,9 @@ def pli(context: click.Context, config: Path) -> None:
 @pli.command()
 @click.option(
     "--only",
-    type=click.Choice(["spooler", "keeper", "doors", "collector", "carrier", "refresher", "mllp", "monitor"]),
+    type=click.Choice(
+        ["spooler", "keeper", "doors", "collector", "carrier", "refresher", "mllp", "monitor", "web", "upkeep"]
+    ),
     help="Run one process of it.",
 )
 @click.option("--name", default="", hidden=True, help="Which of several processes of one kind.")

@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dmp_bridge.model import FilingReason
 from dmp_bridge.tables import worklist
 from relay.model import Reason, State
+from relay.store.publications import publications
 from relay.store.tables import journal, letters, recipients
 
 REASONS = frozenset({each.value for each in (*Reason, *FilingReason)})
@@ -49,6 +50,7 @@ class Queue(Collector):
                 yield from self._waiting(conn)
                 yield self._destinations(conn)
                 yield self._worklist(conn)
+                yield self._publications(conn)
         except SQLAlchemyError:
             return  # the health says that the store cannot be read
 
@@ -91,6 +93,17 @@ class Queue(Collector):
         rows = conn.execute(select(worklist.c.tenant, func.count().label("lines")).group_by(worklist.c.tenant))
         for tenant, number in (dict.fromkeys(self._tenants, 0) | {row.tenant: row.lines for row in rows}).items():
             told.add_metric([tenant], number)
+        return told
+
+    def _publications(self, conn: Any) -> Metric:
+        told = GaugeMetricFamily(
+            "pli_publications", "Mailboxes by how the national directory has them.", labels=["tenant", "state"]
+        )
+        p = publications
+        for tenant, state, number in conn.execute(
+            select(p.c.tenant, p.c.state, func.count()).group_by(p.c.tenant, p.c.state)
+        ):
+            told.add_metric([tenant, state], number)
         return told
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from directory.model import DirectoryDown
-from gateway import app, metrics, roster
+from gateway import app, metrics, roster, upkeep
 from gateway.config import ConfigError, Settings
 from gateway.readiness import Check
 from relay.store import engine
@@ -42,6 +42,13 @@ def parts(settings: Settings) -> tuple[Check, ...]:
     """What is at hand, without the processes; of a view, one tenant's."""
     looks: tuple[Callable[[Settings], Iterator[Check]], ...] = (_store, _sockets, _ports, _directory, _lists, _room)
     return tuple(check for look in looks for check in look(settings))
+
+
+def kept(settings: Settings) -> tuple[Check, ...]:
+    """What is done by the clock for the directory: late or not, letters go in and out all the same."""
+    return tuple(
+        Check(f"{each.work} of {each.tenant}", each.ok, f"{each.said} ({each.at})") for each in upkeep.said(settings)
+    )
 
 
 def _process(settings: Settings, name: str) -> Check:

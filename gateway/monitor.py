@@ -22,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from certs.expiry import Expiring
-from gateway import app, gauges, handbook_pages, health, metrics, records, roster, watching
+from gateway import app, gauges, handbook_pages, health, metrics, records, roster, upkeep, watching
 from gateway.config import ConfigError, Settings
 from gateway.doors import web
 from gateway.doors.ports import PortUnusable
@@ -89,6 +89,19 @@ def _moment(each: Expiring) -> float:
     return each.until.timestamp() if each.until else 0.0
 
 
+class Kept(Collector):
+    """What is done by the clock for the directory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def collect(self) -> Iterator[Metric]:
+        told = GaugeMetricFamily("pli_upkeep_late", "1 where a work could not be done.", labels=["tenant", "work"])
+        for each in upkeep.said(self._settings):
+            told.add_metric([each.tenant, each.work], 0 if each.ok else 1)
+        yield told
+
+
 # --- the page ---------------------------------------------------------------------------------------------------
 
 
@@ -109,6 +122,7 @@ class Monitor:
             gauges.Queue(reader, app.clock, settings.monitor.destinations, tenants),
             gauges.Disk(settings.paths.data, heads, lists, app.clock),
             Ends(settings, app.clock),
+            Kept(settings),
             Processes(settings),
         ):
             self._registry.register(each)

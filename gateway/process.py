@@ -1,4 +1,4 @@
-"""What each process of a node does: spooler, keeper, doors, carrier, collector, refresher, monitor.
+"""What each process of a node does: spooler, keeper, doors, carrier, collector, refresher, monitor, upkeep.
 
 Promises: a process imports only what it serves with, and says that it serves only once it does; a start that cannot
 succeed is a sentence and exit code 2. Does not: build parts (gateway.app and gateway.outward do) or watch over the
@@ -195,6 +195,12 @@ def mllp(settings: Settings, stop: threading.Event) -> None:
     bus.serve(settings, stop, lambda: announce(settings, "mllp"))
 
 
+def upkeep(settings: Settings, stop: threading.Event) -> None:
+    from gateway import upkeep as keeping
+
+    keeping.serve(settings, stop, lambda: announce(settings, "upkeep"))
+
+
 def web(settings: Settings, stop: threading.Event) -> None:
     from gateway.web import serving
 
@@ -210,6 +216,7 @@ _SIMPLE = {
     "refresher": refresher,
     "mllp": mllp,
     "monitor": monitor,
+    "upkeep": upkeep,
 }
 
 

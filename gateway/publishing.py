@@ -2,7 +2,8 @@
 
 Promises: a round reads what came back, then sends what is due; each answer is kept before the next batch is sent, so
 that a round that is cut repeats little; pauses between tries grow as publication.retry_s says, spread among mailboxes.
-Does not: run by itself (a timer types `pli directory publish`), nor decide what a try means (the adapters do).
+Does not: run by itself (gateway.upkeep, or somebody who types `pli directory publish`, does), nor decide what a try
+means (the adapters do).
 """
 
 from __future__ import annotations
@@ -85,6 +86,11 @@ def run(settings: Settings, progress: Callable[[int], None] = lambda _: None) ->
 
 def counts(settings: Settings) -> dict[State, int]:
     return publications.counts(app.reader(settings.database_url), settings.node.tenant)
+
+
+def in_vain(settings: Settings) -> int:
+    """Mailboxes that are due, and were tried before."""
+    return sum(each.attempts > 0 for each in listed(settings, (State.DUE,)))
 
 
 def listed(settings: Settings, states: Sequence[State]) -> list[Publication]:

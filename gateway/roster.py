@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from gateway import notify
+from gateway.administration_section import Adapter
 from gateway.config import Settings
 
 PROCESSES = ("spooler", "keeper", "doors", "carrier")
@@ -19,14 +20,19 @@ PROCESSES = ("spooler", "keeper", "doors", "carrier")
 def names(settings: Settings) -> list[str]:
     """Of the node's processes: 'doors' once per configured worker ('doors', 'doors-2', …), 'collector' where there is
     something to collect, 'refresher' unless trust.fetch is false and no white list is fetched, 'monitor' where it has
-    a port, 'web' where there are pages."""
+    a port, 'web' where there are pages, 'upkeep' where the directory is kept or told of."""
     more = [f"doors-{number}" for number in range(2, settings.doors.workers + 1)]
     collector = ["collector"] if any(view.collect for view in settings.views) else []
     bus = ["mllp"] if any(view.hl7 for view in settings.views) else []
     refresher = ["refresher"] if settings.trust.fetch or settings.trust.white_list_url else []
     monitor = ["monitor"] if settings.monitor else []
     pages = ["web"] if settings.web else []
-    return [*PROCESSES[:-1], *refresher, *more, *collector, *bus, *monitor, *pages, PROCESSES[-1]]
+    keeping = ["upkeep"] if any(map(_is_kept, settings.views)) else []
+    return [*PROCESSES[:-1], *refresher, *more, *collector, *bus, *monitor, *pages, *keeping, PROCESSES[-1]]
+
+
+def _is_kept(view: Settings) -> bool:
+    return bool(view.publication.adapter is not Adapter.NONE or view.lifecycle.by or view.feed)
 
 
 def ready_file(settings: Settings, process: str) -> Path:

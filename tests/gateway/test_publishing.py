@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from directory.address import parse
 from directory.announcement import Fate, Told
 from directory.model import Entry, Kind
-from gateway import app, publishing
+from gateway import app, health, publishing, roster, upkeep
 from gateway import config as configuration
 from gateway.cli import pli
 from gateway.config import Settings
@@ -208,3 +208,98 @@ def test_an_adapter_is_configured_whole(configure: Callable[[str], Path], adapte
     """Half of one is a sentence."""
     with pytest.raises(configuration.ConfigError, match=said):
         configuration.load(configure(f'[doors]\n[publication]\nadapter = "{adapter}"\n'))
+
+
+# --- by the clock ----------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """A clock that is passed."""
+
+    def __init__(self) -> None:
+        self.now = app.clock()
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def _upkeep(side: Side, clock: Clock) -> upkeep.Upkeep:
+    works = [each for each in upkeep.works(side.settings, clock) if each.name == "publication"]
+    found = upkeep.Upkeep(works, upkeep.file_of(side.settings), clock)
+    found.look()
+    return found
+
+
+def test_a_node_tells_by_itself_what_is_due(side: Side) -> None:
+    """Some seconds after it started, then each minute: nobody types anything."""
+    clock = Clock()
+    publishing.wish(side.settings, [ANNA], "eve")
+    keeping = _upkeep(side, clock)
+    assert side.national.asked == []
+    clock.pass_(10)
+    keeping.look()
+    assert side.national.asked == [["insert"]]
+    assert [(each.work, each.ok) for each in upkeep.said(side.settings)] == [("publication", True)]
+    publishing.wish(side.settings, [ANNA, WARD], "eve")
+    keeping.look()
+    assert len(side.national.asked) == 1
+    clock.pass_(70)
+    keeping.look()
+    assert len(side.national.asked) == 2
+
+
+@pytest.mark.parametrize(("status", "again"), [(500, False), (404, True)])
+def test_what_cannot_be_told_is_late_and_seen_until_it_is(side: Side, status: int, again: bool) -> None:
+    """In `pli health`, which stays ready or not as it was: letters do not wait for the national directory."""
+    clock = Clock()
+    publishing.wish(side.settings, [ANNA], "eve")
+    side.national.status = status
+    keeping = _upkeep(side, clock)
+    clock.pass_(10)
+    keeping.look()
+    (told,) = health.kept(side.settings)
+    assert not told.ok
+    assert ("refused" if again else "tried in vain") in told.sentence
+    assert told not in health.ready(side.settings)
+    done = CliRunner().invoke(pli, ["--config", str(side.config), "health", "--json"])
+    assert json.loads(done.output)["kept"] == [told.__dict__]
+    side.national.status = 200
+    publishing.again(side.settings)
+    publishing.wish(side.settings, [replace(ANNA, preferred=1)], "eve")
+    clock.pass_(100)
+    keeping.look()
+    assert [each.ok for each in health.kept(side.settings)] == [True]
+    assert [each.ok for each in upkeep.said(side.settings)] == [True]
+
+
+def test_a_store_that_is_down_is_later_too(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its spooler a round ends; nothing is lost, and the next one does it. Pauses grow up to the work's own."""
+    clock = Clock()
+    publishing.wish(side.settings, [ANNA], "eve")
+    monkeypatch.setenv("PLI_PATHS__RUN", str(side.settings.paths.run / "nowhere"))
+    (side.settings.paths.run / "nowhere").mkdir()
+    away = replace(side, settings=configuration.load(side.config))
+    keeping = _upkeep(away, clock)
+    clock.pass_(10)
+    keeping.look()
+    assert [(each.ok, each.said) for each in upkeep.said(away.settings)] == [
+        (False, "it could not be done (StoreDown)")
+    ]
+    assert side.rows()["anna@lilas.example"].state is State.DUE
+    here = _upkeep(side, clock)
+    clock.pass_(10)
+    here.look()
+    assert side.rows()["anna@lilas.example"].state is State.DONE
+
+
+def test_a_process_of_its_own_does_it_where_there_is_something_to_do(
+    side: Side, configure: Callable[[str], Path]
+) -> None:
+    """An adapter, a ladder or a feed of one's own; without them there is none."""
+    assert "upkeep" in roster.names(side.settings)
+    for more in ('[lifecycle]\nby = "anne"\n', '[feed]\nbind_dn = "cn=x"\npassword_file = "x"\n'):
+        assert "upkeep" in roster.names(configuration.load(configure(f"[doors]\n{more}")))
+    assert "upkeep" not in roster.names(configuration.load(configure("[doors]\n")))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import imaplib
 import json
+import shutil
 import smtplib
 import sqlite3
 import ssl
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -22,6 +25,8 @@ from gateway import app, inactivity
 from gateway import config as configuration
 from gateway.cli import pli as command
 from gateway.demo.cast import LILAS, SURGEON
+from gateway.demo.processes import free_port, give, new_folder
+from gateway.demo.running import our_account
 
 pytestmark = pytest.mark.journey
 
@@ -185,3 +190,51 @@ def test_who_does_not_use_his_mailbox_is_told_then_suspended(world: Any) -> None
     assert (third.rung, inactivity.act(settings, third, "anne")) == (Rung.UNPUBLISH, "withdrawn")
     assert "endormie" not in pli(world, "directory", "publish", "--status").replace("wanted", "")
     pli(world, "mailbox", "close", str(one), *WHY)
+
+
+@contextmanager
+def upkeep_process(world: Any, **more: str) -> Iterator[Callable[[], dict[str, dict[str, Any]]]]:
+    """The node's process for what is done by the clock, as a unit by itself; answers what `pli health` says of it."""
+    who, seat = our_account(), world.lilas
+    environment = {"LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PLI_LIFECYCLE__BY": "anne", **more}
+    command = [sys.executable, "-m", "gateway", "--config", str(seat.config)]
+    run = {
+        "env": environment, "cwd": "/", "user": who.uid if who.dropped else None,
+        "group": who.gid if who.dropped else None, "extra_groups": [] if who.dropped else None,
+    }  # fmt: skip
+
+    def kept() -> dict[str, dict[str, Any]]:
+        told = subprocess.run([*command, "health", "--json"], capture_output=True, text=True, check=False, **run)
+        return {each["name"]: each for each in json.loads(told.stdout)["kept"]}
+
+    process = subprocess.Popen([*command, "serve", "--only", "upkeep"], **run)
+    try:
+        yield kept
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+        for left in ("upkeep.json", "upkeep.pid"):
+            (configuration.load(seat.config).paths.run / left).unlink(missing_ok=True)
+
+
+def test_what_is_due_by_the_clock_is_done_by_a_process_of_the_node(world: Any) -> None:
+    """Its mailbox is told of by itself; a directory that is away makes the ladder late, and publication goes on."""
+    one = f"horloge@{LILAS}"
+    pli(world, "mailbox", "create", one, "--kind", "ORG", "--name", "Horloge", "--finess", "930000017", *WHY)
+    drop = new_folder("pli-drop-")
+    give(drop, our_account())
+    more = {"PLI_PUBLICATION__ADAPTER": "drop", "PLI_PUBLICATION__FOLDER": str(drop)}
+    publication, ladder = (f"{name} of lilas" for name in ("publication", "unused mailboxes"))
+    try:
+        with upkeep_process(world, **more) as kept:
+            world.until(lambda: list((drop / "aller").glob("*.csv")), "the mailbox is told of")
+            told = world.until(lambda: {publication, ladder} <= set(told := kept()) and told, "both were done")
+            assert (told[publication]["ok"], told[ladder]["ok"]) == (True, True)
+        assert one in "".join(path.read_text() for path in (drop / "aller").glob("*.csv"))
+        with upkeep_process(world, PLI_DIRECTORY__URI=f"ldap://127.0.0.1:{free_port()}", **more) as kept:
+            told = world.until(lambda: {publication, ladder} <= set(told := kept()) and told, "both were tried")
+            assert (told[publication]["ok"], told[ladder]["ok"]) == (True, False)
+            assert "directory" in told[ladder]["sentence"]
+    finally:
+        shutil.rmtree(drop)
+    pli(world, "mailbox", "close", one, *WHY)
