@@ -27,7 +27,7 @@ from certs.tls import Role
 from directory.ldap import LdapDirectory
 from directory.lookup import Directory
 from directory.several import SeveralDirectories
-from dmp_bridge import candidates, choices, filings, patients, roll
+from dmp_bridge import candidates, choices, filings, forgetting, patients, roll
 from dmp_bridge import tables as dossier_tables
 from dmp_bridge.gatekeeper import Gatekeeper
 from dmp_bridge.model import HostProfile
@@ -63,6 +63,7 @@ WRITES: dict[str, Write] = {
     **filings.WRITES,
     **choices.WRITES,
     **patients.WRITES,
+    **forgetting.WRITES,
 }
 
 T = TypeVar("T")

@@ -9,7 +9,9 @@ from __future__ import annotations
 import getpass
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -51,7 +53,7 @@ def erase_mailbox(settings: Settings, address: str, yes: bool, file: Path | None
 @JSON
 @with_settings
 def erase_patient(settings: Settings, ins: str, yes: bool, file: Path | None, as_json: bool) -> None:
-    """The letters from or to a patient, and those whose documents are about him."""
+    """The letters from or to a patient, those whose documents are about him, and his rows of the register."""
     from gateway import erasing
 
     matricule = "".join((ins or click.prompt("matricule INS", hide_input=True, err=True)).split())
@@ -80,9 +82,20 @@ def _done(settings: Settings, wanted: object, yes: bool, file: Path | None, as_j
         click.echo(f"{told['whose']}: {word}, {len(told['kept'])} not yet, {told['unread']} unread")
         for letter, why in told["kept"].items():
             click.echo(f"{letter}: {why}")
+        _say_register(told, yes)
         if told["still_published"]:
             click.echo(
                 "the mailbox is still published, and its row stays: pli mailbox close, then pli directory publish"
             )
-    if told["kept"] or told["still_published"]:
+    if told["kept"] or told["still_published"] or told["register_waits"]:
         sys.exit(1)
+
+
+def _say_register(told: Mapping[str, Any], yes: bool) -> None:
+    rows = ", ".join(f"{count} {name}" for name, count in told["register"].items() if count)
+    if told["register_waits"]:
+        click.echo(f"register: {rows}: not while a letter about him is under way; ask again")
+    elif rows:
+        click.echo(f"register: {rows} {'erased' if yes else 'would be erased'}")
+    if told["bore_the_matricule_once"]:
+        click.echo(f"register: {told['bore_the_matricule_once']} who bore it once and bear another matricule stay")

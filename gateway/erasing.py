@@ -1,9 +1,10 @@
 """Who is to be erased, and what of him is here: a mailbox by its address, a patient by his matricule.
 
 Promises: a patient's letters are those from or to his own address, and those in whose documents he is the patient, for
-which each body that is still kept is opened (each opening is in the journal); the report names letters and a pseudonym,
-never the person. Does not: erase (relay.erasure), or find a patient whom a letter names in words only: the report says
-how many letters hold no document that could be read.
+which each body that is still kept is opened (each opening is in the journal); his rows of the register go too, once no
+letter about him is under way; the report names letters and a pseudonym, never the person. Does not: erase
+(relay.erasure, dmp_bridge.forgetting do), or find a patient whom a letter names in words only: the report says how many
+letters hold no document that could be read.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from directory.model import PATIENT_DOMAIN
-from dmp_bridge import candidates
+from dmp_bridge import candidates, forgetting
+from dmp_bridge.forgetting import Held
 from dmp_bridge.model import Document
 from gateway import app, carrying
 from gateway.config import Settings
@@ -23,7 +25,7 @@ from relay.message import scan
 from relay.store.bodies import BodyDamaged
 
 Told = Callable[[int], None]
-NOTHING = Kept(0, 0, published=False)
+NOTHING, UNKNOWN = Kept(0, 0, published=False), Held()
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,13 @@ class Wanted:
     mailbox: str = ""
     """In lower case; empty where it is about a patient."""
     beside: Kept = NOTHING
+    register: Held = UNKNOWN
+    """What the register of patients holds of him."""
+
+    @property
+    def waits(self) -> bool:
+        """His rows of the register stay while a letter about him may still need them."""
+        return self.register.any and any(each.kept_for for each in self.found)
 
     @property
     def going(self) -> tuple[Found, ...]:
@@ -72,7 +81,8 @@ def patient(settings: Settings, matricule: str, told: Told) -> Wanted:
             unread += 1
         elif whose in {names.of(ins) for ins in about}:
             found[each.letter_id] = each
-    return Wanted(whose, "patient", tuple(sorted(found.values(), key=lambda one: one.received_at)), own, unread)
+    about_him = tuple(sorted(found.values(), key=lambda one: one.received_at))
+    return Wanted(whose, "patient", about_him, own, unread, register=forgetting.held(reader, tenant, whose))
 
 
 def _patients(settings: Settings, letter: Any) -> set[str] | None:
@@ -92,7 +102,17 @@ def erase(settings: Settings, wanted: Wanted, by: str) -> dict[str, Any]:
     done = erasure.erase(client, tenant, wanted.going, wanted.names, why, store.erase)
     if wanted.mailbox:
         erasure.forget(client, tenant, wanted.mailbox, why)
+    elif not wanted.waits:
+        forgetting.forget(client, tenant, wanted.whose, why)
     return report(wanted) | {"erased": done, "at": app.clock().isoformat(timespec="seconds")}
+
+
+_OF_MAILBOX = ("journal rows that name the mailbox: its logins, its publication",)
+_OF_PATIENT = (
+    "rows of filings: which document, by its id and hash, was deposited where and when (the proof; no identity)",
+    "journal rows that name his rows of the register by pseudonyms (who looked, who decided)",
+    "the application that feeds the register, which may tell of him again",
+)
 
 
 def report(wanted: Wanted) -> dict[str, Any]:
@@ -107,10 +127,13 @@ def report(wanted: Wanted) -> dict[str, Any]:
         "policies": wanted.beside.policies,
         "publications": wanted.beside.publications,
         "still_published": wanted.beside.published,
+        "register": dict(wanted.register.rows),
+        "register_waits": wanted.waits,
+        "bore_the_matricule_once": wanted.register.formerly,
         "not_reached": [
             "mail delivered to mailboxes (doveadm expunge)",
             "what peers, patients' mailboxes and dossiers hold",
             "copies made before (pli backup)",
-            *(["journal rows that name the mailbox: its logins, its publication"] if wanted.mailbox else []),
+            *(_OF_MAILBOX if wanted.mailbox else _OF_PATIENT),
         ],
     }

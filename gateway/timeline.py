@@ -47,6 +47,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "released": ("libéré", "released"),
     "resent": ("renvoyé", "sent again"),
     "forgotten": ("adresse effacée des comptes, règles et listes", "address erased from counts, policies and lists"),
+    "patient-forgotten": ("patient effacé du registre", "patient erased from the register"),
     "worklist-decided": ("décidé sur la liste de travail", "decided on the work list"),
     "worklist-reopened": ("décision annulée, de nouveau à vérifier", "decision taken back, to be checked again"),
     "filing-withdrawn": ("dépôt annulé avant son départ", "deposit taken back before it left"),

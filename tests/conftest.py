@@ -132,25 +132,25 @@ def databases(postgresql: Postgresql) -> Callable[[str], str]:
 
 
 @pytest.fixture(scope="session")
-def custody(databases: Callable[[str], str]) -> str:
+def shared_database(databases: Callable[[str], str]) -> str:
     """A database with every package's tables, shared by the tests that ask for it emptied."""
-    url = databases("custody")
+    url = databases("shared")
     upgrade(url, METADATAS)
     return url
 
 
 @pytest.fixture
-def emptied(custody: str) -> Callable[[], str]:
+def emptied(shared_database: str) -> Callable[[], str]:
     """Ends whoever an earlier test left on the shared database, and empties its tables; its URL."""
 
     def empty() -> str:
-        with psycopg.connect(custody, autocommit=True) as connection:
+        with psycopg.connect(shared_database, autocommit=True) as connection:
             left = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database()"
             connection.execute(f"{left} AND pid <> pg_backend_pid()".encode())
             tables = "SELECT string_agg(tablename, ', ') FROM pg_tables WHERE schemaname = 'public' AND tablename <> "
             names = connection.execute((tables + "'alembic_version'").encode()).fetchone()
             connection.execute(f"TRUNCATE {names[0] if names else ''}".encode())
-        return custody
+        return shared_database
 
     return empty
 

@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from certs import keys
 from certs.chain import TrustStore
@@ -25,7 +25,7 @@ from certs.keys import LocalSigner
 from certs.throwaway import Pki
 from directory import address
 from directory.model import Entry, Kind
-from dmp_bridge import cda, choices, ebrim, filings, packing, patients, tables
+from dmp_bridge import cda, choices, ebrim, filings, forgetting, packing, patients, tables
 from dmp_bridge.courier import DossierCourier
 from dmp_bridge.dmp import DossierClient
 from dmp_bridge.host import __main__ as host_main
@@ -191,9 +191,9 @@ class Custody:
 
     def facts(self, event: str) -> list[dict[str, str]]:
         """What the journal says of such events, oldest first."""
-        asked = "SELECT facts FROM journal WHERE event = ? ORDER BY number"
+        asked = text("SELECT facts FROM journal WHERE event = :event ORDER BY number")
         with self.engine.connect() as connection:
-            return [json.loads(each) for each in connection.exec_driver_sql(asked, (event,)).scalars()]
+            return [json.loads(each) for each in connection.execute(asked, {"event": event}).scalars()]
 
     def know(self, tenant: str, *known: Patient) -> None:
         """Puts patients into the register."""
@@ -209,19 +209,35 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Registers, work list and filings are tried on each database that they are kept in; a whole courier on one."""
+    if "custody_url" in metafunc.fixturenames and "bridge" not in metafunc.fixturenames:
+        metafunc.parametrize("custody_url", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-def custody(migrated: Path, tmp_path: Path, now: datetime) -> Iterator[Custody]:
+def custody_url(request: pytest.FixtureRequest, migrated: Path, tmp_path: Path) -> str:
+    """An empty store as the migrations make it."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        emptied: Callable[[], str] = request.getfixturevalue("emptied")
+        return emptied()
+    return f"sqlite:///{shutil.copyfile(migrated, tmp_path / 'custody.db')}"
+
+
+@pytest.fixture
+def custody(custody_url: str, tmp_path: Path, now: datetime) -> Iterator[Custody]:
     """The real spooler over a real store, upgraded by the migrations."""
-    url = f"sqlite:///{shutil.copyfile(migrated, tmp_path / 'custody.db')}"
-    writes = {**spool.WRITES, **patients.WRITES, **filings.WRITES, **choices.WRITES}
-    spooler = Spooler(writer_engine(url), tmp_path / "spool", writes, lambda: now)
+    writes = {**spool.WRITES, **patients.WRITES, **filings.WRITES, **choices.WRITES, **forgetting.WRITES}
+    writer = writer_engine(custody_url)
+    spooler = Spooler(writer, tmp_path / "spool", writes, lambda: now)
     stop = threading.Event()
     thread = threading.Thread(target=spooler.serve, args=(stop,))
     thread.start()
     spooler.ready.wait(10)
-    yield Custody(url, tmp_path / "spool")
+    yield Custody(custody_url, tmp_path / "spool")
     stop.set()
     thread.join(10)
+    writer.dispose()
 
 
 class Bridge:

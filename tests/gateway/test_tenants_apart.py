@@ -173,7 +173,7 @@ def _given(conn: Connection) -> dict[str, Any]:
         "column": app.SEALED[0].name, "old": to_text(b"sealed"), "new": to_text(b"taken"), "names": {},
         "keys": [of["patient_links"]["key"]], "row_ids": [patient], "answers": [_answer()],
         "mailbox": of["publications"]["address"], "wishes": [[of["publications"]["address"], "x"]],
-        "settled": [_settled(of["publications"])],
+        "settled": [_settled(of["publications"])], "whose": of["patients"]["ins"],
         "said": oppositions.Said(patient, Flag(of["oppositions"]["flag"]), of["oppositions"]["source"], NOW),
     }  # fmt: skip
 

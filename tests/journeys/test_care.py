@@ -174,8 +174,8 @@ def test_hand_over_is_in_the_evidence_of_who_sent(world: Any) -> None:
 
 
 def test_a_patients_letters_are_erased(world: Any, elsewhere: Path) -> None:
-    """Shown first, then erased with a report that names nobody; the body is gone, other letters stay, the journal
-    verifies."""
+    """Shown first, then erased with a report that names nobody; the body is gone, he is in the register no more, other
+    letters stay, the journal verifies."""
     ins = sample.PATIENT.ins.value
     letter = world.submit(world.packed(world.report()))
     world.settled(world.lilas, letter)
@@ -196,5 +196,10 @@ def test_a_patients_letters_are_erased(world: Any, elsewhere: Path) -> None:
     assert len({path.name for path in bodies.glob("??/*")}) < len(before)
     again = json.loads(_ok(world, world.lilas, "erase", "patient", "--ins", ins, "--yes", "--json"))
     assert (again["erased"], again["letters"]) == (0, [])
+    assert report["register"]["patients"] == 1
+    assert set(again["register"].values()) == {0}
+    assert world.pli(world.lilas, "patients", "find", "--ins", ins).returncode == 1
+    looks.register(world.company)  # for those who come next
+    assert world.pli(world.lilas, "patients", "find", "--ins", ins).returncode == 0
     assert _ok(world, world.lilas, "verify").splitlines()[-1] == "ok"
     assert "erased" in [step["event"] for step in world.trail(world.lilas, letter)["steps"]]
