@@ -18,6 +18,7 @@ import argon2
 
 from directory import access, filters
 from directory.access import FEEDER as FEEDER
+from directory.access import GATEWAY as GATEWAY
 from directory.access import PEOPLE as PEOPLE
 from directory.access import RELAY as RELAY
 from directory.connection import needs_start_tls
@@ -44,11 +45,13 @@ class Software:
 
 @dataclass(frozen=True)
 class Passwords:
-    """Of the three identities."""
+    """Of the fixed identities."""
 
     relay: str = field(repr=False)
     people: str = field(repr=False)
     feeder: str = field(repr=False)
+    gateway: str = field(default="", repr=False)
+    """Empty: it has no entry, and nobody keeps mailboxes through it."""
 
     @staticmethod
     def random() -> Passwords:
@@ -147,13 +150,15 @@ def _replica(suffix: str, provider: Provider | None) -> list[str]:
 
 
 def foundation(suffix: str, passwords: Passwords) -> str:
-    """LDIF of the suffix, the branches and the three identities."""
+    """LDIF of the suffix, the branches and the fixed identities."""
     records = [record(suffix, _top(suffix))]
     records += [
         record(f"ou={name},{suffix}", {"objectClass": ["organizationalUnit"], "ou": [name]}) for name in BRANCHES
     ]
     named = {RELAY: passwords.relay, PEOPLE: passwords.people, FEEDER: passwords.feeder}
     records += [record(f"{rdn},{suffix}", _identity(rdn, password)) for rdn, password in named.items()]
+    if passwords.gateway:
+        records.append(identity(GATEWAY, passwords.gateway, suffix))
     return "".join(records)
 
 
@@ -175,7 +180,7 @@ def _identity(rdn: str, password: str) -> Mapping[str, Sequence[str]]:
 def identity(rdn: str, password: str, suffix: str) -> str:
     """LDIF of one more identity: access.GATEWAY, SUPPORT, DELEGATE or REPLICA."""
     values = dict(_identity(rdn, password))
-    if rdn == access.GATEWAY:
+    if rdn == GATEWAY:
         values["authzTo"] = access.acts_for(suffix)
     return record(f"{rdn},{suffix}", values)
 

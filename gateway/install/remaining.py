@@ -103,4 +103,9 @@ def _start(layout: Layout) -> Iterator[Task]:
     yield Task(
         "Fill the directory: the mailboxes of your establishments (docs/directory.md).", "pli directory template"
     )
+    told = layout.answers
+    yield Task(
+        f"Say who keeps mailboxes: [administration] with bind_dn cn=passerelle,{told.suffix} and password_file "
+        f"{told.etc}/passerelle.password, [administration.people] (docs/directory.md)."
+    )
     yield Task(f"Give {MAIL}'s folder {layout.answers.mail} a backup of its own (docs/backup.md).")

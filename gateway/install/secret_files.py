@@ -32,6 +32,7 @@ def of_house(layout: Layout, house: House) -> Iterator[Piece]:
 def of_directory(layout: Layout, passwords: Passwords) -> Iterator[Piece]:
     etc = layout.answers.etc
     named = {"directory": passwords.relay, "annuaire": passwords.people, "feed": passwords.feeder}
+    named["passerelle"] = passwords.gateway
     for name, password in named.items():
         yield _once(etc / f"{name}.password", password.encode())
 
@@ -43,6 +44,7 @@ def passwords(layout: Layout) -> Passwords:
         _held(etc / "directory.password", new.relay),
         _held(etc / "annuaire.password", new.people),
         _held(etc / "feed.password", new.feeder),
+        _held(etc / "passerelle.password", secrets.token_urlsafe(18)),
     )
 
 

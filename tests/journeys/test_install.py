@@ -93,6 +93,15 @@ def test_the_node_that_was_left_is_ready(seen: dict[str, Any]) -> None:
     assert "ldap://127.0.0.1:389 answers" in said
 
 
+def test_mailboxes_are_kept_through_the_gateways_identity_at_once(seen: dict[str, Any]) -> None:
+    """Nothing is to be loaded by hand: its password lies there, its entry in the directory, its rights are slapd's."""
+    told = seen["kept"]
+    assert (told["delegate delegate"][0], "@" in told["delegate delegate"][1]) == (0, False)
+    assert '"number"' in told["delegate delegate"][1]
+    assert (told["support support"][0], PAUL in told["support support"][1]) == (0, True)
+    assert "may not" in told["delegate support"][1]
+
+
 def test_the_root_is_alone(seen: dict[str, Any]) -> None:
     """The play shows what it says: no way out of it, nothing of the checkout can be changed, no process of the machine
     is seen."""
@@ -323,6 +332,7 @@ def play() -> dict[str, Any]:
     ):
         code, said = _pli("directory", *words)
         assert code == 0, said
+    seen["kept"] = _kept()
     Path("/root/word").write_text("paul-a-son-mot\n")
     code, said = _pli("account", "password", PAUL, "--password-file", "/root/word")
     assert code == 0, said
@@ -340,6 +350,20 @@ def play() -> dict[str, Any]:
     secret = (each for each in _files("/etc/pli") if each.suffix in (".key", ".password"))
     seen["open-keys"] = [str(each) for each in secret if each.stat().st_mode & 0o077]
     return seen
+
+
+def _kept() -> dict[str, tuple[int, str]]:
+    """Through the gateway's identity, as quickstart left it: a delegate counts, the help desk looks, and neither does
+    what the other may."""
+    file = Path("/root/keeping.toml")
+    people = "".join(f'{name} = {{ role = "{name}" }}\n' for name in ("delegate", "support"))
+    told = 'bind_dn = "cn=passerelle,dc=annuaire"\npassword_file = "/etc/pli/passerelle.password"\n'
+    more = f"\n[administration]\n{told}[administration.people]\n{people}"
+    file.write_text(Path("/etc/pli/pli.toml").read_text() + more)
+    words = {"delegate": ("adoption", "--json"), "support": ("list", "--json")}
+    return {
+        f"{who} {act}": _pli("-c", str(file), "mailbox", *words[act], "--by", who) for who in words for act in words
+    }
 
 
 def _letters(seen: dict[str, Any], password: str) -> None:
