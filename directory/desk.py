@@ -75,7 +75,7 @@ class Desk:
     def __init__(self, actor: Actor, connection: Any, suffix: str) -> None:
         """`connection`: bound as access.FEEDER for the region's keeper, as access.GATEWAY for everybody else."""
         self.actor, self._link, self._suffix = actor, connection, suffix
-        self._whom = _whom(actor, suffix)
+        self._whom = whom(actor, suffix)
 
     # --- looking --------------------------------------------------------------------------------------------
 
@@ -178,7 +178,7 @@ class Desk:
         delegated.change(self._link, self._whom, kept.dn, values)
 
 
-def _whom(actor: Actor, suffix: str) -> str:
+def whom(actor: Actor, suffix: str) -> str:
     """In whose name slapd is asked; empty: in that of the connection, the feeder's."""
     if actor.role is Role.REGION:
         return ""

@@ -59,6 +59,20 @@ def desk(settings: Settings, by: str = "") -> Iterator[Desk]:
         link.unbind_s()
 
 
+@contextmanager
+def gateway(settings: Settings) -> Iterator[ldap.ldapobject.LDAPObject | None]:
+    """The gateway's own connection, which has no right but to ask in the name of those who keep the directory; None
+    without [administration]. Raises feeding.DirectoryAway."""
+    if settings.administration is None:
+        yield None
+        return
+    link = _bound(settings, settings.administration)
+    try:
+        yield link
+    finally:
+        link.unbind_s()
+
+
 def _bound(settings: Settings, told: AdministrationSection) -> ldap.ldapobject.LDAPObject:
     password = app.secret(told.password_file).decode()
     try:

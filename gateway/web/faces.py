@@ -5,7 +5,19 @@ Promises: nothing is served that does not stand here (but static files). Does no
 
 from __future__ import annotations
 
-from gateway.web import certificates, handbook, letters, node, providers, queues, signing, undoing, worklist, writing
+from gateway.web import (
+    certificates,
+    handbook,
+    letters,
+    node,
+    providers,
+    queues,
+    region,
+    signing,
+    undoing,
+    worklist,
+    writing,
+)
 
 FACES = (
     *signing.FACES,
@@ -15,6 +27,7 @@ FACES = (
     *undoing.FACES,
     *writing.FACES,
     *worklist.FACES,
+    *region.FACES,
     *queues.FACES,
     *node.FACES,
     *handbook.FACES,

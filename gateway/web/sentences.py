@@ -6,6 +6,7 @@ Promises: one key, both languages; a test compares. Does not: choose (gateway.we
 from __future__ import annotations
 
 from gateway.web.operator_sentences import OPERATORS
+from gateway.web.region_sentences import REGION
 from gateway.web.signing_sentences import SIGNING
 from gateway.web.worklist_sentences import WORKLIST
 from gateway.web.writing_sentences import WRITING
@@ -99,4 +100,12 @@ LETTERS: dict[str, tuple[str, str]] = {
     "search-none": ("Aucune lettre ne correspond.", "No letter answers to that."),
 }
 
-SENTENCES: dict[str, tuple[str, str]] = {**FRAME, **LETTERS, **SIGNING, **WRITING, **WORKLIST, **OPERATORS}
+SENTENCES: dict[str, tuple[str, str]] = {
+    **FRAME,
+    **LETTERS,
+    **SIGNING,
+    **WRITING,
+    **WORKLIST,
+    **REGION,
+    **OPERATORS,
+}

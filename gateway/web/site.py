@@ -24,6 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from certs.chain import TrustStore
 from certs.model import Clock
+from directory.ldap import LdapDirectory
+from directory.several import SeveralDirectories
 from gateway import app
 from gateway.config import ConfigError, Settings
 from gateway.doors.budgets import Guesses, Rate
@@ -87,6 +89,16 @@ class Site:
     @cached_property
     def trust(self) -> Callable[[], TrustStore]:
         return app.trust(self.settings)
+
+    @cached_property
+    def regional(self) -> LdapDirectory:
+        """The region's own directory, asked each time."""
+        return app.directory(self.settings)
+
+    @cached_property
+    def directories(self) -> SeveralDirectories:
+        """With the national ones that are configured."""
+        return app.directories(self.settings)
 
     @cached_property
     def certificates(self) -> Judge:
