@@ -20,7 +20,7 @@ from certs import xml
 from dmp_bridge.model import INS_ROOTS, Author, Bad, Code, Document, FilingReason, Ins, Patient, Traits
 from dmp_bridge.n1 import N1Header, wrap_pdf
 
-__all__ = ["MAX_BYTES", "N1Header", "pdf_copy", "read", "well_formed", "wrap_pdf"]
+__all__ = ["MAX_BYTES", "N1Header", "body_content", "pdf_copy", "read", "well_formed", "wrap_pdf"]
 
 HL7 = "urn:hl7-org:v3"
 MAX_BYTES = 32 * 1024 * 1024
@@ -85,6 +85,20 @@ def pdf_copy(document: Document) -> bytes | None:
             places += _all(section, ".//c:observationMedia/c:value")
     copies = (_pdf(_content(item)) for item in places if item.get("mediaType") == "application/pdf")
     return next((copy for copy in copies if copy is not None), None)
+
+
+def body_content(document: Document) -> bytes | None:
+    """What an N1 holds, whatever it is; None for a structured body, or one that is not base64 and says so."""
+    found = locate(xml.parse(document.raw, max_bytes=MAX_BYTES))
+    text = _first(found, "c:component/c:nonXMLBody/c:text") if found is not None else None
+    if text is None:
+        return None
+    if text.get("representation", "TXT") != "B64":
+        return _content(text).encode()
+    try:
+        return base64.b64decode("".join(_content(text).split()), validate=True)
+    except (binascii.Error, ValueError):
+        return None
 
 
 def _pdf(text: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""`python -m dmp_bridge.workman KIND …`: the process of a workshop, which checks documents, reads pictures or papers.
+"""`python -m dmp_bridge.workman KIND …`: the process of a workshop, which looks at documents, pages or letters.
 
 Promises: one question at a time, answered in order; no file is written; a surprise is an answer that says so, never
 a traceback with content. Does not: know keys, the store or the network; believe what it reads.
@@ -40,6 +40,10 @@ def _craft(arguments: list[str]) -> Craft:
         from dmp_bridge.papers import craft as papers
 
         return papers()
+    if kind == "reading":
+        from dmp_bridge.unfolding import craft as unfolding
+
+        return unfolding()
     raise SystemExit(f"no such craft: {kind}")
 
 

@@ -67,6 +67,7 @@ HOSTS = {
         (("zipfile",), {"dmp_bridge/archive.py", "dmp_bridge/xdm.py"}),
         # Beside the door: schemas that an operator installed, and what was parsed by the door before.
         (("fromstring", "XMLParser", "etree.parse", "iterparse", "xml.etree", "xml.dom", "xml.sax"), XML),
+        (("HTMLParser", "etree.HTML", "lxml.html", "html.parser"), {"dmp_bridge/mail_html.py"}),
         (("extractall", "tarfile", "shutil.unpack_archive"), set()),
         (("eval", "exec", "pickle", "marshal", "shelve", "yaml", "os.system", "subprocess.getoutput"), set()),
         (("subprocess",), {"dmp_bridge/workshop.py", "gateway/backup.py", "gateway/install/founding.py"}),
