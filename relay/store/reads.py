@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select
 
-from relay.model import BodyRef, Letter, Mode, Recipient, State, first_id
+from relay.model import BodyRef, Letter, Mode, Recipient, State, Word, first_id
 from relay.store import direct, lanes, statements
 from relay.store.rows import letter_of, recipient_of
 from relay.store.statements import places
@@ -149,6 +149,19 @@ def towards(engine: Engine, tenant: str, target: str, states: Sequence[State], l
     query = select(r.id, r.letter_id, r.address, r.mode, r.state, r.reason).where(*here).order_by(r.id).limit(limit)
     with engine.connect() as conn:
         return [Waiting(*row[:4], State(row.state), row.reason) for row in conn.execute(query)]
+
+
+def troubled(engine: Engine, tenant: str, sender: str, since: datetime, limit: int = 50) -> list[Waiting]:
+    """Recipients of this sender's letters that failed or are silent, the newest letter first."""
+    r = recipients.c
+    query = select(r.id, r.letter_id, r.address, r.mode, r.state, r.reason).join(
+        letters, and_(letters.c.tenant == r.tenant, letters.c.id == r.letter_id)
+    )
+    query = query.where(letters.c.tenant == tenant, letters.c.sender_key == sender.lower(), *_between(since, None))
+    query = query.where(or_(r.state == State.FAILED.value, r.word == Word.SILENT.value))
+    with engine.connect() as conn:
+        rows = conn.execute(query.order_by(letters.c.id.desc(), r.id).limit(limit))
+        return [Waiting(*row[:4], State(row.state), row.reason) for row in rows]
 
 
 def is_due(engine: Engine, now: datetime) -> bool:
