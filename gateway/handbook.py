@@ -22,6 +22,7 @@ from gateway import shipped
 
 AT = "/aide"
 PAGES = {
+    "reading": ("Accueil, lire une lettre", "Home, reading a letter"),
     "writing": ("Écrire, liste de travail", "Writing, work list"),
     "signing-in": ("Se connecter aux pages", "Signing in at the pages"),
     "install": ("Installer", "Installing"),

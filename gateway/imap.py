@@ -130,6 +130,11 @@ class Mailbox:
             raise
         return mailbox
 
+    @property
+    def alive(self) -> bool:
+        """As far as is known without asking."""
+        return not self._lost.is_set()
+
     # --- what is there
 
     async def folders(self) -> list[Folder]:

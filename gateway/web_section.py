@@ -23,6 +23,9 @@ class WebSection(BaseModel):
     imap_host: str = Field(default="127.0.0.1", description="Where mailboxes are read: IMAP over TLS (RFC 8314).")
     imap_port: int = Field(default=993, ge=1, le=65535)
     imap_name: str = Field(default="", description="Name in that server's certificate, where it is not imap_host.")
+    imap_authorities: Path | None = Field(
+        default=None, description="PEM file of the authorities of that server's certificate; by default the anchors."
+    )
     lock_minutes: int = Field(default=120, ge=15, le=240, description="A session that nobody uses so long is over.")
     url: str = Field(
         default="",

@@ -20,7 +20,6 @@ from gateway.web.roles import Face, Role
 from gateway.web.visits import Visit
 from relay.model import State
 
-MOST = 25
 _PATH = "/lettres/{letter}"
 _TONES = {State.DONE: "good", State.FAILED: "bad"}
 
@@ -33,13 +32,6 @@ class Line:
     state: str
     tone: str
     steps: tuple[str, ...]
-
-
-async def home(visit: Visit) -> Response:
-    """What this mailbox sent and got lately."""
-    account = visit.session.account
-    sent, got = await visit.aside(lookout.own, visit.settings, account, MOST)
-    return visit.shown("home.html", sent=_rows(visit, sent), got=_rows(visit, [_as_got(each, account) for each in got]))
 
 
 async def shown(visit: Visit) -> Response:
@@ -104,8 +96,13 @@ def _told(visit: Visit, trail: Trail) -> dict[str, object]:
 # --- words ----------------------------------------------------------------------------------------------------------
 
 
-def _rows(visit: Visit, trails: list[Trail]) -> list[tuple[Trail, str, list[Line]]]:
+def followed(visit: Visit, trails: list[Trail]) -> list[tuple[Trail, str, list[Line]]]:
+    """Each with its author, and where it is for whom."""
     return [(each, _author(visit, each), _lines(visit, each)) for each in trails]
+
+
+def followed_as_got(visit: Visit, trails: list[Trail]) -> list[tuple[Trail, str, list[Line]]]:
+    return followed(visit, [_as_got(each, visit.session.account) for each in trails])
 
 
 def _author(visit: Visit, trail: Trail) -> str:
@@ -132,7 +129,6 @@ EVERYBODY = frozenset(Role)
 SUPPORT = frozenset({Role.SUPPORT})
 
 FACES = (
-    Face("/", home, EVERYBODY, menu="letters-menu"),
     Face(_PATH, shown, EVERYBODY),
     Face(f"{_PATH}/suivi", steps, EVERYBODY, quiet=True),
     Face("/ou-est-ma-lettre", search, SUPPORT, menu="search-menu"),

@@ -6,6 +6,7 @@ Promises: one key, both languages; a test compares. Does not: choose (gateway.we
 from __future__ import annotations
 
 from gateway.web.operator_sentences import OPERATORS
+from gateway.web.reading_sentences import READING
 from gateway.web.region_sentences import REGION
 from gateway.web.signing_sentences import SIGNING
 from gateway.web.worklist_sentences import WORKLIST
@@ -68,8 +69,8 @@ FRAME: dict[str, tuple[str, str]] = {
 }
 
 LETTERS: dict[str, tuple[str, str]] = {
-    "letters-menu": ("Mes lettres", "My letters"),
-    "letters-title": ("Mes lettres", "My letters"),
+    "letters-menu": ("Accueil", "Home"),
+    "letters-title": ("Accueil", "Home"),
     "letters-sent": ("Envoyées", "Sent"),
     "letters-got": ("Reçues", "Received"),
     "letters-patient": ("un usager (patient)", "a patient"),
@@ -104,6 +105,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     **FRAME,
     **LETTERS,
     **SIGNING,
+    **READING,
     **WRITING,
     **WORKLIST,
     **REGION,

@@ -7,6 +7,7 @@ a surprise is a page and its type in the log, never its text. Does not: open a p
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
@@ -22,16 +23,19 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from certs import tls
 from certs.chain import TrustStore
 from certs.model import Clock
 from directory.ldap import LdapDirectory
 from directory.several import SeveralDirectories
+from dmp_bridge.reading import Reader
 from gateway import app
 from gateway.config import ConfigError, Settings
 from gateway.doors.budgets import Guesses, Rate
 from gateway.doors.certified import Judge
 from gateway.web.drafts import ALL, Drafts
 from gateway.web.guard import guarded, visited
+from gateway.web.kept import Kept
 from gateway.web.people import People
 from gateway.web.providers import House, houses
 from gateway.web.roles import Face
@@ -74,6 +78,9 @@ class Site:
         """Of those who wait for a provider's answer."""
         self.reading = asyncio.Semaphore(2)
         """Of those who wait for the process that reads papers: the others keep their threads."""
+        self.letters = asyncio.Semaphore(4)
+        """Of those who hold a letter in memory."""
+        self.reader, self.boxes = Reader(), Kept()
         self._making = threading.Lock()
         self._writing: Writing | None = None
         self.guesses = Guesses(10, 900.0, 30 * 86_400.0, clock)
@@ -110,6 +117,10 @@ class Site:
         with self._making:
             self._writing = self._writing or Writing(self.settings)
             return self._writing
+
+    def imap_context(self) -> ssl.SSLContext:
+        """Towards the mailboxes' server: its name counts, and our anchors or those that are named."""
+        return tls.context(tls.CLIENT_OUT, None, self.trust(), self.web.imap_authorities)
 
     def application(self) -> ASGIApp:
         policy = f"{POLICY} {self.certificate_url}" if self.certificate_url else POLICY

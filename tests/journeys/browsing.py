@@ -22,7 +22,8 @@ from gateway.demo.processes import free_port
 def with_pages(built: stage.Stage) -> None:
     """Every node of the stage serves its pages."""
     for seat in built.seats.values():
-        seat.config.write_text(f"{seat.config.read_text('utf-8')}\n[web]\nport = {free_port()}\n", "utf-8")
+        web = f'[web]\nport = {free_port()}\nimap_port = {seat.ports.imaps}\nimap_name = "{seat.who.hostname}"\n'
+        seat.config.write_text(f"{seat.config.read_text('utf-8')}\n{web}", "utf-8")
 
 
 class Browser:
