@@ -26,7 +26,13 @@ class WebSection(BaseModel):
     imap_authorities: Path | None = Field(
         default=None, description="PEM file of the authorities of that server's certificate; by default the anchors."
     )
-    lock_minutes: int = Field(default=120, ge=15, le=240, description="A session that nobody uses so long is over.")
+    lock_minutes: int = Field(default=120, ge=15, le=240, description="A session that nobody uses so long is locked.")
+    locked_hours: float = Field(
+        default=12,
+        ge=0,
+        le=72,
+        description="So long a locked session keeps the letter that its person was writing; 0: not at all.",
+    )
     url: str = Field(
         default="",
         pattern=r"^(https://[^/?#@]+)?$",

@@ -110,6 +110,7 @@ def test_every_setting_that_keeps_something_stands_in_the_table() -> None:
         "carrier.lifetime_s",
         "dossier.undo_hours",
         "trust.white_list_kept",
+        "web.locked_hours",
     )
     assert [each for each in kept if f"`{each}`" not in table] == []
 

@@ -36,6 +36,7 @@ class Said:
     status: int
     body: Any = b""
     to: str = ""
+    kind: str = "application/json"
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Provider:
             def _say(self, said: Said) -> None:
                 body = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()
                 self.send_response(said.status)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", said.kind)
                 self.send_header("Content-Length", str(len(body)))
                 if said.to:
                     self.send_header("Location", said.to)

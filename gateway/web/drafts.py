@@ -1,7 +1,8 @@
 """Letters that are being written: in this process's memory, each of one session.
 
 Promises: nobody reaches another session's; what all of them hold is bounded, the one that was used longest ago is
-forgotten first; one that nobody touches ends as its session does. Does not: survive a restart (nor does a session), or
+forgotten first; one that nobody touches ends as its session does, and one of a locked session
+passes to the next session of the same person. Does not: survive a restart (nor does a session), or
 send: what is sent is the spool's.
 """
 
@@ -46,6 +47,11 @@ class Draft:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
+    def begun(self) -> bool:
+        """Something stands in it."""
+        return bool(self.text.strip() or self.subject or self.to or self.papers)
+
+    @property
     def size(self) -> int:
         return sum(len(each.data) for each in self.papers.values())
 
@@ -75,6 +81,14 @@ class Drafts:
         self._tidy(self._clock())
         held = self._held.get(draft)
         return held if held is not None and held.owner == owner else None
+
+    def pass_on(self, owner: str, to: str) -> str:
+        """From a session to the one that follows it; the letter on which the person was working, or nothing."""
+        self._tidy(self._clock())
+        own = [each for each in self._held.values() if each.owner == owner]
+        for each in own:
+            each.owner = to
+        return next((each.id for each in reversed(own) if each.begun and not each.sent), "")
 
     def forget(self, owner: str) -> None:
         """All of a session that ends."""

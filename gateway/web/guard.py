@@ -42,6 +42,7 @@ def guarded(site: Site, face: Face) -> Callable[[Request], Awaitable[Response]]:
         if _from_elsewhere(request):
             return visit.shown("on.html", here=_here(request))
         answered = await _answered(visit, face)
+        _looked_at(visit, face)
         if not request.cookies.get(COOKIE) and "set-cookie" not in answered.headers:
             keep(answered, COOKIE, visit.name)
         return answered
@@ -78,7 +79,7 @@ def keep(answer: Response, name: str, value: str) -> None:
 
 async def _answered(visit: Visit, face: Face) -> Response:
     if visit.who is None and not face.public:
-        return _to_sign_in(visit, face)
+        return await _locked_out(visit, face)
     if not allowed(face, visit.roles):
         log.info("page-refused", path=face.path, why="role")
         return visit.wrong(403)
@@ -88,12 +89,36 @@ async def _answered(visit: Visit, face: Face) -> Response:
     return await _changed(visit, face)
 
 
+def _looked_at(visit: Visit, face: Face) -> None:
+    """Where somebody goes on after a lock."""
+    page = visit.request.method == "GET" and not face.quiet and not visit.request.headers.get("hx-request")
+    if visit.who and page and not face.public:
+        visit.who.at = visit.request.url.path
+
+
 def _to_sign_in(visit: Visit, face: Face) -> Response:
     answer = visit.moved("/entrer")
     if face.quiet or visit.request.headers.get("hx-request"):
         answer = Response(status_code=204)
         answer.headers["HX-Redirect"] = "/entrer"
     return answer
+
+
+async def _locked_out(visit: Visit, face: Face) -> Response:
+    """A form that comes too late is kept where its face says what of it, once it is known for ours; nothing is done."""
+    if face.keeps and visit.request.method not in SAFE and visit.locked:
+        kept = replace(face, page=_kept, public=True)
+        refused = await _changed(visit, kept)
+        if refused.status_code not in (204, 303):
+            return refused
+    return _to_sign_in(visit, face)
+
+
+async def _kept(visit: Visit) -> Response:
+    face = visit.face
+    if face and face.keeps:
+        face.keeps(visit)
+    return Response(status_code=204)
 
 
 async def _changed(visit: Visit, face: Face) -> Response:

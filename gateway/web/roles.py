@@ -35,6 +35,8 @@ class Role(StrEnum):
 
 Page = Callable[[Any], Awaitable[Response]]
 """Takes a gateway.web.visits.Visit."""
+Keeps = Callable[[Any], object]
+"""Takes a visit with its form."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Face:
     """Served at the port that asks for certificates, and nowhere else; its form stands on a page of the usual port."""
     upload: bool = False
     """Its form brings files."""
+    keeps: Keeps | None = None
+    """What is kept of a form that comes when its session is locked: kept, and nothing done."""
     menu: str = ""
     """Key of the sentence under which it stands in the menu; empty: it does not."""
 

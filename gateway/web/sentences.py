@@ -19,7 +19,16 @@ FRAME: dict[str, tuple[str, str]] = {
     "sign-out": ("Se déconnecter", "Sign out"),
     "other-language": ("English", "Français"),
     "help": ("Aide", "Help"),
-    "session-ends": ("Votre session se termine dans {minutes} min.", "Your session ends in {minutes} min."),
+    "session-ends": (
+        "Sans activité de votre part, votre session se verrouille dans {minutes} min.",
+        "Unless you do something, your session is locked in {minutes} min.",
+    ),
+    "session-no-script": (
+        "Après {minutes} min sans activité, votre session se verrouille. Ce que vous envoyez ensuite depuis une page "
+        "d’écriture est gardé jusqu’à votre prochaine connexion.",
+        "After {minutes} min without activity your session is locked. What you send from a writing page after that is "
+        "kept until you sign in again.",
+    ),
     "session-stay": ("Rester connecté", "Stay signed in"),
     "signing-title": ("Connexion", "Sign in"),
     "signing-login": ("Adresse de votre boîte", "Address of your mailbox"),
@@ -47,7 +56,8 @@ FRAME: dict[str, tuple[str, str]] = {
         "Pour l’instant, rien ne dit si votre certificat a été révoqué. Réessayez dans quelques minutes.",
         "At the moment nothing says whether your certificate was revoked. Try again in some minutes.",
     ),
-    "signing-or": ("Ou bien", "Or else"),
+    "signing-by-password": ("Avec un mot de passe", "With a password"),
+    "signing-by-card": ("Avec une carte", "With a card"),
     "error-400": ("Demande incompréhensible", "Request not understood"),
     "error-400-what": ("Revenez à la page précédente et réessayez.", "Go back and try again."),
     "error-403": ("Accès refusé", "Not allowed"),

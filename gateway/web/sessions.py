@@ -1,8 +1,9 @@
 """Who is signed in: sessions in this process's memory, named by a cookie.
 
 Promises: a name is 256 random bits, new at each sign-in, so that one that was planted before counts for nothing; a
-session that nobody uses ends; the token of forms is bound to it. Does not: survive a restart (people sign in again), or
-know roles, which are asked at each request (gateway.web.people).
+session that nobody uses is locked: nothing is seen or done in it, and its person finds the letter that he was writing
+when he signs in again at the same browser; the token of forms is bound to it. Does not: survive a restart (people sign
+in again), or know roles, which are asked at each request (gateway.web.people).
 """
 
 from __future__ import annotations
@@ -40,13 +41,16 @@ class Session:
     tenant: str
     used: datetime
     proof: Proof | None = None
+    at: str = "/"
+    """The page that was last looked at."""
 
 
 class Sessions:
     """One event loop uses it."""
 
-    def __init__(self, clock: Clock, idle: timedelta) -> None:
-        self._clock, self._idle = clock, idle
+    def __init__(self, clock: Clock, idle: timedelta, kept: timedelta = timedelta()) -> None:
+        """`idle`: then a session is locked; `kept`: and forgotten so long after."""
+        self._clock, self._idle, self._kept = clock, idle, kept
         self._held: dict[str, Session] = {}
         self._proofs: dict[str, tuple[datetime, Proof]] = {}
         self._key = secrets.token_bytes(32)
@@ -54,7 +58,7 @@ class Sessions:
     def begin(self, account: str, tenant: str, proof: Proof | None = None) -> str:
         """A new session under a new name."""
         now = self._clock()
-        self._held = {name: each for name, each in self._held.items() if now - each.used < self._idle}
+        self._held = {name: each for name, each in self._held.items() if now - each.used < self._idle + self._kept}
         name = secrets.token_urlsafe(32)
         self._held[name] = Session(account, tenant, now, proof)
         return name
@@ -63,11 +67,17 @@ class Sessions:
         """`awake`: it is used now, and lives on."""
         session = self._held.get(name)
         if session is None or self._clock() - session.used >= self._idle:
-            self._held.pop(name, None)
             return None
         if awake:
             session.used = self._clock()
         return session
+
+    def locked(self, name: str) -> Session | None:
+        session = self._held.get(name)
+        if session is None:
+            return None
+        over = self._clock() - session.used
+        return session if self._idle <= over < self._idle + self._kept else None
 
     def left(self, session: Session) -> timedelta:
         return self._idle - (self._clock() - session.used)

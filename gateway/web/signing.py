@@ -32,7 +32,8 @@ async def form(visit: Visit) -> Response:
     if visit.who:
         return visit.moved("/")
     why = REFUSED.get(visit.request.query_params.get("refus", ""), "")
-    return visit.shown("signing.html", wrong=visit.t(why) if why else "", login="")
+    login = visit.locked.account if visit.locked else ""
+    return visit.shown("signing.html", wrong=visit.t(why) if why else "", login=login)
 
 
 async def sign_in(visit: Visit) -> Response:
@@ -59,11 +60,17 @@ def _proved(visit: Visit, login: str) -> str | None:
 
 
 def entered(visit: Visit, account: str, by: str, proof: Proof | None = None, **more: str) -> Response:
-    """A new session, never the one that the browser brought (fixation)."""
-    visit.site.sessions.end(visit.name)
-    name = visit.site.sessions.begin(account, tenant_of(visit.site.settings, account), proof)
+    """A new session, never the one that the browser brought (fixation). Of one that was locked its own person finds
+    the letter and the page again; of another's nothing is left."""
+    before, sessions = visit.who or visit.locked, visit.site.sessions
+    name, to = sessions.begin(account, tenant_of(visit.site.settings, account), proof), "/"
+    if before and before.account == account:
+        draft = visit.site.drafts.pass_on(visit.name, name)
+        to = f"/ecrire?brouillon={draft}" if draft else before.at
+    visit.site.drafts.forget(visit.name)
+    sessions.end(visit.name)
     log.info("sign-in", done=True, by=by, account=account, **{key: value for key, value in more.items() if value})
-    answer = visit.moved(f"{visit.site.url}/" if visit.face and visit.face.beside else "/")
+    answer = visit.moved(f"{visit.site.url}{to}" if visit.face and visit.face.beside else to)
     keep(answer, COOKIE, name)
     return answer
 

@@ -28,6 +28,13 @@ SIGNING: dict[str, tuple[str, str]] = {
         "{name} vous a identifié, mais aucune boîte d’ici n’est liée à votre identité. Demandez-le à l’administrateur.",
         "{name} identified you, but no mailbox here is bound to your identity. Ask the administrator for it.",
     ),
+    "locked-title": ("Session verrouillée", "Session locked"),
+    "locked-what": (
+        "La session de {account} est verrouillée, faute d’activité. Reconnectez-vous pour la reprendre : la lettre en "
+        "cours est gardée. Si vous êtes quelqu’un d’autre, connectez-vous à votre nom : elle sera effacée.",
+        "The session of {account} is locked, since nobody used it. Sign in again to go on: the letter that was being "
+        "written is kept. If you are somebody else, sign in as yourself: it will be erased.",
+    ),
     "which-title": ("Choisir une boîte", "Choose a mailbox"),
     "which-help": ("Plusieurs boîtes sont liées à votre identité.", "Several mailboxes are bound to your identity."),
     "left-title": ("Vous êtes déconnecté de Pli", "You are signed out of Pli"),

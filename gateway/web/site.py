@@ -68,10 +68,11 @@ class Site:
             raise ConfigError("there are no pages: write a section [web]")
         self.settings, self.faces, self.clock = settings, tuple(faces), clock
         self.web = settings.web
-        self.sessions = Sessions(clock, timedelta(minutes=settings.web.lock_minutes))
+        idle, kept = timedelta(minutes=settings.web.lock_minutes), timedelta(hours=settings.web.locked_hours)
+        self.sessions = Sessions(clock, idle, kept)
         self.people = People(settings.web.people or settings.paths.data / "people.json")
         self.upload_most = settings.web.upload_mb * 1024 * 1024
-        self.drafts = Drafts(clock, timedelta(minutes=settings.web.lock_minutes), ALL * self.upload_most)
+        self.drafts = Drafts(clock, idle + kept, ALL * self.upload_most)
         self.logins = app.logins(settings)
         self.url, self.certificate_url = _urls(settings)
         self.asking = asyncio.Semaphore(2)

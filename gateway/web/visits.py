@@ -52,6 +52,11 @@ class Visit:
         return self.who
 
     @property
+    def locked(self) -> Session | None:
+        """A session that nobody used for too long: its person may take it up again."""
+        return self.site.sessions.locked(self.name)
+
+    @property
     def settings(self) -> Settings:
         """The view of the person's tenant."""
         return self.site.settings.view(self.session.tenant)

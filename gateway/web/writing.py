@@ -42,7 +42,23 @@ Act: TypeAlias = Callable[[Visit, Draft, str], Awaitable[Response]]
 
 
 async def form(visit: Visit) -> Response:
-    return _page(visit, Draft("", visit.name, visit.site.clock()))
+    """A new letter; or, after a lock, the one that was being written."""
+    known = visit.site.drafts.known(visit.name, visit.request.query_params.get("brouillon", ""))
+    if known is None or known.sent:
+        return _page(visit, Draft("", visit.name, visit.site.clock()))
+    return _page(visit, known)
+
+
+async def kept(visit: Visit) -> Response:
+    """What is being typed, some seconds after the last key: it outlives a lock."""
+    return visit.shown("draft.html", draft=keep(visit))
+
+
+def keep(visit: Visit) -> Draft:
+    draft = visit.site.drafts.of(visit.name, visit.form.get("draft", ""))
+    if not draft.sent:
+        _typed(visit, draft)
+    return draft
 
 
 async def found(visit: Visit) -> Response:
@@ -282,7 +298,8 @@ PROFESSIONAL = frozenset({Role.PROFESSIONAL})
 
 FACES = (
     Face(PATH, form, PROFESSIONAL, menu="write-menu"),
-    Face(PATH, changed, PROFESSIONAL, ("POST",), upload=True),
+    Face(PATH, changed, PROFESSIONAL, ("POST",), upload=True, keeps=keep),
+    Face(f"{PATH}/brouillon", kept, PROFESSIONAL, ("POST",), upload=True, keeps=keep),
     Face(f"{PATH}/destinataires", found, PROFESSIONAL, ("POST",)),
     Face(f"{PATH}/envoi", send, PROFESSIONAL, ("POST",)),
 )
