@@ -25,6 +25,8 @@ WITHOUT = {
     "accounts.file": "nobody can log in; `pli account password ADDRESS` makes it",
     "dossier.certificate": "no dossier host lets us in",
     "dossier.key": "no dossier host lets us in",
+    "web.certificate": "the pages do not start",
+    "web.key": "the pages do not start",
     "provider.secret_file": "the pages do not start: nobody signs in at the provider",
     "provider.authorities": "the provider's servers are not believed",
 }
@@ -47,6 +49,8 @@ def checks(settings: Settings) -> tuple[Check, ...]:
         "trust.white_list": settings.trust.white_list,
         "directory.password_file": settings.directory.password_file,
     }
+    if settings.web and settings.web.certificate and settings.web.key:
+        named |= {"web.certificate": settings.web.certificate, "web.key": settings.web.key}
     for view in settings.views:
         named |= {f"{of(settings, view)}{key}": path for key, path in _of_tenant(view).items()}
     secret = [key for key in named if key.endswith(_SECRET) and named[key].exists()]
@@ -57,7 +61,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
     )
 
 
-_SECRET = ("tls.key", "keeper.folder", "directory.password_file", "dossier.key", "provider.secret_file")
+_SECRET = ("tls.key", "web.key", "keeper.folder", "directory.password_file", "dossier.key", "provider.secret_file")
 
 
 def of(settings: Settings, view: Settings) -> str:

@@ -1,13 +1,13 @@
 """The settings of the pages: where they are served, and how people sign in.
 
-Promises: they are served over TLS only, with the node's own certificate. Does not: serve (gateway.web does).
+Promises: they are served over TLS only. Does not: serve (gateway.web does).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class WebSection(BaseModel):
@@ -17,6 +17,10 @@ class WebSection(BaseModel):
 
     host: str = Field(default="127.0.0.1", description="Address at which they are served, over TLS.")
     port: int = Field(default=8443, ge=1, le=65535)
+    certificate: Path | None = Field(
+        default=None, description="PEM chain that the pages show, where browsers do not believe tls.certificate."
+    )
+    key: Path | None = Field(default=None, description="Its key, PEM.")
     people: Path | None = Field(
         default=None, description="Roles and one-time secrets; by default people.json in paths.data."
     )
@@ -45,3 +49,11 @@ class WebSection(BaseModel):
         description="A second port, under the same name, where a card or client certificate signs in; none: it cannot.",
     )
     upload_mb: int = Field(default=25, ge=1, le=100, description="Most that one sending may hold.")
+
+    @model_validator(mode="after")
+    def fits_together(self) -> WebSection:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key come together")
+        if self.certificate_port == self.port:
+            raise ValueError("certificate_port is another than port: nobody else is asked for a certificate")
+        return self

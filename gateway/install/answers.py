@@ -92,6 +92,10 @@ class Answers(BaseModel):
         description="Racine de l'annuaire / The directory's suffix",
     )
     listen: str = Field(default="0.0.0.0", description="Where the doors 25 and 587 listen.")  # noqa: S104
+    pages_port: int = Field(default=8443, ge=0, le=65535, description="Port of the pages; 0: there are none.")
+    certificate_port: int = Field(
+        default=0, ge=0, le=65535, description="Beside it, where a card signs in; 0: nowhere."
+    )
     white_list_url: str = "https://espacedeconfiance.mssante.fr/listeblanchemssante.xml"
     white_list_signer: str = "alb@mssante.fr"
     clamd: Path | None = Field(default=None, description="clamd's LocalSocket, where attachments are scanned.")

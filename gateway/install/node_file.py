@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.config import Settings
 from gateway.install.answers import Answers, House
-from gateway.install.layout import LDAP, LMTP, MONITOR, PEERS, SUBMISSION, Layout
+from gateway.install.layout import IMAPS, LDAP, LMTP, MONITOR, PEERS, SUBMISSION, Layout
 
 Sections = dict[str, Mapping[str, Any]]
 
@@ -49,7 +49,16 @@ def settings(answers: Answers) -> Settings:
 
 def sections(answers: Answers) -> Sections:
     layout = Layout(answers)
-    return {**_node(answers), **_world(layout), **dict(_houses(layout))}
+    return {**_node(answers), **_world(layout), **_pages(answers), **dict(_houses(layout))}
+
+
+def _pages(answers: Answers) -> Sections:
+    if not answers.pages_port:
+        return {}
+    beside = {"certificate_port": answers.certificate_port} if answers.certificate_port else {}
+    url = f"https://{answers.hostname}:{answers.pages_port}"
+    at = {"host": answers.listen, "port": answers.pages_port, "url": url}
+    return {"web": {**at, **beside, "imap_port": IMAPS, "imap_name": answers.hostname}}
 
 
 def _node(answers: Answers) -> Sections:

@@ -100,6 +100,12 @@ def _world(layout: Layout) -> Iterator[Task]:
 def _start(layout: Layout) -> Iterator[Task]:
     yield Task("See what is still missing, and what may not be claimed.", f"pli -c {layout.config} config check")
     yield Task("Start it.", "systemctl daemon-reload && systemctl enable --now pli-annuaire pli-dovecot pli")
+    if layout.answers.pages_port:
+        yield Task(
+            "Let the administrator sign in at the pages: one-time codes here, or Pro Santé Connect or a card "
+            "(docs/signing-in.md). Where browsers do not know IGC-Santé, web.certificate may be one that they do.",
+            f"pli account code {layout.answers.administrator}",
+        )
     yield Task(
         "Fill the directory: the mailboxes of your establishments (docs/directory.md).", "pli directory template"
     )

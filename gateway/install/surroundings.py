@@ -35,7 +35,7 @@ table inet pli {{
     iif "lo" accept
     meta l4proto {{ 1, 58 }} accept comment "ICMP and ICMPv6, by number: a bare Debian knows no names"
     tcp dport {ssh} accept comment "the administrator"
-    tcp dport {{ {ports} }} accept comment "operators and mail clients"
+    tcp dport {{ {ports} }} accept comment "operators, mail clients, pages"
   }}
 }}
 """
@@ -97,8 +97,9 @@ def sysusers(layout: Layout) -> Piece:
 
 
 def firewall(layout: Layout) -> Piece:
-    ports = ", ".join(map(str, OPEN))
-    text = _FIREWALL.format(file=layout.firewall, ssh=layout.answers.ssh_port, ports=ports)
+    told = layout.answers
+    ports = ", ".join(str(each) for each in (*OPEN, told.pages_port, told.certificate_port) if each)
+    text = _FIREWALL.format(file=layout.firewall, ssh=told.ssh_port, ports=ports)
     return Piece(layout.firewall, text.encode())
 
 

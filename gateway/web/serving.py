@@ -65,8 +65,16 @@ class Following(ssl.SSLContext):
 
 def context_of(site: Site, role: tls.Role) -> ssl.SSLContext:
     made = Following(ssl.PROTOCOL_TLS_SERVER)
-    made.contexts = entrance.contexts_of(site.settings, role, site.trust)
+    made.contexts = _contexts(site, role)
     return made
+
+
+def _contexts(site: Site, role: tls.Role) -> tls.Contexts:
+    """The pages' own certificate where they have one; else the mail doors', a tenant's own under its name."""
+    if site.web.certificate and site.web.key:
+        role = app.tls_role(site.settings, role)
+        return tls.renewed(role, (site.web.certificate, site.web.key), site.trust)
+    return entrance.contexts_of(site.settings, role, site.trust)
 
 
 @contextlib.asynccontextmanager

@@ -53,6 +53,17 @@ def test_a_renewed_certificate_is_shown_without_a_restart(node: Node) -> None:
         assert shown(port) == first.der
 
 
+def test_the_pages_may_show_a_certificate_of_their_own(node: Node) -> None:
+    """One that browsers believe; renewed like the other."""
+    public, second = node.server("pages.lilas.example"), node.server("pages.lilas.example")
+    node.server().write(node.folder, "tls")
+    certificate, key = public.write(node.folder, "public")
+    with node.opened(f'certificate = "{certificate}"\nkey = "{key}"\n') as port:
+        assert shown(port) == public.der
+        second.write(node.folder, "public")
+        assert shown(port) == second.der
+
+
 # --- signing in with a certificate --------------------------------------------------------------------------------
 
 LAB = "laboratoire@lilas.example"
@@ -193,3 +204,47 @@ def test_an_address_chooses_a_sentence_and_says_none(node: Node) -> None:
         page = browser.get("/entrer", params={"refus": "Appelez le 0899 000 000"}).text
         assert "0899" not in page
         assert 'role="alert"' not in page
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ('certificate = "/x.pem"', "certificate and key come together"),
+        ("certificate_port = 8443", "certificate_port is another than port"),
+        ('url = "http://pages.example"', "url"),
+        ('url = "https://pages.example/dossier"', "url"),
+    ],
+)
+def test_pages_that_cannot_be_are_refused_at_the_start(configure: Callable[[str], Path], more: str, words: str) -> None:
+    """In words, with the key; what fits is taken (the twin)."""
+    with pytest.raises(config.ConfigError, match=words):
+        config.load(configure(f"[doors]\n[web]\n{more}\n"))
+    assert config.load(configure('[doors]\n[web]\nurl = "https://pages.example:8443"\n')).web
+
+
+def test_config_check_sees_what_signing_in_needs(configure: Callable[[str], Path], tmp_path: Path) -> None:
+    """A secret that is not there, or open to others; the pages' own key."""
+    secret, key = tmp_path / "secret", tmp_path / "web.key"
+    more = f"""[doors]
+[web]
+certificate = "{tmp_path}/web.pem"
+key = "{key}"
+[provider]
+issuer = "i"
+audience = "a"
+keys_url = "https://provider.example/certs"
+discovery_url = "https://provider.example/discovery"
+secret_file = "{secret}"
+"""
+    settings = config.load(configure(more))
+    names = ("web.certificate", "web.key", "provider.secret_file")
+    assert {each.name for each in readiness.checks(settings) if each.name in names and not each.ok} == set(names)
+    for file in (secret, key, tmp_path / "web.pem"):
+        file.write_text("x")
+        file.chmod(0o644)
+    seen = {each.name: each.ok for each in readiness.checks(settings)}
+    assert [seen[f"{name} private"] for name in ("web.key", "provider.secret_file")] == [False, False]
+    secret.chmod(0o600)
+    key.chmod(0o600)
+    seen = {each.name: each.ok for each in readiness.checks(settings)}
+    assert all(seen[name] for name in (*names, "web.key private", "provider.secret_file private"))

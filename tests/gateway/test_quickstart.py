@@ -18,8 +18,9 @@ from certs.keyfiles import private_key
 from gateway import config
 from gateway.cli import pli
 from gateway.install import answers as answering
-from gateway.install import kernel_clock, placing
+from gateway.install import kernel_clock, node_file, placing, surroundings
 from gateway.install.kernel_clock import Kept
+from gateway.install.layout import Layout
 from gateway.install.placing import Fate, Ground, Piece
 
 LILAS = {
@@ -214,3 +215,15 @@ def test_what_is_missing_is_said_once(tmp_path: Path) -> None:
     assert f"its request waits at {tmp_path}/etc/requests/server.csr" in done.output
     assert "no operator and no mail client gets in" in done.output
     assert "keeper/seal: " in done.output
+
+
+def test_the_pages_are_served_and_open_in_the_firewall() -> None:
+    """At the machine's own name, with the port at which a card signs in where one is wanted; 0 is none."""
+    layout = Layout(answering.told(SAID | {"certificate_port": 8444}))
+    web = node_file.settings(layout.answers).web
+    assert web is not None
+    assert (web.url, web.port, web.certificate_port) == (f"https://{layout.answers.hostname}:8443", 8443, 8444)
+    assert "8443, 8444" in surroundings.firewall(layout).content.decode()
+    none = Layout(answering.told(SAID | {"pages_port": 0}))
+    assert node_file.settings(none.answers).web is None
+    assert "8443" not in surroundings.firewall(none).content.decode()

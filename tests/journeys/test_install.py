@@ -324,7 +324,7 @@ def play() -> dict[str, Any]:
     _start("pli-annuaire")
     _start("pli-dovecot")
     _start("pli")
-    _until(lambda: all(map(_answers, (389, 24, 993, 25, 587))), "ports")
+    _until(lambda: all(map(_answers, (389, 24, 993, 25, 587, 8443))), "ports")
     Path("/root/table.csv").write_text(TABLE)
     for words in (
         ("plan", "/root/table.csv", "--source", "tableau"),
