@@ -15,6 +15,7 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certs.throwaway import Issued, Pki, Shape, subject
+from gateway import config, readiness
 from gateway.accounts import Accounts
 from gateway.demo.processes import free_port
 from gateway.web.sentences import SENTENCES
