@@ -10,14 +10,15 @@ import getpass
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
-from typing import Any
 
 import click
 
 from directory.duplicates import Answer, Compared, Decision
+from directory.merging import Done
 from gateway.command import LANGUAGE, Failure, with_settings
 from gateway.config import Settings
 
@@ -35,35 +36,39 @@ WHY = click.option("--because", "why", required=True, help="Why: kept in the jou
 @with_settings
 def duplicates(settings: Settings, automatic: bool, limit: int, by: str, as_json: bool, lang: str) -> None:
     """Entries that may be one holder, likeliest first: what agrees (+), what does not (-), what is not said (?)."""
-    from directory import merging
-    from directory.duplicates import pairs
-    from gateway import feeding
+    from gateway import duplicates_desk
 
-    target = feeding.target(settings)
-    found = list(pairs(merging.everything(target.connection, target.suffix, settings.directory.uri)))
-    same = [each for each in found if each.decision is Decision.SAME]
-    rest = sorted((each for each in found if each.decision is Decision.CANDIDATE), key=lambda each: -each.score)
-    for each in islice([*same, *rest], limit or None):
+    found = duplicates_desk.look(settings, sys.maxsize, lambda _: None, lambda: False)
+    for each in islice(found.listed, limit or None):
         click.echo(_json(each) if as_json else _side_by_side(each, lang))
-    click.echo(f"{len(same)} same, {len(rest)} candidates", err=True)
+    click.echo(f"{found.same_count} same, {found.candidates_count} candidates", err=True)
     if automatic:
-        _require_merging(settings, by)
-        done = sum(_merged(settings, target, each, by) for each in same)
+        with _in_words():
+            duplicates_desk.require(settings, by)
+        done = sum(_merged(settings, each, by) for each in found.listed if each.decision is Decision.SAME)
         click.echo(f"{done} merged", err=True)
 
 
-def _merged(settings: Settings, target: Any, pair: Compared, by: str) -> bool:
+def _merged(settings: Settings, pair: Compared, by: str) -> bool:
     """The later DN into the earlier one; False where an earlier merge of this run settled it."""
-    from directory import merging
-    from gateway import feeding
+    from gateway import duplicates_desk
 
     into, dn = sorted((pair.one.provenance.dn, pair.other.provenance.dn))
     try:
-        done = merging.merge(target.connection, dn, into)
-    except merging.CannotMerge:
+        duplicates_desk.merge(settings, dn, into, by or getpass.getuser(), "one-number, one-name")
+    except duplicates_desk.Settled:
         return False
-    feeding.note(settings, "directory.merged", done, by or getpass.getuser(), "one-number, one-name")
     return True
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    from gateway import duplicates_desk
+
+    try:
+        yield
+    except duplicates_desk.NotMerged as error:
+        raise Failure(str(error)) from None
 
 
 def _json(pair: Compared) -> str:
@@ -100,9 +105,10 @@ def _side_by_side(pair: Compared, lang: str) -> str:
 @with_settings
 def merge(settings: Settings, dn: str, into: str, why: str, by: str) -> None:
     """Say that the entry DN is the same holder as another: a search shows that one; letters reach both addresses."""
-    from directory import merging
+    from gateway import duplicates_desk
 
-    _done(settings, "directory.merged", lambda link: merging.merge(link, dn, into), by, why)
+    with _in_words():
+        _tell(duplicates_desk.merge(settings, dn, into, by or getpass.getuser(), why))
 
 
 @click.command()
@@ -112,38 +118,14 @@ def merge(settings: Settings, dn: str, into: str, why: str, by: str) -> None:
 @with_settings
 def unmerge(settings: Settings, dn: str, why: str, by: str) -> None:
     """Take a merge of the entry DN back."""
-    from directory import merging
+    from gateway import duplicates_desk
 
-    _done(settings, "directory.parted", lambda link: merging.unmerge(link, dn), by, why)
+    with _in_words():
+        _tell(duplicates_desk.part(settings, dn, by or getpass.getuser(), why))
 
 
-def _done(settings: Settings, event: str, work: Callable[[Any], Any], by: str, why: str) -> None:
-    import ldap
-
-    from directory.merging import CannotMerge
-    from gateway import feeding
-
-    _require_merging(settings, by)
-    try:
-        done = work(feeding.target(settings).connection)
-    except CannotMerge as error:
-        raise Failure(str(error)) from None
-    except ldap.LDAPError as error:
-        raise Failure(f"the directory did not take it ({type(error).__name__})") from None
-    feeding.note(settings, event, done, by or getpass.getuser(), why)
+def _tell(done: Done) -> None:
     click.echo(f"{done.dn}: {done.before or '-'} → {done.after or '-'}")
-
-
-def _require_merging(settings: Settings, by: str) -> None:
-    """Who is one is the region's to say."""
-    from directory.roles import Act, NotYours
-    from gateway import administration
-
-    try:
-        with administration.desk(settings, by) as at:
-            at.require(Act.MERGE)
-    except NotYours as error:
-        raise Failure(str(error)) from None
 
 
 @click.command()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from gateway.web import (
     certificates,
+    duplicates,
     handbook,
     home,
     inbox,
@@ -34,6 +35,7 @@ FACES = (
     *writing.FACES,
     *worklist.FACES,
     *region.FACES,
+    *duplicates.FACES,
     *queues.FACES,
     *node.FACES,
     *handbook.FACES,

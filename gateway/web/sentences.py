@@ -5,6 +5,7 @@ Promises: one key, both languages; a test compares. Does not: choose (gateway.we
 
 from __future__ import annotations
 
+from gateway.web.keeping_sentences import KEEPING
 from gateway.web.operator_sentences import OPERATORS
 from gateway.web.reading_sentences import READING
 from gateway.web.region_sentences import REGION
@@ -119,5 +120,6 @@ SENTENCES: dict[str, tuple[str, str]] = {
     **WRITING,
     **WORKLIST,
     **REGION,
+    **KEEPING,
     **OPERATORS,
 }

@@ -40,6 +40,7 @@ from gateway.web.people import People
 from gateway.web.providers import House, houses
 from gateway.web.roles import Face
 from gateway.web.sessions import Sessions
+from gateway.web.works import Works
 from gateway.writing import Writing
 
 log = structlog.get_logger("gateway.web")
@@ -84,6 +85,7 @@ class Site:
         self.reader, self.boxes = Reader(), Kept()
         self._making = threading.Lock()
         self._writing: Writing | None = None
+        self.works = Works(clock)
         self.guesses = Guesses(10, 900.0, 30 * 86_400.0, clock)
         """Sign-ins of one login in a quarter of an hour; where it came in within a month it comes in again."""
         self.failures = Rate(30, 900.0, clock)

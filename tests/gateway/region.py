@@ -86,7 +86,7 @@ def person(address: str, given: str, family: str, number: int, **more: Any) -> E
 PEOPLE = (
     person("lea.martin@parc.example", "Léa", "MARTIN", 1, specialty="Radiologie", town="Meaux", structure="CLINIQUE"),
     person("lea.martin@cabinet.example", "Léa", "MARTIN", 1, specialty="Radiologie", town="Meaux"),
-    person("l.martin@autre.example", "Lea", "MARTIN", 7, specialty="Radiologie", town="Meaux"),
+    person("l.martin@autre.example", "Lea", "MARTIN", 7, rpps="", specialty="Radiologie", town="Meaux"),
     person("rose.discrete@parc.example", "Rose", "DISCRÈTE", 2, red_list=True),
     person("paul.seul@parc.example", "Paul", "SEUL", 3, town="Melun"),
 )
