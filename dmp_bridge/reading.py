@@ -20,7 +20,7 @@ from dmp_bridge.workshop import Budget, Unanswered, Workshop
 
 T = TypeVar("T")
 
-BUDGET = Budget(seconds=20, memory=1024 * 2**20, start_s=60)
+BUDGET = Budget(seconds=10, memory=1024 * 2**20, start_s=60)
 ITEM = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,20}(-[0-9]{1,3})?")
 """A part of the letter ('1.2'), or a document of the archive in it ('1.2-0')."""
 KINDS = frozenset({"document", "pdf", "image", "text", "letter", "file"})

@@ -36,6 +36,15 @@ def test_the_size_of_the_house_is_told() -> None:
     assert {"lines_relay", "function_lines_median", "function_lines_longest"} <= set(told["figures"])
 
 
+def test_the_pages_of_a_mailbox_are_measured_beside_its_server() -> None:
+    """A small run: each page answers, and is under 100 kB. In full: ./dev bench pages"""
+    told = _last_line("pages", "--letters", "120", "--rounds", "1", "--times", "2")
+    assert set(told["ratios"]) == {"newest", "second", "middle"}
+    sizes = {name: size for name, size in told["figures"].items() if name.endswith("_page_bytes")}
+    assert len(sizes) == 6
+    assert all(0 < size < 100_000 for size in sizes.values()), sizes
+
+
 def test_cms_is_measured_beside_libcrypto() -> None:
     """A small run has each step with each key beside both peers, and names both OpenSSLs. In full: ./dev bench cms"""
     told = _last_line("cms", "--rounds", "1", "--seconds", "0.01")

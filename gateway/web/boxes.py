@@ -19,7 +19,7 @@ from gateway.web.visits import Visit
 
 WAIT_S = 10.0
 INBOX = "INBOX"
-LETTER_MOST = 100 * 1024 * 1024
+LETTER_MOST = 64 * 1024 * 1024
 _NAME = re.compile(r"[ -~]{1,300}")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 

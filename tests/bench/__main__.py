@@ -19,6 +19,7 @@ from tests.bench import (
     lanes,
     main_job,
     matching,
+    pages,
     refusals,
     soak,
 )
@@ -38,6 +39,7 @@ BENCHES = {
     "soak": soak.bench,
     "crash": crash.bench,
     "matching": matching.bench,
+    "pages": pages.bench,
     "refusals": refusals.bench,
 }
 

@@ -201,6 +201,25 @@ def test_home_begins_with_what_must_be_looked_at(world: Any, ris: Browser) -> No
     assert f"/liste-de-travail/{row['id']}" not in mine
 
 
+def test_a_mailbox_that_does_not_answer_is_said_and_found_again(world: Any, ris: Browser) -> None:
+    """The rest of the first page is there, with what the node itself knows; when the server is back, so is the mailbox,
+    although a connection was kept."""
+    letter = sent_to_ris(world, mail("Avant la panne").as_bytes())
+    assert ris.get("/boite").status_code == 200
+    server = world.company.dovecot(world.lilas)
+    server.stop()
+    try:
+        for path in ("/boite", "/boite/1/1", "/boite/1/1/original"):
+            answer = ris.get(path)
+            assert (answer.status_code, said("box-unreachable") in unescape(answer.text)) == (503, True), path
+        home = ris.get("/")
+        assert (home.status_code, said("box-unreachable") in unescape(home.text)) == (200, True)
+        assert f"/lettres/{letter}" in home.text
+    finally:
+        server.start()
+    assert "Avant la panne" in unescape(ris.get("/boite").text)
+
+
 def test_no_content_stands_in_a_log(world: Any, ris: Browser) -> None:
     """Of all that was read above."""
     opened(ris, sample.PATIENT.traits.birth_name)
