@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from gateway.demo import stage
 from gateway.demo.cast import PASSWORD
 from gateway.demo.processes import free_port
+from gateway.demo.stage import Seat
 
 
 def with_pages(built: stage.Stage) -> None:
@@ -29,8 +30,8 @@ def with_pages(built: stage.Stage) -> None:
 class Browser:
     """As a browser does: keeps cookies, follows, sends back the hidden token of the page's form."""
 
-    def __init__(self, world: Any) -> None:
-        text = world.lilas.config.read_text("utf-8")
+    def __init__(self, world: Any, seat: Seat | None = None) -> None:
+        text = (seat or world.lilas).config.read_text("utf-8")
         port = int(re.findall(r"\[web\]\nport = (\d+)", text)[0])
         self.http = httpx.Client(
             verify=_trusting(world.ca), base_url=f"https://127.0.0.1:{port}", follow_redirects=True
@@ -51,11 +52,12 @@ def _trusting(ca: Path) -> Any:
     return context
 
 
-def signed_in(world: Any, login: str) -> Browser:
-    done = world.pli(world.lilas, "account", "code", login)
+def signed_in(world: Any, login: str, seat: Seat | None = None) -> Browser:
+    """`seat`: at another node than Lilas."""
+    done = world.pli(seat or world.lilas, "account", "code", login)
     assert (done.returncode, done.stderr) == (0, "")
     secret = parse_qs(urlsplit(done.stdout.strip()).query)["secret"][0]
-    browser = Browser(world)
+    browser = Browser(world, seat)
     code = TOTP(_bytes(secret), 6, SHA1(), 30).generate(int(datetime.now(UTC).timestamp())).decode()  # noqa: S303
     answer = browser.post("/entrer", "/entrer", login=login, password=PASSWORD, code=code)
     assert answer.status_code == 200, answer.text

@@ -28,16 +28,16 @@ GCM = ("-aes-256-gcm", "-keyopt", "rsa_padding_mode:oaep", "-keyopt", "rsa_oaep_
 CBC = ("-aes256",)
 
 
+def with_key(stage: Any) -> None:
+    parc = stage.seats["parc"]
+    shape = Shape(usage=frozenset({"key_encipherment"}), names=(x509.RFC822Name(str(SURGEON.address)),))
+    issued = stage.pki.issue(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Dr Paul BERNARD")]), shape)
+    issued.write(parc.folder / "keys" / "decrypt", "paul.bernard")
+
+
 @pytest.fixture(scope="module")
 def own(make_world: Callable[..., Any]) -> Iterator[Any]:
     """Parc's keeper holds the surgeon's key for decryption."""
-
-    def with_key(stage: Any) -> None:
-        parc = stage.seats["parc"]
-        shape = Shape(usage=frozenset({"key_encipherment"}), names=(x509.RFC822Name(str(SURGEON.address)),))
-        issued = stage.pki.issue(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Dr Paul BERNARD")]), shape)
-        issued.write(parc.folder / "keys" / "decrypt", "paul.bernard")
-
     with make_world(with_key) as world:
         yield world
 

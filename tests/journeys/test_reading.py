@@ -116,24 +116,12 @@ def test_a_signature_that_came_with_a_letter_is_a_sentence(world: Any) -> None:
     """At the other operator's node: by the mailbox of who wrote; one that does not hold is a warning, and says so."""
     letter = world.submit(world.plain(str(RADIOLOGIST.address), str(SURGEON.address), "Avis signé"))
     world.settled(world.lilas, letter)
-    surgeon = signed_in_at(world, world.parc, str(SURGEON.address))
+    surgeon = signed_in(world, str(SURGEON.address), world.parc)
     found = world.until(lambda: "Avis signé" in unescape(surgeon.get("/boite").text), "the letter at the other node")
     assert found
     text = unescape(opened(surgeon, "Avis signé").text)
     assert re.search(r"Signé par la boîte de [^<]+\.</span>", text)
     assert said("read-not-ours") not in text
-
-
-def signed_in_at(world: Any, seat: Any, login: str) -> Browser:
-    """As browsing.signed_in, at another node of the stage."""
-    return signed_in(Elsewhere(world, seat), login)
-
-
-class Elsewhere:
-    """The world as seen from another of its nodes."""
-
-    def __init__(self, world: Any, seat: Any) -> None:
-        self.lilas, self.ca, self.pli = seat, world.ca, world.pli
 
 
 def test_what_did_not_come_in_by_the_node_claims_nothing(world: Any, ris: Browser) -> None:
