@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -276,20 +276,18 @@ def _tell(report: Report, as_json: bool, lang: str) -> None:
 @with_settings
 def freshness(settings: Settings, as_json: bool, lang: str) -> None:
     """How old what each source last said is. Exit code 1 where one is too old."""
-    from gateway import app, feeding
+    from gateway import app
+    from gateway import freshness as told
 
-    now, stale = app.clock(), False
-    for each in feeding.ledger(settings).every():
-        age, limit = now - datetime.fromisoformat(each.dated), timedelta(hours=sources.KNOWN[each.source].stale_hours)
-        stale |= age > limit
+    found = told.every(settings, app.clock())
+    for each in found:
         if as_json:
-            click.echo(
-                json.dumps(asdict(each) | {"age_hours": round(age.total_seconds() / 3600, 1), "stale": age > limit})
-            )
+            hours = {"age_hours": round(each.age.total_seconds() / 3600, 1), "stale": each.stale}
+            click.echo(json.dumps(asdict(each.taken) | hours))
         else:
-            word = ("PÉRIMÉ" if lang == "fr" else "STALE") if age > limit else "ok"
-            click.echo(f"{word:<7} {each.source:<18} {each.dated[:16]}  {each.rows}")
-    if stale:
+            word = ("PÉRIMÉ" if lang == "fr" else "STALE") if each.stale else "ok"
+            click.echo(f"{word:<7} {each.taken.source:<18} {each.taken.dated[:16]}  {each.taken.rows}")
+    if any(each.stale for each in found):
         sys.exit(1)
 
 

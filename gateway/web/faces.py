@@ -8,6 +8,7 @@ from __future__ import annotations
 from gateway.web import (
     certificates,
     duplicates,
+    freshness,
     handbook,
     home,
     inbox,
@@ -36,6 +37,7 @@ FACES = (
     *worklist.FACES,
     *region.FACES,
     *duplicates.FACES,
+    *freshness.FACES,
     *queues.FACES,
     *node.FACES,
     *handbook.FACES,

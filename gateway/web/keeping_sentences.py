@@ -60,4 +60,28 @@ DUPLICATES: dict[str, tuple[str, str]] = {
     "answer-cannot-tell": ("ne se dit pas", "cannot be told"),
 }
 
-KEEPING: dict[str, tuple[str, str]] = {**WORK, **DUPLICATES}
+FRESHNESS: dict[str, tuple[str, str]] = {
+    "feed-none": (
+        "Ce nœud ne tient pas d’annuaire : la section [feed] de sa configuration dit qui peut l’écrire.",
+        "This node keeps no directory: the section [feed] of its configuration says who may write it.",
+    ),
+    "fresh-menu": ("Fraîcheur", "Freshness"),
+    "fresh-title": ("Fraîcheur de l’annuaire", "Freshness of the directory"),
+    "fresh-help": (
+        "De chaque source, le dernier fichier appliqué jusqu’au bout ; heures en temps universel (UTC).",
+        "Of each source, the last file that was applied to its end; times in UTC.",
+    ),
+    "fresh-state": ("État", "State"),
+    "fresh-good": ("à jour", "fresh"),
+    "fresh-stale": ("périmée", "stale"),
+    "fresh-dated": ("Fait par la source le", "Made by the source at"),
+    "fresh-age": ("Âge", "Age"),
+    "fresh-limit": ("Limite", "Limit"),
+    "fresh-rows": ("Fiches", "Entries"),
+    "fresh-applied": ("Appliqué le", "Applied at"),
+    "fresh-hours": ("{count} h", "{count} h"),
+    "fresh-days": ("{count} jours", "{count} days"),
+    "fresh-never": ("Jamais appliquées ici :", "Never applied here:"),
+}
+
+KEEPING: dict[str, tuple[str, str]] = {**WORK, **DUPLICATES, **FRESHNESS}
