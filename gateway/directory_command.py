@@ -30,6 +30,7 @@ from directory.feed.lines import FeedError, normalised
 from directory.feed.plan import Change, Head
 from gateway.command import LANGUAGE, Failure, out, with_settings
 from gateway.config import Settings
+from gateway.directory_load_command import load
 from gateway.directory_lookup_command import card, find, replica, search
 from gateway.directory_upkeep_command import duplicates, merge, quality, unmerge
 from gateway.identity_command import identity
@@ -120,7 +121,7 @@ def plan_(settings: Settings, file: Path, name: str, out: Path | None, dated: da
         said = dated.replace(tzinfo=UTC) if dated else None
         wish = feeding.wish(settings, app.clock(), said, more["departments"])
         target = out or file.with_name(file.name + ".plan")
-        with _bar("lecture", 0 if feed_files.is_archive(file) else file.stat().st_size) as told:
+        with bar("lecture", 0 if feed_files.is_archive(file) else file.stat().st_size) as told:
             book, how = feeding.ledger(settings), feed_files.opened(source)
             head = plan.make(book, source, file, target, wish, told, opened=how)
     if more["as_json"]:
@@ -131,7 +132,7 @@ def plan_(settings: Settings, file: Path, name: str, out: Path | None, dated: da
 
 
 @contextmanager
-def _bar(what: str, total: int, whole: bool = True) -> Iterator[Callable[[int], None]]:
+def bar(what: str, total: int, whole: bool = True) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error where somebody looks. `whole`: told the sum so far, else each step."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
@@ -233,7 +234,7 @@ def apply_(settings: Settings, path: Path, by: str, override: str, because: str,
         source = sources.KNOWN[head.source]
         answering = Override(override, because) if override else None
         order = feeding.Order(path, by or getpass.getuser(), answering)
-        with _bar("application", sum(head.counts.values()), whole=False) as told, _stoppable() as stopped:
+        with bar("application", sum(head.counts.values()), whole=False) as told, _stoppable() as stopped:
             report = feeding.apply(settings, source, order, told, stopped)
     _tell(report, as_json, lang)
     if report.stopped or report.of(Result.CONFLICT):
@@ -323,7 +324,7 @@ def schema() -> None:
     click.echo(slapd.SCHEMA.decode(), nl=False)
 
 
-for each in (find, search, card, replica):
+for each in (find, search, card, replica, load):
     directory.add_command(each)
 directory.add_command(duplicates)
 directory.add_command(merge)

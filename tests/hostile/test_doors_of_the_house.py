@@ -70,7 +70,10 @@ HOSTS = {
         (("HTMLParser", "etree.HTML", "lxml.html", "html.parser"), {"dmp_bridge/mail_html.py"}),
         (("extractall", "tarfile", "shutil.unpack_archive"), set()),
         (("eval", "exec", "pickle", "marshal", "shelve", "yaml", "os.system", "subprocess.getoutput"), set()),
-        (("subprocess",), {"dmp_bridge/workshop.py", "gateway/backup.py", "gateway/install/founding.py"}),
+        (
+            ("subprocess",),
+            {"dmp_bridge/workshop.py", "gateway/backup.py", "gateway/install/founding.py", "gateway/loading.py"},
+        ),
         # Not `requests` alone: certificate requests are called so
         (("urllib.request", "requests.get", "requests.post", "requests.Session", "ftplib"), set()),
         (("http.client",), {"certs/fetch.py"}),  # addresses in certificates: within its walls only

@@ -184,6 +184,7 @@ def secret(town: Town) -> Secret:
         "recipient": f"labo@{PEER}", "recipients": f"labo@{PEER}", "login": first.address, "address": first.address,
         "mailbox": first.address, "holder": first.address, "domain": first.domain, "domains": first.domain,
         "device": "poste-2", "subject": "899700000001", "file": str(roll), "files": str(roll), "path": str(roll),
+        "slapd_conf": str(roll), "slapadd": str(roll),
         "output": str(folder / "out"), "out": str(folder / "web"), "document": "doc-secret", "patient": number,
         "number": number, "prior": number, "survivor": number, "link": entry, "entry": entry, "why": "x",
         "ins": ins.value, "name": sample.PATIENT.traits.birth_name, "key": "encrypt", "value": "always",
