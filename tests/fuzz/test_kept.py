@@ -19,7 +19,7 @@ from certs.model import Proof, Trusted
 from directory import address
 from directory.feed import finess, ldif_records, lines
 from directory.model import Address
-from dmp_bridge import adt, archive, cda, hl7, matrices, mtom, xdm
+from dmp_bridge import adt, archive, cda, hl7, mail_html, matrices, mtom, reading, xdm
 from dmp_bridge.model import Bad, FilingReason, Ins
 from gateway.doors import commands, sasl
 from relay import message, opening, smime
@@ -102,6 +102,8 @@ BREAKS = {
     ),
     "a control character is text": ("table", lines, "controlled", lambda values: False),
     "a stream is not what was packed": ("extraction", archive, "_in_pieces", lambda *_: iter([b"x"])),
+    "a link leads anywhere": ("html", mail_html, "link_target", lambda written: written),
+    "what is not seen stays in a name": ("letter", reading, "line", lambda text, most=0: text),
     "a name keeps its quotes": ("addresses", address, "_unquoted", lambda word: word),
 }
 
