@@ -22,9 +22,11 @@ from starlette.responses import Response
 
 from gateway import app
 from gateway.config import Settings
+from gateway.doors.budgets import block
 from gateway.logins import Household, at_home
 from gateway.openid import Attempt, Client, Person, ProviderDown, Told
 from gateway.tokens import vouching
+from gateway.web import signing
 from gateway.web.roles import Face
 from gateway.web.sessions import Proof
 from gateway.web.signing import entered
@@ -107,12 +109,16 @@ async def back(visit: Visit) -> Response:
         return _refused(visit, house, "down", "provider-down")
     if told.get("error"):
         return _refused(visit, house, "not-there", "provider-not-there")
+    where = block(signing.client_of(visit))
+    if visit.site.failures.spent(where):
+        return visit.shown("signing.html", 429, wrong=visit.t("signing-too-often"), login="")
     try:
         async with visit.site.asking:
             found = await visit.aside(house.client.finished, told.get("code", ""), attempt)
     except ProviderDown as error:
         return _down(visit, house, error)
     if not isinstance(found, Person):
+        visit.site.failures.count(where)
         why = getattr(found, "why", found)
         return _refused(visit, house, str(why), "provider-acr" if str(why) == "acr" else "provider-again")
     return await _come(visit, house, found)

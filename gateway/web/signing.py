@@ -37,7 +37,7 @@ async def form(visit: Visit) -> Response:
 
 
 async def sign_in(visit: Visit) -> Response:
-    login, client = visit.form.get("login", "").strip().lower(), _client(visit)
+    login, client = visit.form.get("login", "").strip().lower(), client_of(visit)
     if visit.site.failures.spent(block(client)) or not visit.site.guesses.begin(login, client):
         log.warning("sign-in-too-often")
         return visit.shown("signing.html", 429, wrong=visit.t("signing-too-often"), login=login)
@@ -111,7 +111,7 @@ async def language(visit: Visit) -> Response:
     return answer
 
 
-def _client(visit: Visit) -> str:
+def client_of(visit: Visit) -> str:
     return visit.request.client.host if visit.request.client else ""
 
 

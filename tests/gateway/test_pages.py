@@ -123,7 +123,7 @@ def test_tries_are_counted(pages: Pages) -> None:
 def test_guesses_from_one_place_are_counted(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     """Thirty failures from the addresses of one block, whatever the logins; another block is not touched."""
     client = ["2001:db8::1"]
-    monkeypatch.setattr(signing, "_client", lambda visit: client[0])
+    monkeypatch.setattr(signing, "client_of", lambda visit: client[0])
     for number in range(30):
         client[0] = f"2001:db8::{number + 1:x}"
         assert pages.sign_in(pages.browser(), login=f"{number}@lilas.example").status_code == 403

@@ -131,7 +131,7 @@ def test_a_card_signs_in(cards: Cards, shown: str) -> None:
         assert (answer.status_code, answer.headers["location"]) == (303, f"https://127.0.0.1:{cards.port}/")
         assert answer.cookies[COOKIE] != before
         assert answer.headers["connection"] == "close"
-        assert LAB in browser.get("/").text
+        assert LAB in browser.get("/aide").text
 
 
 @pytest.mark.parametrize("shown", ["", "unbound", "revoked"])
@@ -195,7 +195,7 @@ def test_a_card_whose_standing_is_unknown_waits(node: Node, monkeypatch: pytest.
     monkeypatch.setenv("PLI_TRUST__CANNOT_TELL", "accept-marked")
     with node.opened(cards.more, port=None), cards.browser("bound") as browser:
         cards.try_in(browser)
-        assert LAB in browser.get("/").text
+        assert LAB in browser.get("/aide").text
 
 
 def test_an_address_chooses_a_sentence_and_says_none(node: Node) -> None:

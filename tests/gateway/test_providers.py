@@ -21,6 +21,7 @@ from gateway.accounts import Accounts
 from gateway.demo.processes import free_port
 from gateway.demo.provider import AUDIENCE, Provider
 from gateway.demo.wallet import CERTS, DISCOVERY, SECRET, TOKEN, USERINFO, Wallet
+from gateway.doors.budgets import Rate
 from gateway.web import providers
 from gateway.web.sentences import SENTENCES
 from gateway.web.sessions import COOKIE, Sessions
@@ -146,6 +147,7 @@ def browser(node: Node, port: int, wallet: Wallet) -> Browser:
     (house,) = node.site.houses
     for held in (house.client._known, house.client.tokens._held):
         held.__init__()  # type: ignore[misc]
+    node.site.failures = Rate(30, 900.0, lambda: datetime.now(UTC))
     return Browser(port)
 
 
@@ -158,7 +160,7 @@ def test_a_person_signs_in_by_the_national_identifier(browser: Browser, wallet: 
     assert 'href="/entrer/fournisseur/lilas">Se connecter avec Pro Santé Connect' in browser.get("/entrer").text
     answer = browser.signs_in()
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    assert CLAIRE in browser.get("/").text
+    assert CLAIRE in browser.get("/aide").text
     asked = parse_qs(urlsplit(browser.seen[0]).query)
     assert asked["scope"] == ["openid scope_all"]
     assert (asked["acr_values"], asked["code_challenge_method"]) == (["eidas1"], ["S256"])
@@ -171,7 +173,7 @@ def test_a_person_signs_in_by_the_subject(browser: Browser, node: Node, wallet: 
     wallet.person(OTHER, SubjectNameID=None)
     Accounts(node.folder / "passwd").bind(LABO, str(wallet.who["sub"]))
     browser.signs_in()
-    assert LABO in browser.get("/").text
+    assert LABO in browser.get("/aide").text
 
 
 @pytest.mark.parametrize(
@@ -274,6 +276,15 @@ def test_a_code_of_another_sign_in_does_not_fit(browser: Browser, wallet: Wallet
     assert [line["why"] for line in lines if line["event"] == "sign-in"] == ["code"]
 
 
+def test_codes_are_not_tried_at_will(browser: Browser, node: Node, wallet: Wallet) -> None:
+    """Each try is a question to the provider: after thirty failures from one place it is put off."""
+    own = browser.out()
+    code = parse_qs(urlsplit(own).query)["code"][0]
+    answers = [browser.get(urlsplit(own.replace(code, f"x{n}")).path + "?" + urlsplit(own.replace(code, f"x{n}")).query)
+               for n in range(31)]  # fmt: skip
+    assert [each.status_code for each in answers] == [403] * 30 + [429]
+
+
 def test_an_attempt_ends() -> None:
     """After ten minutes."""
     now = [datetime(2026, 11, 26, 9, tzinfo=UTC)]
@@ -305,13 +316,13 @@ def test_a_provider_that_is_down_is_said_in_a_sentence(browser: Browser, wallet:
 
 
 def test_a_provider_nobody_vouches_for_is_not_asked(
-    node: Node, wallet: Wallet, more: str, authority: tuple[Path, Wallet]
+    node: Node, port: int, wallet: Wallet, more: str, authority: tuple[Path, Wallet]
 ) -> None:
     """Its TLS certificate is of another authority than we believe."""
     told = more.replace(str(authority[0]), str(node.folder / "trust" / "anchors" / "root.pem"))
     usual = node.site
-    with node.opened(told, port=0) as port:
-        assert Browser(port).get("/entrer/fournisseur/lilas").status_code == 503
+    with node.opened(told, port=0) as another:
+        assert Browser(another).get("/entrer/fournisseur/lilas").status_code == 503
     node.site = usual
 
 
@@ -369,13 +380,13 @@ def test_a_person_of_several_mailboxes_chooses(browser: Browser, node: Node, wal
     assert browser.post("/entrer/compte", page.text, account=LABO).status_code == 403  # once, whatever it was
     page = browser.signs_in()
     assert browser.post("/entrer/compte", page.text, account=LABO).headers["location"] == "/"
-    assert LABO in browser.get("/").text
+    assert LABO in browser.get("/aide").text
 
 
 def test_leaving_leaves_the_provider_too(browser: Browser, wallet: Wallet) -> None:
     """With the ID token of that sign-in, and back to our page; the session here is over whatever becomes of it."""
     browser.signs_in()
-    page = browser.post("/sortir", browser.get("/").text).text
+    page = browser.post("/sortir", browser.get("/aide").text).text
     there = re.search(r'http-equiv="refresh" content="0; url=([^"]+)"', page)
     assert there
     assert browser.get("/").headers["location"] == "/entrer"
@@ -388,7 +399,7 @@ def test_without_a_place_to_leave_only_ours_is_left(browser: Browser, wallet: Wa
     """A provider that names none."""
     wallet.said = {"end_session_endpoint": None}
     browser.signs_in()
-    assert browser.post("/sortir", browser.get("/").text).headers["location"] == "/entrer"
+    assert browser.post("/sortir", browser.get("/aide").text).headers["location"] == "/entrer"
 
 
 def test_the_secret_goes_where_the_provider_wants_it(browser: Browser, wallet: Wallet) -> None:
@@ -401,7 +412,7 @@ def test_a_link_from_elsewhere_keeps_the_session(browser: Browser, wallet: Walle
     """The browser keeps the cookie back; a page of ours asks again, and who was signed in still is."""
     browser.signs_in()
     assert browser.back(f"{browser.pages}/aide?x=%22%3E%3Cscript%3E").status_code == 200
-    assert CLAIRE in browser.get("/").text
+    assert CLAIRE in browser.get("/aide").text
     assert "<script>" not in browser.arrive(f"{browser.pages}/aide?x=%22%3E%3Cscript%3E").text
 
 

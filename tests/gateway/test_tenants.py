@@ -23,6 +23,8 @@ from gateway.demo.cast import PASSWORD
 from gateway.demo.processes import new_folder
 from gateway.demo.town import Town, toml
 from gateway.keyring import KeyRing
+from gateway.openid import Person
+from gateway.web import providers
 from relay import tenants as relayed
 
 ONE, TWO = "cabinet-01", "cabinet-02"
@@ -242,6 +244,41 @@ def test_a_tenants_certificate_is_shown_under_its_own_name(changed: Any, town: T
         chosen.append(session.context)
     assert chosen == ["own", "usual", "usual"]
     assert config.load(changed(own)).views[0].tls.certificate == town.peer[0]
+
+
+def test_people_sign_in_at_their_own_tenants_provider(changed: Any, town: Town, tmp_path: Path) -> None:
+    """One that several share has one way back; a tenant's own opens no account of others; a line of one tenant's file
+    for another's address is nobody's, whoever the provider says it is."""
+    shared = {
+        "issuer": "i",
+        "audience": "a",
+        "keys_url": "https://p.example/certs",
+        "discovery_url": "https://p.example",
+    }
+    first, second = (each.address for each in town.tenants[:2])
+    files = {ONE: tmp_path / "one", TWO: tmp_path / "two"}
+    Accounts(files[ONE]).bind(first, "899700000001")
+    Accounts(files[TWO]).bind(second, "899700000002")
+    Accounts(files[TWO]).bind(first, "899700000002")
+
+    def told(own: bool) -> Callable[[dict[str, Any]], None]:
+        def change(said: dict[str, Any]) -> None:
+            said["provider"] = shared
+            for name, file in files.items():
+                said["tenants"][name] = {**said["tenants"][name], "accounts": {"file": file}}
+            if own:
+                said["tenants"][TWO]["provider"] = {**shared, "issuer": "another", "name": "Le portail"}
+
+        return change
+
+    (house,) = providers.houses(config.load(changed(told(own=False))))
+    assert house.tenants == tuple(each.name for each in town.tenants)
+    assert house.accounts(Person(frozenset({"899700000001"}), "")) == (first,)
+    assert house.accounts(Person(frozenset({"899700000002"}), "")) == (second,)
+    usual, own = providers.houses(config.load(changed(told(own=True))))
+    assert (usual.name, own.name, own.label, own.tenants) == (ONE, TWO, "Le portail", (TWO,))
+    assert own.accounts(Person(frozenset({"899700000001"}), "")) == ()
+    assert usual.accounts(Person(frozenset({"899700000002"}), "")) == ()
 
 
 # --- the keeper ---------------------------------------------------------------------------------------------------
