@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.header import Header
@@ -223,8 +224,14 @@ class Dangers(HTMLParser):
             self.found.append(f"href {value}")
 
 
-def dangers(page: str) -> list[str]:
-    """What must not stand in a page that shows something of a stranger; empty where all is well."""
+def dangers(page: str, frame: str = "") -> list[str]:
+    """What must not stand in a page that shows something of a stranger; empty where all is well. `frame`: a page of
+    ours that shows nothing of anybody: what stands in it too is not a stranger's."""
+    ours = Counter(_found(frame)) if frame else Counter[str]()
+    return list((Counter(_found(page)) - ours).elements())
+
+
+def _found(page: str) -> list[str]:
     parser = Dangers()
     parser.feed(page)
     parser.close()

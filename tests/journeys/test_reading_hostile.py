@@ -7,12 +7,17 @@ import imaplib
 import re
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from typing import Any
 
 import pytest
 
-from gateway.demo.cast import PASSWORD, RIS
+from directory.address import parse
+from directory.entries import attributes
+from directory.ldif import record
+from directory.region import SUFFIX
+from gateway.demo.cast import PARC, PASSWORD, RIS, SURGEON
 from gateway.web.site import POLICY
 from tests.hostile import xss
 from tests.journeys.browsing import Browser, signed_in, with_pages
@@ -22,9 +27,25 @@ pytestmark = pytest.mark.journey
 TO = str(RIS.address)
 
 
+def _prepared(built: Any) -> None:
+    """The region's directory has somebody for each payload, in every field that a card shows."""
+    with_pages(built)
+    people = [
+        replace(
+            SURGEON, address=parse(f"hostile{number}@{PARC}"), rpps=f"1010010{number:04}", certificates=(),
+            family_name=f"HOSTILE{number}", display_name=f"{xss.MARK}nom{number} {each}",
+            specialty=f"{xss.MARK}specialite{number} {each}", structure=f"{xss.MARK}structure{number} {each}",
+            town=f"{xss.MARK}ville{number} {each}",
+        )
+        for number, each in enumerate(xss.PAYLOADS)
+    ]  # fmt: skip
+    more = "".join(record(f"mssAdresse={each.address},ou=bal,{SUFFIX}", attributes(each)) for each in people)
+    object.__setattr__(built, "ldif", built.ldif + more)
+
+
 @pytest.fixture(scope="module")
 def world(make_world: Any) -> Iterator[Any]:
-    with make_world(with_pages) as made:
+    with make_world(_prepared) as made:
         yield made
 
 
@@ -58,7 +79,7 @@ def looked_at(browser: Browser, path: str) -> str:
     assert answer.status_code == 200, path
     assert answer.headers["content-security-policy"] == POLICY
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert xss.dangers(answer.text) == [], path
+    assert xss.dangers(answer.text, browser.get("/aide").text) == [], path
     return xss.words(answer.text)
 
 
@@ -111,6 +132,21 @@ def test_what_is_handed_out_is_never_opened_in_the_page(hostile: list[xss.Hostil
 def _paths(reader: Browser, number: int) -> list[str]:
     page = reader.get(f"/boite?page={number}").text
     return [unescape(each) for each in re.findall(r'<a href="(/boite/\d+/\d+\?[^"]*)"', page)]
+
+
+@pytest.mark.parametrize("number", range(len(xss.PAYLOADS)))
+def test_no_markup_in_the_directory_runs(reader: Browser, number: int) -> None:
+    """In the list of recipients, and on the card of one who was chosen; each field can be read."""
+    empty = reader.get("/ecrire").text
+    token = re.search(r'name="token" value="([0-9a-f]+)"', empty)
+    assert token
+    address = f"hostile{number}@{PARC}"
+    for do in ("search", f"add:{address}"):
+        answer = reader.http.post("/ecrire", data={"token": token[1], "do": do, "search": address})
+        assert answer.status_code == 200
+        assert xss.dangers(answer.text, empty) == []
+        for field in ("nom", "specialite", "structure", "ville"):
+            assert f"{xss.MARK}{field}{number}" in xss.words(answer.text), field
 
 
 @pytest.mark.parametrize("body", xss.HTML.values(), ids=xss.HTML.keys())
