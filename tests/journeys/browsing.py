@@ -34,7 +34,7 @@ class Browser:
         text = (seat or world.lilas).config.read_text("utf-8")
         port = int(re.findall(r"\[web\]\nport = (\d+)", text)[0])
         self.http = httpx.Client(
-            verify=_trusting(world.ca), base_url=f"https://127.0.0.1:{port}", follow_redirects=True
+            verify=_trusting(world.ca), base_url=f"https://127.0.0.1:{port}", timeout=60, follow_redirects=True
         )
 
     def get(self, path: str) -> httpx.Response:

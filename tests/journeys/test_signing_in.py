@@ -125,7 +125,7 @@ def card(world: Any, chain: Path, key: Path) -> httpx.Response:
     context = ssl.create_default_context(cafile=str(world.ca))
     context.check_hostname = False
     context.load_cert_chain(chain, key)
-    with httpx.Client(verify=context, base_url=f"https://127.0.0.1:{PORT}", follow_redirects=True) as http:
+    with httpx.Client(verify=context, base_url=f"https://127.0.0.1:{PORT}", timeout=60, follow_redirects=True) as http:
         page = http.get("/entrer").text
         action = re.search(r'action="(https://[^"]+/entrer/certificat)"', page)
         token = re.search(r'name="token" value="([0-9a-f]+)"', page)
