@@ -15,10 +15,11 @@ from dmp_bridge import enrolment, gatekeeper, oppositions, packing, rules
 from dmp_bridge.enrolment import Notice
 from dmp_bridge.gatekeeper import Gatekeeper
 from dmp_bridge.model import Answer, Document, FilingReason, Flag, HostProfile, InsStatus, Matched, Patient
+from dmp_bridge.norms import norm
 from gateway.demo.sample import PATIENT
 from relay import message
 from relay.message import Message
-from relay.model import Addressee
+from relay.model import Addressee, Done, Never
 from relay.spooler import StoreRefused
 
 TENANT = "tilleuls"
@@ -148,6 +149,37 @@ def test_the_rules_hold_back_what_is_opposed(report: Document, flag: Flag, held:
     context = rules.Context(report, Matched("p:1", (), frozenset({flag})), profile)
     assert rules.not_opposed(context) == ((Answer.NO, FilingReason.OPPOSED) if held else (Answer.YES, None))
     assert dict(rules.RULES)["not-opposed"] is rules.not_opposed
+
+
+@pytest.mark.parametrize("kind", ["regional", "regional-signed", "national"])
+def test_before_its_announcement_no_kind_of_host_is_fed(report: Document, kind: str) -> None:
+    """Whether or not a host lets a mask be changed later: the result waits here, and goes once it is announced."""
+    profile = HostProfile(kind, "https://x", "2.25.7", "2.25.2", norm=norm(kind))
+    waits = rules.Context(report, Matched("p:1", (), frozenset({Flag.NOT_VISIBLE})), profile)
+    assert rules.not_opposed(waits) == (Answer.NO, FilingReason.OPPOSED)
+    assert rules.not_opposed(replace(waits, match=Matched("p:1", ()))) == (Answer.YES, None)
+
+
+def test_a_dossier_shows_a_result_only_once_it_is_announced(
+    bridge: Any, custody: Any, oppose: Any, dossier_host: Callable[..., str], report: Document
+) -> None:
+    """Nobody finds it at a real host before, not by its id nor by its patient; after, it is there, and unmasked."""
+    assert report.patient.ins is not None
+    url, letter = dossier_host(), bridge.mail(report)
+    dossier = bridge.client(url)
+    oppose(Flag.NOT_VISIBLE, report.unique_id)
+    waited = bridge.deliver(url, letter)
+    assert isinstance(waited, Never)
+    assert waited.reason == FilingReason.OPPOSED
+    assert (bridge.rows(report), bridge.waiting()) == ([], ["dossier.opposed"])
+    assert (dossier.find([report.unique_id]), dossier.find_by_patient(report.patient.ins)) == ((), ())
+    assert not isinstance(dossier.fetch(report.unique_id), bytes)
+    assert lift(custody, Flag.NOT_VISIBLE, report.unique_id) == 1
+    filed = bridge.deliver(url, letter)
+    assert isinstance(filed, Done)
+    (held,) = dossier.find_by_patient(report.patient.ins)
+    assert (held.unique_id, held.confidentiality) == (report.unique_id, ("N",))
+    assert dossier.fetch(report.unique_id) == report.raw
 
 
 def test_who_when_and_why_stay(custody: Any, gate: Gatekeeper, oppose: Any) -> None:
