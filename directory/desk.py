@@ -27,6 +27,7 @@ from directory.roles import Act, Actor, NotYours, Role
 _NAMES = ("displayName", "title", "sn", "givenName", "o", "hcSpecialisation", "mssService", "l", "postalCode")
 CHANGEABLE = frozenset({*_NAMES, "mssPreferred", "mssDematerialisation"})
 """What a person may change of a mailbox that stands; not its address, nor its type (spec/operator.md §1.3)."""
+_CERTIFICATES = "userCertificate;binary"
 _SEEN = (*entries.READ, "pliWord", "createTimestamp")
 
 
@@ -127,6 +128,13 @@ class Desk:
         kept = self._found(Act.CHANGE, address, self._of(establishment))
         self._write(kept, _with_words(kept, {attribute: [value.encode()] if value else []}))
         return Done(kept.dn, f"{attribute}={kept.text(attribute)}", f"{attribute}={value}")
+
+    def certify(self, address: Address, certificates: Sequence[bytes], establishment: str | None = None) -> Done:
+        """These and no others (DER, RFC 4523 §2.1) are its certificates; none takes them away."""
+        kept = self._found(Act.CHANGE, address, self._of(establishment))
+        self._write(kept, {_CERTIFICATES: certificates})
+        held = kept.values.get(_CERTIFICATES, ())
+        return Done(kept.dn, f"certificates: {len(held)}", f"certificates: {len(certificates)}")
 
     def move(self, address: Address, act: Act, at: datetime, establishment: str | None = None) -> Done:
         """Suspends, resumes or closes. Raises lifecycle.CannotMove too."""

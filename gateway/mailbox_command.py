@@ -10,6 +10,7 @@ import getpass
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -167,6 +168,33 @@ def change(settings: Settings, address: str, attribute: str, value: str, why: st
 
     with in_words():
         _told(mailboxes.change(settings, address_of(address), attribute, value, _order(by, why)), as_json)
+
+
+@mailbox.command("certificates")
+@click.argument("address")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@WHY
+@BY
+@JSON
+@with_settings
+def certificates(settings: Settings, address: str, files: tuple[Path, ...], why: str, by: str, as_json: bool) -> None:
+    """Publish in the directory the certificates (PEM) with which others encrypt to ADDRESS; none: take them away."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from gateway import mailboxes
+
+    try:
+        # Of each file the first: its chain stands behind it, and is not the mailbox's.
+        held = [x509.load_pem_x509_certificate(file.read_bytes()).public_bytes(Encoding.DER) for file in files]
+    except (OSError, ValueError) as error:
+        raise Failure(f"a file holds no certificate in PEM ({type(error).__name__})") from None
+    with in_words():
+        try:
+            done = mailboxes.certify(settings, address_of(address), held, _order(by, why))
+        except mailboxes.NotFor as error:
+            raise Failure(str(error)) from None
+    _told(done, as_json)
 
 
 # --- looking ------------------------------------------------------------------------------------------------------

@@ -9,9 +9,12 @@ still delivered while it is suspended. Does not: ask who may (directory.desk doe
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cryptography import x509
+
+from certs.chain import identity
 from directory import entries
 from directory.desk import Desk, Kept
 from directory.lifecycle import Lifecycle
@@ -90,6 +93,31 @@ def change(settings: Settings, address: Address, attribute: str, value: str, ord
         return done
 
     return _done(settings, Act.CHANGE, address, order, changed)
+
+
+def certify(settings: Settings, address: Address, certificates: Sequence[bytes], order: Order) -> Done:
+    """The certificates with which others encrypt to it, in the directory. Raises NotFor too, and as `create`."""
+    _require_ours(settings, address)
+    for each in certificates:
+        _require_for(address, each)
+    return _done(settings, Act.CHANGE, address, order, lambda at: at.certify(address, certificates))
+
+
+class NotFor(Exception):
+    """A certificate with which nobody encrypts to this mailbox; the text is for the operator."""
+
+
+def _require_for(address: Address, der: bytes) -> None:
+    """Names it, and takes keys (RFC 8551 §4.4.2). That it is believed is for whoever encrypts to judge, each time."""
+    loaded = x509.load_der_x509_certificate(der)
+    if address.key not in {each.lower() for each in identity(der).addresses}:
+        raise NotFor(f"a certificate does not name {address}")
+    try:
+        usage = loaded.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return
+    if not (usage.key_encipherment or usage.key_agreement):
+        raise NotFor(f"the certificate {loaded.serial_number:x} is for signing: nobody encrypts with it")
 
 
 def withdraw(settings: Settings, address: Address, order: Order) -> Done:
