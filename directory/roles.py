@@ -33,6 +33,8 @@ class Act(StrEnum):
     CLOSE = "close"
     RED_LIST = "red-list"
     MERGE = "merge"
+    IMPORT = "import"
+    """What a source says of everybody."""
     PUBLISH = "publish"
     """Towards the national directory."""
 
@@ -50,8 +52,8 @@ class Actor:
 _ALL = frozenset(Act)
 _MAY = {
     Role.REGION: _ALL,
-    # Who is one across establishments is no establishment's to say.
-    Role.ESTABLISHMENT: _ALL - {Act.MERGE},
+    # Who is one across establishments, and what a source says of all, is no establishment's to say.
+    Role.ESTABLISHMENT: _ALL - {Act.MERGE, Act.IMPORT},
     Role.DELEGATE: frozenset({Act.COUNT}),
     Role.SUPPORT: frozenset({Act.SEE}),
 }

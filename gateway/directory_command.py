@@ -28,6 +28,7 @@ from directory.feed.items import Source
 from directory.feed.limits import Kind
 from directory.feed.lines import FeedError, normalised
 from directory.feed.plan import Change, Head
+from directory.roles import NotYours
 from gateway.command import LANGUAGE, Failure, out, with_settings
 from gateway.config import Settings
 from gateway.directory_load_command import load
@@ -69,7 +70,7 @@ _WITHHELD = {
 def _in_words() -> Iterator[None]:
     try:
         yield
-    except FeedError as error:
+    except (FeedError, NotYours) as error:
         raise Failure(str(error)) from None
 
 
@@ -113,17 +114,16 @@ def _source(name: str, mapping: tuple[str, ...], encoding: str, separator: str) 
 @with_settings
 def plan_(settings: Settings, file: Path, name: str, out: Path | None, dated: datetime | None, **more: Any) -> None:
     """Read FILE, plain or in its source's archive, and write what it would change, changing nothing."""
-    from directory.feed import plan
-    from gateway import app, feed_files, feeding
+    from gateway import app, feed_files, imports_desk
+    from gateway.imports_desk import Wanted
 
     with _in_words():
         source = _source(name, more["mapping"], more["encoding"], more["separator"])
         said = dated.replace(tzinfo=UTC) if dated else None
-        wish = feeding.wish(settings, app.clock(), said, more["departments"])
         target = out or file.with_name(file.name + ".plan")
         with bar("lecture", 0 if feed_files.is_archive(file) else file.stat().st_size) as told:
-            book, how = feeding.ledger(settings), feed_files.opened(source)
-            head = plan.make(book, source, file, target, wish, told, opened=how)
+            wanted = Wanted(source, file, app.clock(), said, more["departments"])
+            head = imports_desk.make_plan(settings, wanted, target, told)
     if more["as_json"]:
         click.echo(json.dumps(asdict(head) | {"path": str(target)}, ensure_ascii=False))
     else:
@@ -172,6 +172,7 @@ def _summary(head: Head, lang: str) -> None:
 def review(settings: Settings, path: Path, kind: str | None, match: str, limit: int, **more: Any) -> None:
     """What PLAN would change: counts, limits, then before and after of each entry."""
     from directory.feed import plan
+    from gateway import plan_parts
 
     with _in_words():
         head = plan.head_of(path)
@@ -183,17 +184,13 @@ def review(settings: Settings, path: Path, kind: str | None, match: str, limit: 
             _summary(head, more["lang"])
         shown = 0
         for change in plan.changes_of(path):
-            if (kind and change.kind != kind) or match.casefold() not in _text(change):
+            if (kind and change.kind != kind) or match.casefold() not in plan_parts.text(change):
                 continue
             if limit and shown == limit:
                 click.echo("…", err=True)
                 break
             shown += 1
             _diff(change, more["as_json"], more["lang"])
-
-
-def _text(change: Change) -> str:
-    return " ".join([*(change.before or {}).values(), *(change.after or {}).values()]).casefold()
 
 
 def _diff(change: Change, as_json: bool, lang: str) -> None:
@@ -225,17 +222,17 @@ def _diff(change: Change, as_json: bool, lang: str) -> None:
 def apply_(settings: Settings, path: Path, by: str, override: str, because: str, as_json: bool, lang: str) -> None:
     """Make the changes of PLAN. Ctrl-C stops between two batches; typed again, it goes on."""
     from directory.feed import plan
-    from gateway import feeding
+    from gateway import imports_desk
+    from gateway.feeding import Order
 
     if bool(override) != bool(because):
         raise Failure("--override and --because come together: who answers for it, and why")
     with _in_words():
         head = plan.head_of(path)
-        source = sources.KNOWN[head.source]
         answering = Override(override, because) if override else None
-        order = feeding.Order(path, by or getpass.getuser(), answering)
+        order = Order(path, by or getpass.getuser(), answering)
         with bar("application", sum(head.counts.values()), whole=False) as told, _stoppable() as stopped:
-            report = feeding.apply(settings, source, order, told, stopped)
+            report = imports_desk.apply(settings, order, told, stopped)
     _tell(report, as_json, lang)
     if report.stopped or report.of(Result.CONFLICT):
         sys.exit(1)

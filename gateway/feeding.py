@@ -6,9 +6,11 @@ the plan that was applied is archived beside its report. Does not: decide what c
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +22,7 @@ from directory import connection
 from directory.feed import applying, plan
 from directory.feed.applying import Override, Report, Result, Target
 from directory.feed.items import Source
-from directory.feed.ledger import Ledger
+from directory.feed.ledger import BusyLedger, Ledger
 from directory.feed.limits import Kind
 from directory.feed.plan import Head, Wish
 from directory.merging import Done
@@ -84,7 +86,30 @@ def apply(
     progress: Callable[[int], None] | None,
     stop: Callable[[], bool],
 ) -> Report:
-    """Applies, journals and archives. Raises FeedError, DirectoryAway, StoreDown."""
+    """Applies, journals and archives. Raises FeedError, BusyLedger where another is at it, DirectoryAway, StoreDown."""
+    with _alone(folder(settings)):
+        return _applied(settings, source, order, progress, stop)
+
+
+@contextmanager
+def _alone(where: Path) -> Iterator[None]:
+    """One import is applied at a time, whichever process does; a lock of the system's, which no crash leaves behind."""
+    where.mkdir(parents=True, exist_ok=True)
+    with (where / "applying.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyLedger("un autre import est en cours dans cet annuaire") from None
+        yield
+
+
+def _applied(
+    settings: Settings,
+    source: Source,
+    order: Order,
+    progress: Callable[[int], None] | None,
+    stop: Callable[[], bool],
+) -> Report:
     records, tenant = SpoolJournal(app.client(settings)), settings.node.tenant
     head, digest = plan.head_of(order.path), plan.digest_of(order.path)
     writer = target(settings)

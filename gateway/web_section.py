@@ -49,6 +49,9 @@ class WebSection(BaseModel):
         description="A second port, under the same name, where a card or client certificate signs in; none: it cannot.",
     )
     upload_mb: int = Field(default=25, ge=1, le=100, description="Most that one sending may hold.")
+    import_mb: int = Field(
+        default=512, ge=1, le=2048, description="Most that one file of the directory's sources may be."
+    )
 
     @model_validator(mode="after")
     def fits_together(self) -> WebSection:

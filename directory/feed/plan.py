@@ -346,15 +346,37 @@ def changes_of(path: Path) -> Iterator[Change]:
     """Each change, in order. Raises FeedError where a line is none."""
     for told in _told(path):
         if "change" in told:
-            yield Change(
-                Kind(told["change"]), Branch(told["branch"]), told["key"], told.get("before"), told.get("after")
-            )
+            yield _read(told)
 
 
-def rejected_of(path: Path) -> Iterator[Rejected]:
-    for told in _told(path):
-        if "rejected" in told:
-            yield Rejected(told["rejected"], told["reason"])
+def _read(told: dict[str, Any]) -> Change:
+    return Change(Kind(told["change"]), Branch(told["branch"]), told["key"], told.get("before"), told.get("after"))
+
+
+def lines_from(path: Path, place: int) -> Iterator[tuple[Change | None, int]]:
+    """Each line from the first that begins at octet `place` or after it, and where the next begins: of a large plan a
+    part is read at once. None where it is no change. Raises FeedError where a line is none of a plan."""
+    with path.open("rb") as file:
+        file.seek(max(place - 1, 0))
+        file.readline()  # the head, or the end of the line before
+        for line in iter(file.readline, b""):
+            try:
+                told = json.loads(line)
+                change = _read(told) if "change" in told else None
+            except (ValueError, KeyError, TypeError):
+                raise FeedError(f"{path.name} : ce n'est pas un changement") from None
+            yield change, file.tell()
+
+
+def rejected_of(path: Path, place: int = 0) -> Iterator[Rejected]:
+    """Those whose lines begin at octet `place` or after it; they stand behind the changes."""
+    with path.open("rb") as file:
+        file.seek(max(place - 1, 0))
+        file.readline()
+        for line in file:
+            if line.startswith(b'{"rejected"'):
+                told = json.loads(line)
+                yield Rejected(told["rejected"], told["reason"])
 
 
 def _told(path: Path) -> Iterator[dict[str, Any]]:

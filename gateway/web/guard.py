@@ -124,7 +124,7 @@ async def _kept(visit: Visit) -> Response:
 async def _changed(visit: Visit, face: Face) -> Response:
     if not _from_us(visit.request, face):
         return visit.wrong(403)
-    most = visit.site.upload_most if face.upload else SMALL
+    most = visit.site.import_most if face.large else visit.site.upload_most if face.upload else SMALL
     try:
         form = await _form(visit.request, most)
     except TooLarge:

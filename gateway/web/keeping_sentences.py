@@ -5,6 +5,8 @@ Promises, does not: as gateway.web.sentences, which joins them.
 
 from __future__ import annotations
 
+from gateway.web.import_sentences import CHANGES, IMPORTS
+
 WORK: dict[str, tuple[str, str]] = {
     "work-busy": (
         "Un autre travail est en cours sur l’annuaire. Attendez qu’il finisse.",
@@ -13,6 +15,7 @@ WORK: dict[str, tuple[str, str]] = {
     "work-under-way": ("En cours depuis {at}, pour {by}.", "Under way since {at}, for {by}."),
     "work-percent": ("{percent} %.", "{percent} %."),
     "work-count": ("{count} lues.", "{count} read."),
+    "work-octets": ("{count} octets lus.", "{count} octets read."),
     "work-progress": ("Avancement", "Progress"),
     "work-over": ("Fini à {at}.", "Done at {at}."),
     "work-see": ("Voir le résultat", "See the result"),
@@ -84,4 +87,4 @@ FRESHNESS: dict[str, tuple[str, str]] = {
     "fresh-never": ("Jamais appliquées ici :", "Never applied here:"),
 }
 
-KEEPING: dict[str, tuple[str, str]] = {**WORK, **DUPLICATES, **FRESHNESS}
+KEEPING: dict[str, tuple[str, str]] = {**WORK, **DUPLICATES, **FRESHNESS, **IMPORTS, **CHANGES}

@@ -86,6 +86,7 @@ REACH: dict[str, tuple[str, str]] = {
     "act-resume": ("rétablir", "resume"),
     "act-close": ("fermer", "close"),
     "act-red-list": ("mettre en liste rouge", "put on the red list"),
+    "act-import": ("importer", "import"),
     "act-merge": ("fusionner", "merge"),
     "act-publish": ("publier", "publish"),
 }  # fmt: skip

@@ -57,6 +57,8 @@ class Face:
     """Its form brings files."""
     keeps: Keeps | None = None
     """What is kept of a form that comes when its session is locked: kept, and nothing done."""
+    large: bool = False
+    """The file is a source's of the directory: far larger than what a letter may hold."""
     menu: str = ""
     """Key of the sentence under which it stands in the menu; empty: it does not."""
 

@@ -73,6 +73,7 @@ class Site:
         self.sessions = Sessions(clock, idle, kept)
         self.people = People(settings.web.people or settings.paths.data / "people.json")
         self.upload_most = settings.web.upload_mb * 1024 * 1024
+        self.import_most = settings.web.import_mb * 1024 * 1024
         self.drafts = Drafts(clock, idle + kept, ALL * self.upload_most)
         self.logins = app.logins(settings)
         self.url, self.certificate_url = _urls(settings)

@@ -33,7 +33,7 @@ ACTORS = {
 }
 MAY: dict[str, frozenset[Act]] = {
     "region": frozenset(Act),
-    "own": frozenset(Act) - {Act.MERGE},
+    "own": frozenset(Act) - {Act.MERGE, Act.IMPORT},
     "other": frozenset(),
     "delegate": frozenset({Act.COUNT}),
     "support": frozenset({Act.SEE}),
@@ -98,6 +98,7 @@ def _act(at: Desk, act: Act, who: str) -> object:
         Act.CLOSE: lambda: at.move(address, Act.CLOSE, NOW, LILAS),
         Act.RED_LIST: lambda: at.red_list(address, True, LILAS),
         Act.MERGE: lambda: at.require(Act.MERGE, LILAS),
+        Act.IMPORT: lambda: at.require(Act.IMPORT, LILAS),
         Act.PUBLISH: lambda: at.require(Act.PUBLISH, LILAS),
     }
     return acts[act]()
@@ -122,7 +123,7 @@ def test_each_role_does_what_is_its_own_and_no_more(seat: Callable[[str], Desk],
     assert (refused.value.actor, refused.value.act) == (ACTORS[who], act)
 
 
-OURS_ALONE = {Act.MERGE, Act.PUBLISH}
+OURS_ALONE = {Act.MERGE, Act.IMPORT, Act.PUBLISH}
 """What does not go to the server in one's own name: there our table is the only one."""
 
 
