@@ -67,7 +67,12 @@ def rendered(text: str) -> str:
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image"])
     reader.add_render_rule("heading_open", _heading)
     reader.add_render_rule("link_open", _link)
-    return str(reader.render(text))
+    return _reachable(str(reader.render(text)))
+
+
+def _reachable(html: str) -> str:
+    """What is wider than a window is moved with the keyboard too (WCAG 2.1.1). In text these marks stand escaped."""
+    return html.replace("<pre>", '<pre tabindex="0">').replace("<table>", '<table tabindex="0">')
 
 
 def _heading(
