@@ -54,6 +54,7 @@ white_list = "{folder}/list.xml"
 uri = "{uri}"
 base = "{suffix}"
 bind_dn = "cn=relais,{suffix}"
+timeout_s = 60
 password_file = "{folder}/word"
 [feed]
 bind_dn = "cn=gestion,{suffix}"
