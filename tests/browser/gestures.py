@@ -1,0 +1,63 @@
+"""What people do at the pages, with the keyboard alone; each ends where its page stands."""
+
+from __future__ import annotations
+
+from dmp_bridge.model import Document
+from gateway.demo.cast import SURGEON
+from tests.browser.chromium import View, Window
+from tests.browser.house import said
+
+CARD = f'#found button[value="add:{SURGEON.address}"]'
+
+
+def goes(at: Window, view: View, menu: str) -> None:
+    """By the menu."""
+    at.submit(at.page.get_by_role("navigation").get_by_role("link", name=said(view, menu), exact=True))
+
+
+def chooses_the_surgeon(at: Window, view: View) -> None:
+    """His card comes while his name is typed."""
+    goes(at, view, "write-menu")
+    at.type(at.page.locator("#search"), "bernard paul")
+    at.page.locator(CARD).wait_for()
+    at.submit(at.page.locator(CARD))
+    at.page.locator(f'button[value="drop:{SURGEON.address}"]').wait_for()
+
+
+def brings(at: Window, view: View, document: Document) -> None:
+    """A document, by the file dialogue."""
+    at.reach(at.page.locator("#paper"))
+    with at.page.expect_file_chooser() as dialogue:
+        at.page.keyboard.press("Space")
+    paper = {"name": "compte-rendu-irm.xml", "mimeType": "text/xml", "buffer": document.raw}
+    dialogue.value.set_files([paper])
+    at.submit(at.button(said(view, "write-paper-go")))
+
+
+def writes(at: Window, subject: str, text: str) -> None:
+    at.type(at.page.locator("#subject"), subject)
+    at.type(at.page.locator("#text"), text)
+
+
+def checks(at: Window, view: View) -> None:
+    at.submit(at.button(said(view, "write-next")))
+
+
+def sends(at: Window, view: View) -> str:
+    """The letter's id."""
+    at.submit(at.button(said(view, "write-send")))
+    return at.path.removeprefix("/lettres/")
+
+
+def takes_back(at: Window, view: View) -> None:
+    """Past the menu by the link for that, then the first button of the page."""
+    at.press(at.page.locator("a.skip"))
+    at.submit(at.button(said(view, "undo-go")))
+
+
+def decides(at: Window, view: View, entry: str, why: str) -> None:
+    """The likeliest patient it is."""
+    goes(at, view, "work-menu")
+    at.submit(at.page.locator(f'a[href="/liste-de-travail/{entry}"]'))
+    at.type(at.page.locator("#why-1"), why)
+    at.submit(at.button(said(view, "work-confirm")))
