@@ -61,3 +61,11 @@ def decides(at: Window, view: View, entry: str, why: str) -> None:
     at.submit(at.page.locator(f'a[href="/liste-de-travail/{entry}"]'))
     at.type(at.page.locator("#why-1"), why)
     at.submit(at.button(said(view, "work-confirm")))
+
+
+def moves(at: Window, view: View, act: str, target: str, why: str) -> None:
+    """Holds or releases what waits for a destination."""
+    goes(at, view, "queue-menu")
+    at.submit(at.button(f"{said(view, f'queue-{act}')} – {target}"))
+    at.type(at.page.locator("#why"), why)
+    at.submit(at.page.locator("main button.main"))

@@ -1,5 +1,5 @@
-"""What a radiologist and a secretary do at the pages, in a real browser with the keyboard alone: French at a desk,
-English on a telephone. On each page on the way axe-core finds nothing."""
+"""What a radiologist, a secretary and an operator do at the pages, in a real browser with the
+keyboard alone: French at a desk, English on a telephone. On each page on the way axe-core finds nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.demo import sample
+from gateway.demo.cast import SURGEON
 from tests.browser import gestures
 from tests.browser.chromium import ENGLISH_PHONE, FRENCH, View, Window
 from tests.browser.house import CLAIRE, KEEPER, House, said, waiting
@@ -90,3 +91,27 @@ def test_a_secretary_decides_whose_a_document_is(house: House, view: View) -> No
 def _listed(house: House) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = json.loads(house.world.pli(house.world.lilas, "worklist", "--json").stdout)
     return rows
+
+
+def test_an_operator_holds_a_queue_and_lets_it_go(house: House, view: View) -> None:
+    """While the other operator is away; then what waited arrives."""
+    world, domain = house.world, SURGEON.address.domain
+    world.company.stop_node(world.parc)
+    try:
+        letter = world.submit(world.plain(CLAIRE, str(SURGEON.address)))
+        world.until(lambda: world.states(world.lilas, letter)["peer-signed"][1], "a reason for the delay")
+        with house.window(view, KEEPER) as at:
+
+            def held() -> bool:  # just while it is carried nobody takes it
+                gestures.moves(at, view, "hold", domain, "ticket 4711")
+                at.checked()
+                return bool(world.states(world.lilas, letter)["peer-signed"][0] == "held")
+
+            world.until(held, "held")
+    finally:
+        world.company.start_node(world.parc)
+    with house.window(view, KEEPER) as at:
+        gestures.moves(at, view, "release", domain, "de retour")
+        assert at.page.locator("main [role=status]").is_visible()
+        at.checked()
+    assert world.settled(world.lilas, letter) == {"peer-signed": ("done", "")}
