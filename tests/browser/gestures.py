@@ -69,3 +69,9 @@ def moves(at: Window, view: View, act: str, target: str, why: str) -> None:
     at.submit(at.button(f"{said(view, f'queue-{act}')} – {target}"))
     at.type(at.page.locator("#why"), why)
     at.submit(at.page.locator("main button.main"))
+
+
+def looks_up(at: Window, view: View, sender: str) -> None:
+    goes(at, view, "search-menu")
+    at.type(at.page.locator("#sender"), sender)
+    at.submit(at.button(said(view, "search-go")))

@@ -1,5 +1,5 @@
-"""What a radiologist, a secretary and an operator do at the pages, in a real browser with the
-keyboard alone: French at a desk, English on a telephone. On each page on the way axe-core finds nothing."""
+"""What each kind of person does at the pages, in a real browser with the keyboard alone: French at a desk, English on a
+telephone. On each page on the way axe-core finds nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.demo import sample
-from gateway.demo.cast import SURGEON
+from gateway.demo.cast import RADIOLOGIST, SURGEON
 from tests.browser import gestures
 from tests.browser.chromium import ENGLISH_PHONE, FRENCH, View, Window
 from tests.browser.house import CLAIRE, KEEPER, House, said, waiting
@@ -115,3 +115,25 @@ def test_an_operator_holds_a_queue_and_lets_it_go(house: House, view: View) -> N
         assert at.page.locator("main [role=status]").is_visible()
         at.checked()
     assert world.settled(world.lilas, letter) == {"peer-signed": ("done", "")}
+
+
+def test_the_support_finds_a_letter(house: House, view: View) -> None:
+    """By its sender, without a word of what it says."""
+    world = house.world
+    letter = world.submit(world.plain(CLAIRE, str(SURGEON.address), "Sujet tu", "Texte tu"))
+    with house.window(view, KEEPER) as at:
+        gestures.looks_up(at, view, str(RADIOLOGIST.address))
+        text = at.page.inner_text("main")
+        assert letter in text
+        assert "tu" not in text.split()
+        at.checked()
+
+
+def test_the_language_is_changed_at_the_page(house: House, view: View) -> None:
+    """By its button, and the page says so to a screen reader."""
+    with house.window(view, CLAIRE) as at:
+        at.open("/")
+        assert at.page.locator("html").get_attribute("lang") == view.language
+        at.submit(at.button(said(view, "other-language")))
+        assert at.page.locator("html").get_attribute("lang") == {"fr": "en", "en": "fr"}[view.language]
+        at.checked()
