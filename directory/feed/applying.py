@@ -1,8 +1,7 @@
 """Applies a plan to the directory, in batches that can be stopped and begun again.
 
 Promises: a change is done once, however often the plan is applied; what somebody changed by hand meanwhile is a
-conflict that is told and left as it is; the ledger says what was really done. A batch is one write where the server
-can (RFC 5805), and one after the other where it refuses one of them. A plan with broken limits needs a named
+conflict that is told and left as it is; the ledger says what was really done. A plan with broken limits needs a named
 person and a reason. Nothing is deleted but what has been gone for as long as policy keeps it.
 Does not: make plans, or write the journal (whoever calls does, with the report).
 """
@@ -22,7 +21,6 @@ import ldap
 from ldap import modlist
 from sqlalchemy import Connection
 
-from directory import transaction
 from directory.feed import ledger, plan, records
 from directory.feed.items import FIELDS, Source
 from directory.feed.ledger import Ledger, Taken
@@ -30,13 +28,12 @@ from directory.feed.limits import Kind
 from directory.feed.lines import FeedError
 from directory.feed.plan import Change, Head
 from directory.feed.records import Attributes
-from directory.transaction import Send
 
 BATCH = 200
 """Changes that are looked at together, and then one commit of the ledger."""
 AT_ONCE = 2
-"""Writes that wait at a server that takes them one by one: it does one after the other, and each that waits keeps one
-of its threads from those who search."""
+"""Writes that wait at the server: it does one after the other, and each that waits keeps one of its threads from those
+who search."""
 CONFLICTS_KEPT = 1_000
 
 
@@ -138,10 +135,6 @@ def apply(
 
 
 Told = tuple[Change, Result, str]
-Decision = Send | Told | None
-"""How a change is sent; what is told where it cannot be made; None where nothing is to do."""
-Answer = int | Result | Told | None
-"""The number of a request under way, or what is known without one."""
 
 
 class _Writer:
@@ -150,15 +143,13 @@ class _Writer:
     def __init__(self, source: Source, target: Target, now: datetime) -> None:
         self._source, self._target, self._now = source, target, now
         self._ldap = target.connection
-        self._together = transaction.offered(self._ldap)
 
     def dn(self, change: Change) -> str:
         said = change.after or change.before or {}
         return records.dn(change.branch, change.key, said, self._target.suffix)
 
     def write(self, connection: Connection, batch: Sequence[Change]) -> Iterator[Told]:
-        """Reads what the entries are now, sends what is to change, and notes what was done: all as one where the server
-        can, else one after the other, as also where it refuses one of them."""
+        """Reads what the entries are now, sends what is to change, and notes what was done."""
         due = []
         for change in batch:
             if self._noted(connection, change):
@@ -166,28 +157,15 @@ class _Writer:
             else:
                 due.append(change)
         asked = [(change, self._look(change)) for change in due]
-        decided = [(change, self._decided(change, self._found(number))) for change, number in asked]
-        made = self._made(decided)
-        sent: deque[tuple[Change, Answer]] = deque()
-        for change, what in decided:
-            sent.append((change, _sent(what, made)))
+        sent: deque[tuple[Change, int | Told | None]] = deque()
+        for change, number in asked:
+            sent.append((change, self._send(change, self._found(number))))
             if len(sent) == AT_ONCE:
                 yield self._done(connection, *sent.popleft())
         while sent:
             yield self._done(connection, *sent.popleft())
 
-    def _made(self, decided: Sequence[tuple[Change, Decision]]) -> bool:
-        """Whether all writes of a batch were made, as one."""
-        writes = [what for _, what in decided if callable(what)]
-        if not self._together or not writes:
-            return False
-        try:
-            transaction.committed(self._ldap, writes, self._target.timeout_s)
-        except transaction.Undone:
-            return False
-        return True
-
-    def _done(self, connection: Connection, change: Change, answer: Answer) -> Told:
+    def _done(self, connection: Connection, change: Change, answer: int | Told | None) -> Told:
         result, why = self._answered(answer)
         if result is not Result.CONFLICT:
             self._note(connection, change)
@@ -226,23 +204,21 @@ class _Writer:
             return None
         return {name: list(values) for name, values in rows[0][1].items()} if rows else None
 
-    def _decided(self, change: Change, found: Attributes | None) -> Decision:
-        dn = self.dn(change)
+    def _send(self, change: Change, found: Attributes | None) -> int | Told | None:
+        """The number of the request; None where nothing is to do; what is told where it cannot be done."""
         if change.kind is Kind.REMOVE:
-            gone = found is None or self._source.owns
-            return None if gone else lambda controls: int(self._ldap.delete_ext(dn, serverctrls=controls))
+            return self._ldap.delete_ext(self.dn(change)) if found is not None and not self._source.owns else None
         before, after = self._sides(change)
         if found is None:
             if change.kind is Kind.DEACTIVATE:
                 return None
             if self._source.owns:
                 return change, Result.CONFLICT, "no-entry"
-            values = modlist.addModlist({name: held for name, held in after.items() if held})
-            return lambda controls: int(self._ldap.add_ext(dn, values, serverctrls=controls))
+            return self._add(change, after)
         if by_hand := _by_hand(found, before, after):
             return change, Result.CONFLICT, f"changed-by-hand: {', '.join(by_hand)}"
         wanted = _modifications(found, before, after)
-        return (lambda controls: int(self._ldap.modify_ext(dn, wanted, serverctrls=controls))) if wanted else None
+        return self._ldap.modify_ext(self.dn(change), wanted) if wanted else None
 
     def _sides(self, change: Change) -> tuple[Attributes, Attributes]:
         """What the source said of the entry, and what it says."""
@@ -263,26 +239,22 @@ class _Writer:
             return records.owned(self._source.owns, said)
         return records.attributes(self._source.name, change.branch, change.key, said)
 
-    def _answered(self, sent: Answer) -> tuple[Result, str]:
+    def _add(self, change: Change, after: Attributes) -> int:
+        number: int = self._ldap.add_ext(self.dn(change), modlist.addModlist({k: v for k, v in after.items() if v}))
+        return number
+
+    def _answered(self, sent: int | Told | None) -> tuple[Result, str]:
         if sent is None:
             return Result.ALREADY, ""
-        if isinstance(sent, Result):
-            return sent, ""
         if isinstance(sent, tuple):
             return sent[1], sent[2]
         try:
             self._ldap.result3(sent, 1, self._target.timeout_s)
-        except transaction.AWAY:
+        except (ldap.SERVER_DOWN, ldap.TIMEOUT, ldap.UNAVAILABLE, ldap.BUSY):
             raise
         except ldap.LDAPError as error:
             return Result.CONFLICT, type(error).__name__.lower()
         return Result.DONE, ""
-
-
-def _sent(what: Decision, made: bool) -> Answer:
-    if not callable(what):
-        return what
-    return Result.DONE if made else what([])
 
 
 def _values(change: Change) -> tuple[str, ...]:
@@ -304,23 +276,21 @@ _OURS = frozenset({"objectClass", "pliWord", "pliDomain", "dataSourceDate"})
 """Computed, whatever anybody wrote there."""
 
 
-def _modifications(found: Attributes, before: Attributes, after: Attributes) -> list[tuple[int, str, list[bytes]]]:
-    """What differs of what the source says, value by value: what others wrote beside it stays, and slapd refuses where
-    one was changed since it was read."""
+def _modifications(
+    found: Attributes, before: Attributes, after: Attributes
+) -> list[tuple[int, str, list[bytes] | None]]:
+    """What differs of what the source says; what others wrote beside it stays."""
     names = [name for name in {**before, **after} if name != "objectClass"]
     classes = {each.lower() for each in found.get("objectClass", [])}
     missing = [each for each in after.get("objectClass", []) if each.lower() not in classes]
     return [
         *([(ldap.MOD_ADD, "objectClass", missing)] if missing else []),
-        *(each for name in names for each in _differences(name, found.get(name, []), after.get(name, []))),
+        *(
+            (ldap.MOD_REPLACE, name, after.get(name) or None)
+            for name in names
+            if not _same(found.get(name, []), after.get(name, []))
+        ),
     ]
-
-
-def _differences(name: str, found: list[bytes], wanted: list[bytes]) -> Iterator[tuple[int, str, list[bytes]]]:
-    if gone := [each for each in found if each not in wanted]:
-        yield ldap.MOD_DELETE, name, gone
-    if new := [each for each in wanted if each not in found]:
-        yield ldap.MOD_ADD, name, new
 
 
 def _same(one: Sequence[bytes], other: Sequence[bytes]) -> bool:

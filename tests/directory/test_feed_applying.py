@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import ldap
 import pytest
 
-from directory import connection, transaction
+from directory import connection
 from directory.address import parse
 from directory.feed import applying, generator, plan, sources
 from directory.feed.applying import Override, Report, Result, Target
@@ -252,48 +252,3 @@ def test_people_their_skills_and_diplomas_and_structures(feed: Feed, days: list[
     assert feed.take(less, sources.SKILLS).conflicts == []
     assert feed.entries("(hcSpecialisation=Angiologie)", f"ou=personnes,{SUFFIX}")
     assert not feed.entries("(hcSpecialisation=Allergologie)", f"ou=personnes,{SUFFIX}")
-
-
-# --- batches that are one write ------------------------------------------------------------------------------------
-
-
-def alone(connection: object) -> bool:
-    """A server without transactions."""
-    return False
-
-
-def test_without_transactions_the_same_is_made(
-    feed: Feed, days: list[dict[str, Path]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One write after the other, on a server that cannot more: the same entries, the same report, the same ledger."""
-    with monkeypatch.context() as patch:
-        patch.setattr(transaction, "offered", alone)
-        one = [feed.take(days[day]["mssante"]).counts for day in (0, 1)]
-        before = feed.entries()
-    for dn in before:
-        feed.link.delete_s(dn)
-    feed.book = Ledger(feed.folder / "autre.sqlite")
-    assert [feed.take(days[day]["mssante"]).counts for day in (0, 1)] == one
-    assert feed.entries() == before
-
-
-def test_what_slapd_refuses_is_one_conflict_and_not_a_batch_of_them(
-    feed: Feed, days: list[dict[str, Path]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A change by hand that comes between reading and writing is not written over; the rest of its batch is made."""
-    feed.take(days[0]["mssante"])
-    dn, values = next(iter(feed.entries("(&(pliKey=*)(postalCode=75011)(mssType=PER))").items()))
-    file = changed(days[0]["mssante"], "|75011|", "|75012|")
-    made = transaction.committed
-
-    def meanwhile(link: object, writes: Sequence[transaction.Send], timeout_s: float) -> None:
-        if feed.entries(f"(pliKey={values['pliKey'][0].decode()})")[dn]["postalCode"] == [b"75011"]:
-            feed.link.modify_s(dn, [(ldap.MOD_REPLACE, "postalCode", [b"75020"])])
-        made(link, writes, timeout_s)
-
-    monkeypatch.setattr(transaction, "committed", meanwhile)
-    report = feed.take(file)
-    assert [(each.dn, each.why) for each in report.conflicts] == [(dn, "no_such_attribute")]
-    assert report.of(Result.DONE) > 0
-    assert feed.entries(f"(pliKey={values['pliKey'][0].decode()})")[dn]["postalCode"] == [b"75020"]
-    assert len(feed.entries("(postalCode=75011)")) == 0
