@@ -41,7 +41,8 @@ class People:
 
     def __init__(self, file: Path) -> None:
         self._file, self._lock = file, threading.Lock()
-        self._used: dict[str, int] = {}
+        self._used: dict[bytes, int] = {}
+        """Secret -> the last step of which a code was used: one of a new secret was not."""
         self._seen: tuple[int, int, int] | None = None
         self._rows: dict[str, dict[str, list[str]]] = {}
 
@@ -66,11 +67,12 @@ class People:
 
     def code_counts(self, login: str, code: str, now: datetime) -> bool:
         """A code of this moment, or of a step beside it, that was not used before."""
-        step = _step(self.person(login).secret, code, now)
+        secret = self.person(login).secret
+        step = _step(secret, code, now)
         with self._lock:
-            if step is None or step <= self._used.get(login.lower(), 0):
+            if step is None or step <= self._used.get(secret, 0):
                 return False
-            self._used[login.lower()] = step
+            self._used[secret] = step
             return True
 
     def _read(self) -> dict[str, dict[str, list[str]]]:

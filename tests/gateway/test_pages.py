@@ -106,6 +106,17 @@ def test_a_code_counts_once(pages: Pages) -> None:
     assert pages.sign_in(pages.browser()).status_code == 303
 
 
+def test_a_new_secrets_code_counts_at_once(pages: Pages) -> None:
+    """Of the same moment as one that was used: it is another code, and the old secret's counts no more."""
+    assert pages.sign_in(pages.browser()).status_code == 303
+    People(pages.site.people._file).enrol(ANNA)
+    old = pages.code()
+    pages._secret = People(pages.site.people._file).person(ANNA).secret
+    assert pages.sign_in(pages.browser(), code=old).status_code == 403
+    assert pages.sign_in(pages.browser()).status_code == 303
+    assert pages.sign_in(pages.browser()).status_code == 403
+
+
 def test_tries_are_counted(pages: Pages) -> None:
     """After ten of one login the right one waits a quarter of an hour too; where it came in lately it comes in again,
     so that who guesses keeps nobody out."""
