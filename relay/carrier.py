@@ -70,7 +70,8 @@ class Pace:
     idle_s: float = 0.2
     """Between two looks at an empty queue."""
     gather_s: float = 0.02
-    """Between two looks while letters are under way, which end one by one: a look costs what a signature does."""
+    """Between two looks while there is something to carry; letters end one by one, and a look costs what a signature
+    does."""
     pause_s: float = 1.0
     """After the store did not answer."""
     slow_s: float = 5.0
@@ -117,25 +118,29 @@ class Carrier:
         self._closing.clear()
         with self._working() as pool:
             running: dict[Future[None], float] = {}
-            told = swept = looked = -math.inf
+            told = swept = looked = next_look = -math.inf
             while not stop.is_set():
                 now = time.monotonic()
                 free = self._free(running, now)
-                if now - looked >= self._pace.gather_s and 4 * free >= self._pace.threads:
-                    # A few at once: a claim costs the same for one
-                    looked = now
-                    running |= dict.fromkeys(self._begin(pool, free), now)
+                enough = 4 * free >= self._pace.threads  # a few at once: a claim costs the same for one
+                if enough and now >= next_look:
+                    begun = self._begin(pool, free)
+                    running |= dict.fromkeys(begun, now)
+                    looked, next_look = now, now + (self._pace.gather_s if begun else self._pace.idle_s)
                 if now - told >= self._pace.idle_s:
                     told = now
                     self._tell()
                 if now - swept >= self._pace.sweep_s:
                     swept = now
                     self._sweep()
+                pause = max(0.0, next_look - time.monotonic()) if enough else self._pace.idle_s
                 if running:
-                    ended, _ = wait(running, self._pace.idle_s, FIRST_COMPLETED)
+                    ended, _ = wait(running, pause, FIRST_COMPLETED)
                     running = {each: begun for each, begun in running.items() if each not in ended}
+                    if ended:  # which made room towards where it went
+                        next_look = min(next_look, looked + self._pace.gather_s)
                 else:
-                    stop.wait(self._pace.idle_s)
+                    stop.wait(pause)
             self._closing.set()
 
     def _free(self, running: Mapping[Future[None], float], now: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -224,6 +225,23 @@ def test_run_ends_when_told_and_finishes_what_it_holds(bench: Bench) -> None:
     thread.join(10)
     assert not thread.is_alive()
     assert bench.only().state is State.DONE
+
+
+def test_what_waits_is_taken_before_an_idle_look_is_due(bench: Bench) -> None:
+    """Letters that end sooner than the next look is due leave nothing running: the next ones are taken all the same,
+    not after the pause of a carrier with nothing to do."""
+    for n in range(60):
+        bench.keep(f"L{n:02}")
+    stop, courier = threading.Event(), Says(_all(Done("250")))
+    pace = Pace(threads=4, per_target=4, gather_s=0.05, idle_s=600)
+    thread = threading.Thread(target=bench.carrier(courier, pace=pace).run, args=(stop,))
+    thread.start()
+    until = time.monotonic() + 60
+    while len(courier.jobs) < 60 and time.monotonic() < until:
+        time.sleep(0.02)
+    stop.set()
+    thread.join(60)
+    assert len(courier.jobs) == 60
 
 
 def test_many_letters_in_many_threads(bench: Bench) -> None:
