@@ -183,7 +183,11 @@ def test_whatever_is_done_no_letter_is_forgotten(store: Any, make_letter: Make) 
         @rule(outcome=st.sampled_from([OK, DEAD, DEAD, Later(Reason.PEER_DELAYED, "451")]))
         def is_settled(self, outcome: Outcome) -> None:
             for each in self.carried:
-                _settle(store, each, outcome)
+                try:
+                    _settle(store, each, outcome)
+                except StoreRefused as refusal:  # it came too late, and somebody else has taken the letter
+                    if str(refusal) != "the lease was lost":
+                        raise
             self.carried = []
 
         @rule(action=st.sampled_from(["hold", "release"]), number=st.integers(0, 5))
