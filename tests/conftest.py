@@ -55,7 +55,7 @@ def _absent() -> Iterator[tuple[str, str]]:
     if not CORPUS.is_dir():
         yield "corpus", f"read the corpus, which is not at {CORPUS}"
     if os.geteuid() != 0:
-        yield "root", "need root, to mount a small disk"
+        yield "root", "need root, to mount a small disk or write for another account"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -328,7 +328,7 @@ def test_commands_give_a_code_and_a_role(configure: Callable[[str], Path], setti
     assert run(pli, ["--config", str(configure("[doors]\n")), "account", "code", ANNA]).exit_code != 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for another account")
+@pytest.mark.root
 def test_what_root_wrote_the_pages_read(tmp_path: Path) -> None:
     """`pli account role` typed by root leaves the file to the account whose folder it is in."""
     os.chown(tmp_path, 65534, 65534)
