@@ -36,12 +36,14 @@ def test_the_size_of_the_house_is_told() -> None:
     assert {"lines_relay", "function_lines_median", "function_lines_longest"} <= set(told["figures"])
 
 
-def test_the_pages_of_a_mailbox_are_measured_beside_its_server() -> None:
-    """A small run: each page answers, and is under 100 kB. In full: ./dev bench pages"""
-    told = _last_line("pages", "--letters", "120", "--rounds", "1", "--times", "2")
-    assert set(told["ratios"]) == {"newest", "second", "middle"}
+def test_the_pages_are_measured_beside_their_servers() -> None:
+    """A small run: each page answers, is under 100 kB, and has nothing loaded from elsewhere. In full:
+    ./dev bench pages"""
+    told = _last_line("pages", "--letters", "120", "--mailboxes", "500", "--rounds", "1", "--times", "2")
+    assert set(told["ratios"]) == {"newest", "second", "middle", "recipients", "region_search"}
     sizes = {name: size for name, size in told["figures"].items() if name.endswith("_page_bytes")}
-    assert len(sizes) == 6
+    assert len(sizes) == 10
+    assert told["figures"]["third_party"] == 0
     assert all(0 < size < 100_000 for size in sizes.values()), sizes
 
 

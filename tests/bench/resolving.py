@@ -44,9 +44,9 @@ def regions(folder: Path, sizes: Sequence[int], letters: int) -> Iterator[Callab
 @contextmanager
 def _region(folder: Path, size: int) -> Iterator[tuple[Slapd, list[str]]]:
     folder.mkdir(parents=True)
-    addresses = _planned(folder, size)
+    addresses = planned(folder, size)
     server = Slapd(folder / "slapd", free_port(), SUFFIX, Passwords.random(), max_bytes=8 << 30)
-    server.load(_entries(folder / "plan"))
+    server.load(entries(folder / "plan"))
     server.start()
     try:
         yield server, addresses
@@ -54,7 +54,7 @@ def _region(folder: Path, size: int) -> Iterator[tuple[Slapd, list[str]]]:
         server.stop()
 
 
-def _planned(folder: Path, size: int) -> list[str]:
+def planned(folder: Path, size: int) -> list[str]:
     """The plan of a first load lies in the folder afterwards; some of its addresses."""
     country = Country(size)
     path = folder / generator.FILES["mssante"].format(stamp=country.stamp)
@@ -66,7 +66,8 @@ def _planned(folder: Path, size: int) -> list[str]:
     return random.Random(size).sample(keys, min(LETTERS, len(keys)))
 
 
-def _entries(path: Path) -> Iterator[str]:
+def entries(path: Path) -> Iterator[str]:
+    """The entries of a plan, as slapadd takes them."""
     for change in plan.changes_of(path):
         said = change.after or {}
         values = records.attributes(sources.MSSANTE.name, change.branch, change.key, said)
