@@ -74,7 +74,7 @@ def _conditions(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextmanager
-def _playing(folder: Path) -> Iterator[tuple[Seat, Path, Path]]:
+def _playing(folder: Path) -> Iterator[tuple[Seat, Arrived, Path]]:
     built = stage.build(folder / "s", datetime.now(UTC))
     lilas, running, host = built.seats["lilas"], Company(built), relaying.peer(folder, built)
     with ExitStack() as ends:
@@ -87,7 +87,34 @@ def _playing(folder: Path) -> Iterator[tuple[Seat, Path, Path]]:
             start()
             ends.callback(stop)
         until(lambda: (lilas.folder / "run/carrier.pid").exists(), "the carrier")
-        yield lilas, host.folder / "mail/inbox/new", built.anchors
+        yield lilas, Arrived(host.folder / "mail/inbox/new"), built.anchors
+
+
+@dataclass
+class Arrived:
+    """What came to the peer: counted and taken away, since an hour's letters would fill a disk."""
+
+    folder: Path
+    _many: int = 0
+
+    def many(self) -> int:
+        """A letter is whole once it lies in a Maildir's new/."""
+        for each in os.scandir(self.folder):
+            os.unlink(each)
+            self._many += 1
+        return self._many
+
+    @contextmanager
+    def emptied(self) -> Iterator[None]:
+        """Within it the folder is emptied every few seconds."""
+        ended = threading.Event()
+        sweeper = threading.Thread(target=lambda: [self.many() for _ in iter(lambda: ended.wait(5), True)])
+        sweeper.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            sweeper.join()
 
 
 # --- letters ----------------------------------------------------------------------------------------------------
@@ -118,22 +145,23 @@ def _share(values: list[float], percent: int) -> float:
     return round(sorted(values)[max(0, -(-len(values) * percent // 100) - 1)], 1)
 
 
-def _run(seat: Seat, arrived: Path, anchors: Path, asked: argparse.Namespace) -> dict[str, float]:
+def _run(seat: Seat, arrived: Arrived, anchors: Path, asked: argparse.Namespace) -> dict[str, float]:
     parts = [Part("steady", asked.rate, asked.seconds), Part("peak", asked.peak_rate, asked.peak_seconds)]
     mail = _mail(asked.octets)
     _play(seat, anchors, Part("first", 5, 2), mail, asked.sessions)  # so that what is loaded once is loaded
-    until(lambda: _many(arrived) >= 10, "the first letters", SETTLE_S)
-    before, had = processes(seat), _many(arrived)
+    until(lambda: arrived.many() >= 10, "the first letters", SETTLE_S)
+    before, had = processes(seat), arrived.many()
     figures: dict[str, float] = {}
     for part in parts:
         begun = time.monotonic()
-        _play(seat, anchors, part, mail, asked.sessions)
+        with arrived.emptied():
+            _play(seat, anchors, part, mail, asked.sessions)
         figures |= part.figures() | {f"{part.name}_per_s": round(len(part.accept_ms) / (time.monotonic() - begun), 1)}
         print(f"{part.name}: {len(part.accept_ms)} accepted", file=sys.stderr, flush=True)
     accepted = sum(len(part.accept_ms) for part in parts)
     with suppress(SystemExit):  # what has not come is lost, and told
-        until(lambda: _many(arrived) - had >= accepted, "every letter at the peer", SETTLE_S)
-    figures |= {"accepted": accepted, "lost": max(0, accepted - (_many(arrived) - had))}
+        until(lambda: arrived.many() - had >= accepted, "every letter at the peer", SETTLE_S)
+    figures |= {"accepted": accepted, "lost": max(0, accepted - (arrived.many() - had))}
     for moment, seen in (("before", before), ("after", processes(seat))):
         figures |= {f"{name}_{moment}": value for name, value in seen.items()}
     return figures
@@ -175,10 +203,6 @@ def _mail(octets: int) -> bytes:
     """So many octets, most of them one attachment."""
     whole = relaying.written(round(octets * 0.73))
     return f"Date: {datetime.now(UTC):%a, %d %b %Y %H:%M:%S +0000}\r\n".encode() + whole
-
-
-def _many(folder: Path) -> int:
-    return sum(1 for _ in os.scandir(folder))
 
 
 def processes(seat: Seat) -> dict[str, float]:
