@@ -55,3 +55,10 @@ def test_every_configuration_key_it_names_exists() -> None:
     named = set(re.findall(rf"`((?:{sections})\.[a-z_]+)`", page)) - reasons
     assert named
     assert named - known == set()
+
+
+def test_no_row_stands_twice() -> None:
+    """A command, reason or key has one row, so that nobody mends one of two."""
+    rows = re.findall(r"^\| (`[^|]+`) \|", PAGE, re.MULTILINE)
+    assert "`dossier.host-forbids`" in rows
+    assert sorted({row for row in rows if rows.count(row) > 1}) == []
