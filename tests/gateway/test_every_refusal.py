@@ -382,24 +382,26 @@ GIVEN: dict[Reason | Turn | FilingReason, Provoke | Elsewhere] = {
         COURIER, "tests/relay/test_peer.py::test_without_a_key_the_letter_waits_and_a_notice_goes_unsigned"
     ),
     Reason.PEER_UNREACHABLE: Elsewhere(
-        COURIER, "tests/relay/test_peer.py::test_nobody_there_is_later_and_the_next_host_is_tried"
+        COURIER, "tests/relay/test_peer_replies.py::test_nobody_there_is_later_and_the_next_host_is_tried"
     ),
     **dict.fromkeys(
         (Reason.DNS_DOWN, Reason.DOMAIN_UNKNOWN, Reason.DOMAIN_NO_MAIL, Reason.DOMAIN_NO_HOST, Reason.DOMAIN_LOOPS),
         Elsewhere(COURIER, "tests/relay/test_hosts.py::test_each_answer_of_the_name_server_has_its_meaning"),
     ),
     Reason.PEER_REFUSED_TLS: Elsewhere(
-        COURIER, "tests/relay/test_peer.py::test_a_failed_handshake_is_one_line_with_its_case"
+        COURIER, "tests/relay/test_peer_handshakes.py::test_a_failed_handshake_is_one_line_with_its_case"
     ),
     Reason.PEER_REFUSED: Elsewhere(
         COURIER, "tests/journeys/test_postfix.py::test_postfix_refuses_a_certificate_that_it_does_not_know"
     ),
-    Reason.PEER_DELAYED: Elsewhere(COURIER, "tests/relay/test_peer.py::test_a_reply_decides_by_its_class"),
-    Reason.PEER_NO_8BIT: Elsewhere(COURIER, "tests/relay/test_peer.py::test_eight_bit_needs_a_peer_that_takes_it"),
+    Reason.PEER_DELAYED: Elsewhere(COURIER, "tests/relay/test_peer_replies.py::test_a_reply_decides_by_its_class"),
+    Reason.PEER_NO_8BIT: Elsewhere(
+        COURIER, "tests/relay/test_peer_replies.py::test_eight_bit_needs_a_peer_that_takes_it"
+    ),
     Reason.UTF8_NOT_ASKED: says("MAIL FROM:<é@lilas.example>"),
     Reason.PEER_NO_SMTPUTF8: Elsewhere(COURIER, "tests/relay/test_international.py::test_a_peer_without_smtputf8"),
     Reason.PEER_NO_REQUIRETLS: Elsewhere(
-        COURIER, "tests/relay/test_peer.py::test_tls_is_asked_of_each_further_hop_only_where_it_is_promised"
+        COURIER, "tests/relay/test_peer_replies.py::test_tls_is_asked_of_each_further_hop_only_where_it_is_promised"
     ),
     Reason.NO_ROUTE: Elsewhere(COURIER, "tests/relay/test_carrier.py::test_mode_without_courier_waits"),
     Reason.MAILBOX_REFUSED: Elsewhere(COURIER, "tests/relay/test_mailbox.py::test_each_recipient_has_its_own_reply"),

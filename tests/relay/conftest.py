@@ -25,6 +25,14 @@ from relay.spooler import SpoolClient, Spooler
 from relay.store import publications, tables
 from relay.store.engine import reader_engine, writer_engine
 from relay.store.migrations import upgrade
+from tests.relay.house import house as house
+from tests.relay.house import slapd as slapd
+from tests.relay.peers import scripted as scripted
+from tests.relay.peers import world as world
+from tests.relay.sealed import mailbox as mailbox
+from tests.relay.sealed import opener as opener
+from tests.relay.sealed import raw as raw
+from tests.relay.sealed import signed as signed
 
 
 @pytest.fixture(scope="session")
