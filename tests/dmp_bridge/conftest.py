@@ -53,6 +53,7 @@ from relay.spooler import SpoolClient, Spooler
 from relay.store import bodies, migrations
 from relay.store import tables as relay_tables
 from relay.store.engine import reader_engine, writer_engine
+from tests.dmp_bridge.asking import registry as registry
 
 TENANT = "tilleuls"
 SENDER = Entry(address.parse("helene.leroux@tilleuls.mssante.fr"), Kind.PER, "Dr Hélène LEROUX")

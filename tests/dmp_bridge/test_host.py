@@ -3,167 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from lxml import etree
 
-from certs.xml import parse
-from dmp_bridge import mtom, soap
-from dmp_bridge.host import names, services
-from dmp_bridge.host.contents import Contents
+from dmp_bridge import soap
+from dmp_bridge.host import names
 from dmp_bridge.host.registry import Registry
-from dmp_bridge.host.tables import open_store
-
-REPOSITORY_ID = "2.25.7"
-RIM, XDSB = f"{{{names.RIM}}}", f"{{{names.XDSB}}}"
-APPROVED, DEPRECATED = names.APPROVED, names.DEPRECATED
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    """A host's registry and repository, without its door."""
-    engine = open_store(tmp_path / "dossiers.db")
-    return Registry(engine, Contents(tmp_path / "documents"), REPOSITORY_ID, lambda: datetime.now(UTC))
-
-
-def ask(registry: Registry, service: str, action: str, body: etree._Element, *documents: bytes) -> soap.Soap:
-    attachments = [soap.Attachment(f"d{n}@test", "text/xml", data) for n, data in enumerate(documents, 1)]
-    kind, data = soap.encode(action, body, attachments, mtom=service == "repository")
-    return answer(registry, service, kind, data)
-
-
-def answer(registry: Registry, service: str, kind: str, data: bytes) -> soap.Soap:
-    house, batch, caller = services.House(registry), registry.contents.batch(), "c" * 64
-    try:
-        reader = mtom.Reader(kind, batch.sink)
-        reader.feed(data)
-        reply = services.answer(house, service, reader, batch, b"", caller)
-    except soap.SoapRefused as refusal:
-        batch.drop()
-        reply = services.refused(house, service, refusal, caller)
-    return soap.decode(reply.content_type, reply.data)
-
-
-def outcome(reply: soap.Soap) -> str:
-    """'Success', the error codes, or 'fault CODE'."""
-    if reply.fault is not None:
-        return f"fault {reply.fault.code}"
-    assert reply.body is not None
-    codes = [str(each.get("errorCode")) for each in reply.body.iter(f"{{{names.RS}}}RegistryError")]
-    found = next(iter(reply.body.iter(f"{{{names.RS}}}RegistryResponse")), reply.body)
-    return ",".join(sorted(set(codes))) or str(found.get("status")).rpartition(":")[2]
-
-
-def submission(corpus: Path, name: str = "pnr.xml") -> etree._Element:
-    """A submission of the corpus, with an xop:Include for each of its entries."""
-    root = parse((corpus / "xds/messages" / name).read_bytes())
-    for number, entry in enumerate(root.iter(f"{RIM}ExtrinsicObject"), 1):
-        held = etree.SubElement(root, f"{XDSB}Document", id=str(entry.get("id")))
-        held.append(soap.include(f"d{number}@test"))
-    return root
-
-
-def renamed(root: etree._Element, **changes: str) -> etree._Element:
-    """The same submission with other texts: by plain replacement in its XML."""
-    text = etree.tostring(root).decode()
-    for old, new in changes.items():
-        text = text.replace(old.replace("_", "."), new)
-    return etree.fromstring(text.encode())
-
-
-# --- the corpus ----------------------------------------------------------------------------------------
-
-PROVIDED = {
-    "pnr.xml": "Success",
-    "pnr-bad-uplink.xml": "XDSRegistryMetadataError",
-    "pnr-element-order.xml": "XDSRegistryMetadataError",
-    "pnr-limited.xml": "XDSRegistryMetadataError",
-    "pnr-assoc-to-self.xml": "UnresolvedReferenceException,XDSRegistryMetadataError",
-}
-ENVELOPES = {
-    # No document comes with these: their metadata is good, or its order is not.
-    "soap-pnr.xml": "XDSMissingDocument",
-    "soap-pnr-element-order.xml": "XDSMissingDocument,XDSRegistryMetadataError",
-    "soap-pnr-soap-order.xml": "fault Sender",
-    "soap-noaction-pnr.xml": "fault Sender",
-    "soap-ret-req.xml": "XDSUnknownRepositoryId",
-    "soap-ret-req-order.xml": "XDSRepositoryError",
-    "soap-sq-req.xml": "Success",
-    "soap-xcq-req.xml": "fault Sender",
-    "soap-xcr-req.xml": "fault Sender",
-    "empty-soap-wrapper.xml": "fault Sender",
-    "xml-parse-error.xml": "fault Sender",
-    "soap-pnr-resp.xml": "fault Sender",
-    "soap-ret-resp.xml": "fault Sender",
-    "soap-r-resp.xml": "fault Sender",
-    "soap-xret-resp.xml": "fault Sender",
-    "soap-xcq-resp.xml": "fault Sender",
-    "pnr-log.xml": "fault Sender",
-    "sq-log.xml": "fault Sender",
-}
-QUERIES = {
-    "sq-req.xml": "Success",
-    "sq-req-bad-code.xml": "XDSRegistryError",
-    "sq-req-bad-pid-format.xml": "XDSRegistryError",
-    "sq-req-bad-stat-format1.xml": "XDSRegistryError",
-    "sq-req-bad-stat-format2.xml": "XDSRegistryError",
-    "sq-req-missing-stat.xml": "XDSStoredQueryMissingParam",
-}
-
-
-@pytest.mark.corpus
-@pytest.mark.parametrize("name", PROVIDED)
-def test_submissions_of_the_corpus(registry: Registry, corpus: Path, name: str) -> None:
-    """Each submission of the corpus, its documents beside it, is taken or refused as it should be."""
-    reply = ask(registry, "repository", names.PROVIDE, submission(corpus, name), b"one", b"two")
-    assert outcome(reply) == PROVIDED[name]
-
-
-@pytest.mark.corpus
-@pytest.mark.parametrize("name", ENVELOPES)
-def test_envelopes_of_the_corpus(registry: Registry, corpus: Path, name: str) -> None:
-    """Each envelope of the corpus, sent as it is, has the answer or the fault that it should have."""
-    data = (corpus / "xds/messages" / name).read_bytes()
-    service = "registry" if "sq" in name or "xcq" in name else "repository"
-    assert outcome(answer(registry, service, "application/soap+xml", data)) == ENVELOPES[name]
-
-
-@pytest.mark.corpus
-@pytest.mark.parametrize("name", QUERIES)
-def test_queries_of_the_corpus(registry: Registry, corpus: Path, name: str) -> None:
-    """Each stored query of the corpus is answered or refused by the error code that names its fault."""
-    query = parse((corpus / "xds/messages" / name).read_bytes())
-    assert outcome(ask(registry, "registry", names.STORED_QUERY, query)) == QUERIES[name]
-
-
-def http_sample(corpus: Path, name: str) -> tuple[str, bytes]:
-    head, _, body = (corpus / "xds/messages" / name).read_bytes().partition(b"\n\n")
-    kind = next(line for line in head.decode().splitlines() if line.startswith("Content-Type"))
-    return kind.partition(":")[2].strip(), body
-
-
-@pytest.mark.corpus
-def test_the_mtom_message_of_the_corpus_is_stored_byte_by_byte(registry: Registry, corpus: Path) -> None:
-    """A foreign MTOM message, with LF line ends and trailing blanks, is stored, its document unchanged."""
-    kind, data = http_sample(corpus, "http-mtom-pnr.txt")
-    assert outcome(answer(registry, "repository", kind, data)) == "Success"
-    document = data.split(b"org> \n\n")[-1].partition(b"\n--MIMEBoundary")[0]
-    with sqlite3.connect(registry.engine.url.database or "") as held:
-        row = held.execute("SELECT file, sha1, size FROM entries").fetchone()
-    assert registry.contents.read(row[0]) == document
-    assert row[1:] == (hashlib.sha1(document, usedforsecurity=False).hexdigest(), len(document))
-
-
-@pytest.mark.corpus
-def test_xml_that_is_not_soap_is_refused(registry: Registry, corpus: Path) -> None:
-    """The same message as plain application/xml, naming a part that it does not carry, is a fault."""
-    kind, data = http_sample(corpus, "http-simple.txt")
-    assert outcome(answer(registry, "repository", kind, data)) == "fault Sender"
-    assert outcome(answer(registry, "repository", "application/soap+xml", data)) == "fault Sender"
-
+from tests.dmp_bridge.asking import (
+    APPROVED,
+    DEPRECATED,
+    REPOSITORY_ID,
+    RIM,
+    XDSB,
+    answer,
+    ask,
+    outcome,
+    renamed,
+    submission,
+)
 
 # --- rules against the store ---------------------------------------------------------------------------
 

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import signal
 import socket
 import struct
-import subprocess
-import sys
-import textwrap
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from structlog.testing import capture_logs
 
 from certs.keyfiles import private_key
@@ -38,88 +26,10 @@ from certs.keys import (
     unwrap_key,
     wrap_key,
 )
-from certs.throwaway import Issued, Pki
 from gateway.keeper import REWRAPPED_MOST, Keeper, peer_uid
-from gateway.keyring import KeyRing, in_use
+from gateway.keyring import KeyRing
 from relay.store.bodies import mark
-
-DOMAIN = "lilas.mssante.example"
-DOCTOR = f"marie.martin@{DOMAIN}"
-LETTER = "01letter"
-DIGEST = hashlib.sha256(b"letter").digest()
-MOMENT = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
-
-
-def write_body_key(file: Path) -> bytes:
-    """Writes a new body key; answers its public half."""
-    key = X25519PrivateKey.generate()
-    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return key.public_key().public_bytes_raw()
-
-
-@dataclass(frozen=True)
-class Vault:
-    """A keeper's folder, and what lies in it."""
-
-    folder: Path
-    doctor: Issued
-    seal: Issued
-    body: bytes
-    journal: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-
-    @property
-    def socket(self) -> Path:
-        return self.folder / "keeper.sock"
-
-    def keeper(self, uids: frozenset[int] = frozenset({os.geteuid()})) -> Keeper:
-        return Keeper(
-            self.folder, self.socket, uids, lambda event, facts: self.journal.append((event, facts)), lambda: MOMENT
-        )
-
-
-@pytest.fixture(scope="module")
-def authority() -> Pki:
-    return Pki.create(MOMENT)
-
-
-@pytest.fixture(scope="module")
-def doctor(authority: Pki) -> Issued:
-    return authority.smime(DOCTOR, "MARIE MARTIN", "LILAS", "1750000001", key="p256")
-
-
-@pytest.fixture(scope="module")
-def seal(authority: Pki) -> Issued:
-    return authority.seal(DOMAIN, "LILAS", "1750000001")
-
-
-@pytest.fixture
-def vault(tmp_path: Path, doctor: Issued, seal: Issued) -> Vault:
-    doctor.write(tmp_path / "mailbox", "martin")
-    seal.write(tmp_path / "seal", "lilas")
-    return Vault(tmp_path, doctor, seal, write_body_key(tmp_path / "body.key"))
-
-
-@contextmanager
-def serving(keeper: Keeper, path: Path) -> Iterator[KeeperClient]:
-    """The keeper answers in a thread; a client of it."""
-    stop, ready = threading.Event(), threading.Event()
-    thread = threading.Thread(target=keeper.serve, args=(stop, ready.set))
-    thread.start()
-    assert ready.wait(10)
-    client = KeeperClient(path)
-    try:
-        yield client
-    finally:
-        client.close()
-        stop.set()
-        thread.join()
-
-
-@pytest.fixture
-def client(vault: Vault) -> Iterator[KeeperClient]:
-    with serving(vault.keeper(), vault.socket) as client:
-        yield client
-
+from tests.gateway.vault import DIGEST, DOCTOR, DOMAIN, LETTER, MOMENT, Vault, connected, serving, write_body_key
 
 # --- what is released --------------------------------------------------------------------------------------
 
@@ -310,14 +220,6 @@ def test_a_digest_that_does_not_fit_is_refused(vault: Vault, client: KeeperClien
     assert vault.journal == []
 
 
-@contextmanager
-def connected(path: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
-        connection.connect(str(path))
-        yield connection
-
-
 def test_an_oversized_request_is_refused(vault: Vault, client: KeeperClient) -> None:
     """A frame that announces more than the budget is refused by its length alone; others go on."""
     with connected(vault.socket) as connection:
@@ -386,203 +288,6 @@ def test_one_client_serves_many_threads(vault: Vault, client: KeeperClient) -> N
         thread.join()
     assert wrong == []
     assert len(vault.journal) == 240
-
-
-# --- starting, reloading, ending ---------------------------------------------------------------------------
-
-
-def test_a_client_finds_a_restarted_keeper(vault: Vault) -> None:
-    """Connections kept from before a restart are replaced without the caller's noticing;
-
-    without keeper: KeeperDown.
-    """
-    client = KeeperClient(vault.socket)
-    with serving(vault.keeper(), vault.socket):
-        client.ping()
-    with pytest.raises(KeeperDown):
-        client.ping()
-    with serving(vault.keeper(), vault.socket):
-        client.ping()
-    client.close()
-
-
-def test_a_second_keeper_does_not_take_the_socket(vault: Vault, client: KeeperClient) -> None:
-    """Two keepers never serve one socket; a socket left behind by a killed one is taken over."""
-    with pytest.raises(OSError, match="another keeper"):
-        vault.keeper().serve(threading.Event())
-    client.ping()
-
-
-def test_a_left_over_socket_is_taken(vault: Vault) -> None:
-    """A socket file that nobody serves is no obstacle."""
-    with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(vault.socket))
-    with serving(vault.keeper(), vault.socket) as client:
-        client.ping()
-
-
-def test_keys_are_read_again(vault: Vault, authority: Pki) -> None:
-    """A key added to the folder is known after a reload; a broken one leaves the held keys in use."""
-    keeper = vault.keeper()
-    authority.smime(f"b@{DOMAIN}", "B", "LILAS", "1750000001", key="p256").write(vault.folder / "mailbox", "b")
-    with serving(keeper, vault.socket) as client:
-        assert client.signer_for(f"b@{DOMAIN}", LETTER).certificate == vault.seal.der  # type: ignore[union-attr]
-        assert keeper.reload()
-        assert client.signer_for(f"b@{DOMAIN}", LETTER).certificate != vault.seal.der  # type: ignore[union-attr]
-        (vault.folder / "mailbox" / "b.key").write_text("rubbish")
-        assert not keeper.reload()
-        assert client.signer_for(f"b@{DOMAIN}", LETTER).certificate != vault.seal.der  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
-    ("day", "signs"),
-    [(0, "older"), (2, "martin"), (8, "martin"), (365 * 3 + 5, None), (-1, None)],
-    ids=["before the new one", "overlap", "near the end", "after all", "before all"],
-)
-def test_of_two_certificates_the_later_is_used_once_it_has_begun(
-    tmp_path: Path, authority: Pki, day: int, signs: str | None
-) -> None:
-    """Around a renewal the certificate that is valid and ends last signs, the new one only from its notBefore on."""
-    named = (DOCTOR, "MARIE MARTIN", "LILAS", "1750000001")
-    older = authority.smime(*named, key="p256", not_after=MOMENT + timedelta(days=9))
-    newer = authority.smime(*named, key="p256", not_before=MOMENT + timedelta(days=1))
-    older.write(tmp_path / "mailbox", "older")
-    newer.write(tmp_path / "mailbox", "martin")
-    write_body_key(tmp_path / "body.key")
-    ring = KeyRing.load(tmp_path)
-    found = in_use(ring.mailboxes[DOCTOR], MOMENT + timedelta(days=day))
-    assert (found and found.name) == (signs and f"mailbox/{signs}")
-    assert {held.name for held in ring.by_key.values()} == {"mailbox/martin", "mailbox/older"}
-
-
-def test_the_keeper_rolls_over_by_the_clock(vault: Vault, authority: Pki) -> None:
-    """A running keeper begins with the new certificate at its notBefore, without being told."""
-    begins = MOMENT + timedelta(days=1)
-    ends = MOMENT + timedelta(days=4000)
-    newer = authority.smime(
-        DOCTOR, "MARIE MARTIN", "LILAS", "1750000001", key="p256", not_before=begins, not_after=ends
-    )
-    newer.write(vault.folder / "mailbox", "aa-newer")
-    now = [begins - timedelta(seconds=1)]
-    keeper = Keeper(vault.folder, vault.socket, frozenset({os.geteuid()}), lambda *_: None, lambda: now[0])
-    with serving(keeper, vault.socket) as client:
-        before = client.signer_for(DOCTOR, LETTER)
-        now[0] = begins
-        after = client.signer_for(DOCTOR, LETTER)
-        assert before is not None
-        assert after is not None
-        assert (before.certificate, after.certificate) == (vault.doctor.der, newer.der)
-        assert before.sign_digest(DIGEST, "sha256"), "begun with the old one, ended with it"
-
-
-def spoil_key(vault: Vault) -> None:
-    (vault.folder / "mailbox" / "martin.key").write_text("rubbish")
-
-
-def spoil_body(vault: Vault) -> None:
-    (vault.folder / "body.key").write_text("rubbish")
-
-
-def exchange_keys(vault: Vault) -> None:
-    vault.seal.write(vault.folder / "other", "x")
-    (vault.folder / "other" / "x.key").rename(vault.folder / "mailbox" / "martin.key")
-
-
-def seal_as_mailbox(vault: Vault) -> None:
-    vault.seal.write(vault.folder / "mailbox", "lilas")
-
-
-def mailbox_as_seal(vault: Vault) -> None:
-    vault.doctor.write(vault.folder / "seal", "martin")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "named"),
-    [
-        (spoil_key, "martin.key"),
-        (spoil_body, "body.key"),
-        (exchange_keys, "martin.key"),
-        (seal_as_mailbox, "mailbox/lilas"),
-        (mailbox_as_seal, "seal/martin"),
-    ],
-)
-def test_a_folder_that_is_wrong_does_not_start(vault: Vault, spoil: Callable[[Vault], None], named: str) -> None:
-    """A key that is unreadable, another certificate's or in the wrong folder ends the start with its file's
-    name.
-    """
-    spoil(vault)
-    with pytest.raises(ValueError, match=named):
-        vault.keeper()
-
-
-def test_a_folder_without_body_key_does_not_start(vault: Vault) -> None:
-    """Without a body key nothing could be opened: the start says so."""
-    (vault.folder / "body.key").unlink()
-    with pytest.raises(FileNotFoundError):
-        vault.keeper()
-
-
-PROGRAM = textwrap.dedent(
-    """
-    import os, sys, threading
-    from pathlib import Path
-    from gateway.keeper import Keeper, run
-
-    folder = Path(sys.argv[1])
-    journal = (folder / "journal").open("a", buffering=1)
-    keeper = Keeper(
-        folder, folder / "keeper.sock", frozenset({os.geteuid()}),
-        lambda event, facts: print(event, facts["key"], facts["letter"], file=journal),
-    )
-    run(keeper, threading.Event(), (folder / "ready").touch)
-    """
-)
-
-
-def eventually(seen: Callable[[], object]) -> None:
-    """Waits until `seen` answers something true."""
-    until = time.monotonic() + 30
-    while not seen():
-        assert time.monotonic() < until, "not seen in time"
-        time.sleep(0.02)
-
-
-@contextmanager
-def process(vault: Vault) -> Iterator[subprocess.Popen[bytes]]:
-    """A keeper in a process of its own, killed at the end if it has not ended by itself."""
-    running = subprocess.Popen([sys.executable, "-c", PROGRAM, str(vault.folder)], stdout=subprocess.DEVNULL)
-    try:
-        eventually(lambda: vault.socket.exists() and (vault.folder / "ready").exists())
-        yield running
-    finally:
-        running.kill()
-        running.wait()
-
-
-def test_the_process_reloads_and_ends_on_signals(vault: Vault, authority: Pki) -> None:
-    """As its own process: SIGHUP reads the keys again, SIGTERM ends it cleanly and takes the socket away."""
-    client = KeeperClient(vault.socket)
-    with process(vault) as running:
-        assert client.unwrap(wrap_key(vault.body, b"k" * 32), LETTER) == b"k" * 32
-        new = authority.smime("c@autre.example", "C", "AUTRE", "1750000002", key="p256")
-        new.write(vault.folder / "mailbox", "c")
-        assert client.signer_for("c@autre.example", LETTER) is None
-        running.send_signal(signal.SIGHUP)
-        eventually(lambda: client.signer_for("c@autre.example", LETTER))
-        running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 0
-    assert not vault.socket.exists()
-    assert (vault.folder / "journal").read_text() == f"unsealed body {LETTER}\n"
-
-
-def test_a_killed_process_leaves_no_obstacle(vault: Vault) -> None:
-    """After SIGKILL the keeper starts again on the socket that was left behind."""
-    with process(vault) as running:
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-    assert vault.socket.exists()
-    with serving(vault.keeper(), vault.socket) as client:
-        client.ping()
 
 
 def test_an_answer_follows_each_request_on_one_connection(vault: Vault, client: KeeperClient) -> None:

@@ -14,7 +14,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,78 +30,10 @@ from gateway.demo.servers import Dovecot, Slapd, free_port, new_folder
 from gateway.onboarding_table import COLUMNS
 from relay.spooler import Spooler
 from relay.store import engine
+from tests.gateway.arrivals import NODE, WORD, Town, line, person, structure, tenant
 
 FULL = os.environ.get("PLI_ONBOARD") == "full"
 TENANTS, PEOPLE, STRUCTURES = (44, 8_500, 300) if FULL else (3, 90, 8)
-WORD = "mot-de-passe"
-
-_NODE = """
-[node]
-name = "n1"
-hostname = "mss.central.example"
-[paths]
-data = "{folder}/data"
-run = "{folder}/run"
-[doors]
-[tls]
-certificate = "{folder}/tls.pem"
-key = "{folder}/tls.key"
-[trust]
-folder = "{folder}/trust"
-white_list = "{folder}/list.xml"
-[directory]
-uri = "{uri}"
-base = "{suffix}"
-bind_dn = "cn=relais,{suffix}"
-password_file = "{folder}/word"
-[feed]
-bind_dn = "cn=gestion,{suffix}"
-password_file = "{folder}/word"
-[administration]
-bind_dn = "cn=passerelle,{suffix}"
-password_file = "{folder}/word"
-[administration.people]
-anne = {{ role = "region" }}
-bob = {{ role = "establishment", establishment = "central" }}
-carl = {{ role = "establishment", establishment = "etab-1" }}
-dora = {{ role = "delegate" }}
-emil = {{ role = "support" }}
-[delivery]
-lmtp_port = 24
-[publication]
-adapter = "drop"
-folder = "{folder}/depot"
-[tenants.central]
-domains = ["central.mssante.example"]
-[tenants.central.keeper]
-folder = "{folder}/central/keys"
-body_public_key = "{folder}/central/body.pub"
-digest_key = "{folder}/central/digest"
-pseudonym_key = "{folder}/central/pseudonym"
-[tenants.central.accounts]
-file = "{folder}/central/accounts"
-"""
-
-
-@dataclass
-class Town:
-    folder: Path
-    slapd: Slapd
-
-    @property
-    def config(self) -> Path:
-        return self.folder / "pli.toml"
-
-    def pli(self, *words: str, status: int = 0) -> str:
-        done = CliRunner().invoke(pli, ["--config", str(self.config), *words])
-        assert done.exit_code == status, done.output
-        return done.output
-
-    def onboard(self, file: Path, mode: str = "--apply", by: str = "anne", status: int = 0) -> dict[str, object]:
-        words = ["onboard", str(file), mode, "--by", by, "--because", "convention", "--json"]
-        said = self.pli(*words, status=status)
-        told: dict[str, object] = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
-        return told
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +47,7 @@ def town() -> Iterator[Town]:
     (folder / "run").mkdir()
     (folder / "central").mkdir()
     made = Town(folder, server)
-    made.config.write_text(_NODE.format(folder=folder, uri=server.uri, suffix=SUFFIX))
+    made.config.write_text(NODE.format(folder=folder, uri=server.uri, suffix=SUFFIX))
     settings = configuration.load(made.config)
     app.migrate(settings)
     writer, stop = engine.writer_engine(settings.database_url), threading.Event()
@@ -130,35 +61,6 @@ def town() -> Iterator[Town]:
     writer.dispose()
     server.stop()
     shutil.rmtree(folder)
-
-
-# --- the table ----------------------------------------------------------------------------------------------------
-
-
-def line(**said: str) -> str:
-    return ";".join(said.get(name, "") for name in COLUMNS)
-
-
-def person(number: int, domain: str, **more: str) -> dict[str, str]:
-    return {
-        "type": "boite", "adresse": f"p{number}@{domain}", "categorie": "PER", "civilite": "Dr", "prenom": "Léa",
-        "nom": f"NOM{number}", "rpps": with_luhn(f"10{number:08d}"), "specialite": "Radiologie", "ville": "Meaux",
-    } | more  # fmt: skip
-
-
-def structure(number: int, domain: str) -> dict[str, str]:
-    return {
-        "type": "structure", "raison_sociale": f"Cabinet {number}", "struct_idnat": f"77{number:07d}", "ville": "Meaux",
-        "adresse": f"cabinet{number}@{domain}",
-    }  # fmt: skip
-
-
-def tenant(number: int) -> dict[str, str]:
-    return {
-        "type": "tenant", "etablissement": f"etab-{number}", "raison_sociale": f"ETABLISSEMENT {number}",
-        "struct_idnat": f"1{930000000 + number}", "departement": "Seine-Saint-Denis (93)",
-        "domaines": f"etab-{number}.mssante.example",
-    }  # fmt: skip
 
 
 SPOILT: list[tuple[str, dict[str, str]]] = [
