@@ -37,8 +37,11 @@ class View:
         return f"{self.language}-{'phone' if self.width < 600 else 'desktop'}"
 
 
-FRENCH, ENGLISH_PHONE = View("fr", 1280, 900), View("en", 390, 844)
-VIEWS = (FRENCH, ENGLISH_PHONE)
+WIDE, NARROW = (1280, 900), (320, 640)
+"""The narrowest on which nothing may be moved sideways (WCAG 2.1, 1.4.10), and a desk."""
+FRENCH, FRENCH_PHONE = View("fr", *WIDE), View("fr", *NARROW)
+ENGLISH, ENGLISH_PHONE = View("en", *WIDE), View("en", *NARROW)
+VIEWS = (FRENCH, ENGLISH_PHONE, FRENCH_PHONE, ENGLISH)
 
 
 @dataclass
@@ -72,6 +75,10 @@ class Window:
 
     def open(self, path: str) -> None:
         self.page.goto(f"{self.origin}{path}")
+
+    def sized(self, width: int, height: int) -> None:
+        """The same page in another window."""
+        self.page.set_viewport_size({"width": width, "height": height})
 
     def reach(self, wanted: Locator) -> None:
         """With the tabulator alone; where one is, is seen (RGAA 10.7)."""

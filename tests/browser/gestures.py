@@ -75,3 +75,24 @@ def looks_up(at: Window, view: View, sender: str) -> None:
     goes(at, view, "search-menu")
     at.type(at.page.locator("#sender"), sender)
     at.submit(at.button(said(view, "search-go")))
+
+
+def brings_a_file(at: Window, view: View, source: str, name: str, data: bytes) -> None:
+    """Of the directory; until its plan is made."""
+    goes(at, view, "import-menu")
+    chosen = at.page.locator("#source")
+    at.reach(chosen)
+    for _ in range(chosen.locator("option").count()):
+        if chosen.input_value() == source:
+            break
+        at.page.keyboard.press("ArrowDown")
+    at.reach(at.page.locator("#file"))
+    with at.page.expect_file_chooser() as dialogue:
+        at.page.keyboard.press("Space")
+    dialogue.value.set_files([{"name": name, "mimeType": "text/plain", "buffer": data}])
+    at.submit(at.button(said(view, "import-plan")))
+    at.submit(at.page.locator("[aria-live=polite]").get_by_role("link", name=said(view, "work-see")))
+
+
+def opens_the_plan(at: Window, name: str) -> None:
+    at.submit(at.page.get_by_role("link", name=name, exact=True))

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from gateway.demo.cast import SURGEON
 from tests.browser import gestures
-from tests.browser.chromium import ENGLISH_PHONE, View, Window, chromium
+from tests.browser.chromium import View, Window, chromium
 from tests.browser.house import CLAIRE, KEEPER, House, opened, waiting
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "pictures"
-LOW = View("fr", 1100, 760)
+LOW, TELEPHONE = View("fr", 1100, 760), View("en", 390, 844)
 
 
 def _taken(at: Window, name: str, *, whole: bool = False) -> None:
@@ -65,7 +65,7 @@ def _queue(house: House) -> None:
 
 
 def _telephone(house: House) -> None:
-    with house.window(ENGLISH_PHONE, KEEPER) as at:
+    with house.window(TELEPHONE, KEEPER) as at:
         at.open("/")
         _taken(at, "home-phone")
 
