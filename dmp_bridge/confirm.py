@@ -11,18 +11,20 @@ from collections.abc import Sequence
 
 from dmp_bridge import ebrim
 from dmp_bridge.dmp import DossierClient, Held
-from dmp_bridge.model import Document, FilingReason
+from dmp_bridge.model import Code, Document, FilingReason
 from relay.model import Later, Never
 
 
-def contradiction(client: DossierClient, document: Document, held: Sequence[Held], *, fresh: bool) -> str | Later:
+def contradiction(
+    client: DossierClient, document: Document, held: Sequence[Held], *, fresh: bool, masks: Sequence[Code] = ()
+) -> str | Later:
     """'' where the host holds the document; the name of what is wrong; Later where it cannot be asked now.
 
-    `fresh`: it was stored just now, so it must still be Approved, and the patient's."""
+    `fresh`: it was stored just now, so it must still be Approved, the patient's, and as hidden as it was sent."""
     entries = [each for each in held if each.unique_id == document.unique_id]
     if len(entries) != 1:
         return "no entry" if not entries else "several entries"
-    wrong = _entry(entries[0], document) or (_fresh(entries[0], document) if fresh else "")
+    wrong = _entry(entries[0], document) or (_fresh(entries[0], document, masks) if fresh else "")
     return wrong or _bytes(client, document)
 
 
@@ -32,10 +34,12 @@ def _entry(entry: Held, document: Document) -> str:
     return "" if entry.size == len(document.raw) else "another size"
 
 
-def _fresh(entry: Held, document: Document) -> str:
+def _fresh(entry: Held, document: Document, masks: Sequence[Code]) -> str:
     ins = document.patient.ins
     if ins is None or _who(entry.patient_id) != _who(ebrim.patient_cx(ins)):
         return "another patient"
+    if any(mask.code not in entry.confidentiality for mask in masks):
+        return "not hidden"
     return "" if entry.approved else "not approved"
 
 

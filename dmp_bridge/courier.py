@@ -27,7 +27,7 @@ from dmp_bridge.existence import Dossier, DossierState
 from dmp_bridge.filings import Attempt
 from dmp_bridge.hosts import ONLY, Hosts, Matches
 from dmp_bridge.installed import Checked
-from dmp_bridge.model import Bad, Document, FilingReason, FilingState, Match, Matched
+from dmp_bridge.model import Bad, Document, FilingReason, FilingState, Match
 from dmp_bridge.packing import UNDETERMINED
 from dmp_bridge.patients import Register, Writer
 from dmp_bridge.replacing import replacements
@@ -138,7 +138,7 @@ class _Case:
             known = self._taken_back(document) or self._known(document) or self._obstacle(document)
             outcomes += [known] if known else []
             fit += [] if known else [document]
-        return outcomes + (self._send(fit) if fit else [])
+        return outcomes + [each for lot in self.matches.lots(fit) for each in self._send(lot)]
 
     def _taken_back(self, document: Document) -> Outcome | None:
         """A deletion that our own sender asks for (payload §2.6); None where it is none, or nothing is there."""
@@ -234,7 +234,7 @@ class _Case:
             trouble = replaced if not isinstance(replaced, tuple) else Never(FilingReason.INS_ABSENT)
             return [trouble] if isinstance(trouble, Later) else self._failed(documents, trouble)
         with meter.step("send"):
-            answer = self.client.submit(documents, lot, patient, replaced)
+            answer = self.client.submit(documents, lot, patient, replaced, self.matches.masks(documents[0]))
         if isinstance(answer, Done):
             return self._check(documents, FILED, fresh=True)
         if isinstance(answer, Later):
@@ -276,7 +276,7 @@ class _Case:
             return [self._checked(each, held, note, fresh) for each in documents]
 
     def _checked(self, document: Document, held: tuple[Held, ...], note: str, fresh: bool) -> Outcome:
-        found = contradiction(self.client, document, held, fresh=fresh)
+        found = contradiction(self.client, document, held, fresh=fresh, masks=self.matches.masks(document))
         if isinstance(found, Later):
             return found
         if found:
@@ -337,6 +337,7 @@ class _Case:
             size=len(document.raw),
             host=self.host,
             canonical=sameness.digest(document.raw) if lot_id else "",
+            hidden_from=self.matches.hidden_from(document) if lot_id else "",
         )
 
     def _begin(self, documents: Sequence[Document], lot_id: str) -> frozenset[str]:
@@ -358,14 +359,12 @@ class _Case:
         written_by = next((each.institution_id for each in document.authors if each.institution_id), "")
         told = [("entry", entry_id), ("note", note), ("type", document.type.code), ("structure", written_by)]
         told += [("replaces", "1")] if document.replaces else []
-        filed = self._event("dossier-filed", document, *told, *self._whose(document))
-        self._end(document, FilingState.FILED, filed, entry_id=entry_id)
+        told += [("patient", whose)] if (whose := self.matches.row(document)) else []
+        events = [self._event("dossier-filed", document, *told)]
+        hidden = note == FILED and self.matches.hidden_from(document)
+        events += [self._event("dossier-hidden", document)] if hidden else []
+        self._end(document, FilingState.FILED, *events, entry_id=entry_id)
         return Done(document.unique_id, note)
-
-    def _whose(self, document: Document) -> tuple[tuple[str, str], ...]:
-        """The register's own number of the patient: a dossier that was fed counts once (relay.indicators)."""
-        match = self.matches.of(document)
-        return (("patient", match.patient_id),) if isinstance(match, Matched) else ()
 
     def _failed(self, documents: Sequence[Document], answer: Never) -> list[Outcome]:
         for each in documents:

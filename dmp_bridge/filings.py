@@ -37,6 +37,8 @@ class Attempt:
     host: str
     canonical: str = ""
     """SHA-256 of the document's canonical form: the same document in another serialisation has the same."""
+    hidden_from: str = ""
+    """Row of the register: the patient from whom the entry is hidden."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ def _begin_one(conn: Connection, tenant: str, attempt: Attempt, now: datetime) -
     row_id = attempt_id(tenant, attempt)
     own = update(filings).where(held.tenant == tenant, held.id == row_id)
     again = own.values(attempts=held.attempts + 1, state=FilingState.BEGUN.value, submission_id=attempt.submission_id)
+    if attempt.hidden_from:  # what an earlier attempt hid stays known as hidden until it is shown
+        again = again.values(hidden_from=attempt.hidden_from)
     if conn.execute(again).rowcount == 0:
         fresh = {
             "state": FilingState.BEGUN.value,
@@ -132,6 +136,13 @@ def _found(conn: Connection, tenant: str, params: Mapping[str, Any], now: dateti
     return True
 
 
+def _shown(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> int:
+    """`id`, `events`: what was hidden from its patient is not any more. Answers the number of rows."""
+    _journal(conn, tenant, params, now)
+    shown = update(filings).where(filings.c.tenant == tenant, filings.c.id == params["id"])
+    return conn.execute(shown.values(hidden_from="")).rowcount
+
+
 def _add(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> str:
     """Puts one document before a person; the same one for the same reason stands there once."""
     key = [str(params[name]) for name in ("letter_id", "document_id", "host", "reason")]
@@ -149,6 +160,7 @@ WRITES: dict[str, Callable[[Connection, str, Mapping[str, Any], datetime], Any]]
     "filing.begin": _begin,
     "filing.end": _end,
     "filing.found": _found,
+    "filing.shown": _shown,
     "worklist.add": _add,
 }
 
@@ -203,6 +215,12 @@ def held_version(engine: Engine, tenant: str, host: str, set_id: str) -> int | N
     return highest
 
 
+def hidden(engine: Engine, tenant: str) -> tuple[Filing, ...]:
+    """What lies in a dossier, hidden from its patient until it is announced to him."""
+    held = filings.c
+    return tuple(_filings(engine, tenant, held.hidden_from != "", held.state == FilingState.FILED.value))
+
+
 def waiting(engine: Engine, tenant: str, limit: int = 200) -> tuple[Waiting, ...]:
     """The open work list, oldest first."""
     held = worklist.c
@@ -229,6 +247,7 @@ def _filings(engine: Engine, tenant: str, *where: Any) -> Iterator[Filing]:
             state=FilingState(row.state),
             entry_id=row.entry_id,
             canonical=row.canonical,
+            hidden_from=row.hidden_from,
             ended_at=row.ended_at,
             set_id=row.set_id,
         )

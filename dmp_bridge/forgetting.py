@@ -3,8 +3,8 @@
 Promises: his rows are those that bear his matricule now, found by its pseudonym, and what was merged with them; it
 happens in one transaction, and again it finds nothing; the journal says how many rows went, and names nobody. Who bore
 the matricule once and bears another today is somebody else until a person says otherwise: he is counted, and stays.
-Does not: touch filings, which prove a deposit and hold no identity (a document's id and hash), reach dossiers, or keep
-the application that feeds the register from telling of him again.
+Does not: take filings away, which prove a deposit and hold no identity (a document's id and hash), reach dossiers
+(what is hidden from him there stays so), or keep the application that feeds the register from telling of him again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from sqlalchemy import Connection, Engine, Table, and_, delete, func, or_, selec
 from dmp_bridge import oppositions
 from dmp_bridge.choices import choices
 from dmp_bridge.links import MERGE
+from dmp_bridge.tables import filings, patient_identifiers, patient_links, patients, worklist
 from dmp_bridge.tables import oppositions as objections
-from dmp_bridge.tables import patient_identifiers, patient_links, patients, worklist
 from relay import journal
 from relay.model import Event
 from relay.spooler import SpoolClient
@@ -114,6 +114,8 @@ def _forget(conn: Connection, tenant: str, params: Mapping[str, Any], now: datet
         return told
     for line in _lines(conn, tenant, family):
         _clear(conn, tenant, line, family)
+    hidden = update(filings).where(filings.c.tenant == tenant, filings.c.hidden_from.in_(family))
+    conn.execute(hidden.values(hidden_from=""))
     for table in _OWN:
         conn.execute(delete(table).where(*_of(table, tenant, family)))
     conn.execute(delete(patients).where(patients.c.tenant == tenant, patients.c.id.in_(family)))

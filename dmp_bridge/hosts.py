@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine
 
-from dmp_bridge import choices, filings
+from dmp_bridge import choices, codes, filings
 from dmp_bridge.dmp import DossierClient
-from dmp_bridge.model import Document, Match, Matched
+from dmp_bridge.model import Code, Document, Flag, Match, Matched
 from dmp_bridge.patients import Register
 
 BEGUN, REPLACES, CHOSEN, DEFAULT, ONLY = "begun-there", "replaces-there", "patient-chose", "default", "only-one"
@@ -75,3 +75,23 @@ class Matches:
             found = self._register.match(self._tenant, document.patient, document.unique_id)
             self._held[document.unique_id] = found
         return self._held[document.unique_id]
+
+    def row(self, document: Document) -> str:
+        """The register's own number of the patient: a dossier that was fed counts once (relay.indicators); ''
+        where it is nobody's."""
+        match = self.of(document)
+        return match.patient_id if isinstance(match, Matched) else ""
+
+    def hidden_from(self, document: Document) -> str:
+        """The same, where a professional must announce the document to him first; '' otherwise."""
+        match = self.of(document)
+        return match.patient_id if isinstance(match, Matched) and Flag.NOT_VISIBLE in match.flags else ""
+
+    def lots(self, documents: Sequence[Document]) -> list[list[Document]]:
+        """What is sent together: masks are a lot's."""
+        hidden = [each for each in documents if self.hidden_from(each)]
+        return [lot for lot in ([each for each in documents if each not in hidden], hidden) if lot]
+
+    def masks(self, document: Document) -> tuple[Code, ...]:
+        """Beside the document's own confidentiality (dossier §1.7)."""
+        return (codes.INVISIBLE,) if self.hidden_from(document) else ()

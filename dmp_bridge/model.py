@@ -244,6 +244,8 @@ class HostProfile:
     ins_root: str = "1.2.250.1.213.1.4.10"
     reads: bool = True
     """False: the host refuses reading (indirect mode, design §8), so its success is believed."""
+    hides: bool = False
+    """A result that is not announced yet is deposited, hidden from its patient (INVISIBLE_PATIENT); else it waits."""
     norm: Norm = field(default_factory=Norm)
     """What its kind asks and allows."""
 
@@ -273,3 +275,5 @@ class Filing:
     canonical: str = ""
     ended_at: datetime | None = None
     set_id: str = ""
+    hidden_from: str = ""
+    """Row of the register: the patient to whom it is not shown yet."""

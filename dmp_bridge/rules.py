@@ -102,12 +102,14 @@ def patient_matched(context: Context) -> Verdict:
 
 
 def not_opposed(context: Context) -> Verdict:
-    """The patient may refuse that it is filed (CSP R1111-47); what he must hear first from a professional waits for the
-    announcement (INVISIBLE_PATIENT, dossier §1.7): here, at every kind of host, since one that refuses changes of
-    attributes in our mode (the national one) could not be told to unmask it. Does not mask what was filed before.
-    A patient who is not found has no say yet: no match, no filing."""
+    """The patient may refuse that it is filed (CSP R1111-47). What he must hear first from a professional is filed
+    hidden from him where the host is told to do so (INVISIBLE_PATIENT, dossier §1.7), else it waits here: a host that
+    refuses changes of attributes in our mode (the national one) could not be told to show it. Does not mask what was
+    filed before. A patient who is not found has no say yet: no match, no filing."""
     flags = context.match.flags if isinstance(context.match, Matched) else frozenset()
-    return _yes_or(not flags & {Flag.FILING, Flag.NOT_VISIBLE}, FilingReason.OPPOSED)
+    if Flag.FILING in flags or (Flag.NOT_VISIBLE in flags and not context.profile.hides):
+        return Answer.NO, FilingReason.OPPOSED
+    return (Answer.YES, None, "hidden-from-patient") if Flag.NOT_VISIBLE in flags else _YES
 
 
 def author_ours(context: Context) -> Verdict:

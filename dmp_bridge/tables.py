@@ -129,6 +129,8 @@ filings = Table(
     Column("host", String(64), nullable=False),
     # SHA-256 of the canonical form: the same document in another serialisation has the same.
     Column("canonical", String(64), nullable=False, server_default=""),
+    # Row of the register: from whom the entry is hidden until it is announced to him; '' once it is shown.
+    Column("hidden_from", String(26), nullable=False, server_default=""),
     Column("state", String(16), nullable=False),
     Column("entry_id", String(64), nullable=False),
     Column("reason", String(64), nullable=False),
@@ -139,6 +141,7 @@ filings = Table(
     Index("filings_by_letter", "tenant", "letter_id"),
     Index("filings_by_document", "tenant", "host", "document_id"),
     Index("filings_by_set", "tenant", "host", "set_id"),
+    Index("filings_hidden", "tenant", "hidden_from"),
 )
 
 worklist = Table(

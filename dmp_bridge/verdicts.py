@@ -16,7 +16,7 @@ from typing import TypeAlias
 from lxml import etree
 
 from dmp_bridge import codes, ebrim, soap
-from dmp_bridge.model import FilingReason
+from dmp_bridge.model import Author, FilingReason
 from relay.model import Later, Never
 
 XDSB = "urn:ihe:iti:xds-b:2007"
@@ -207,6 +207,31 @@ def _confidentiality(element: etree._Element) -> tuple[str, ...]:
     return tuple(
         str(each.get("nodeRepresentation", "")) for each in found if each.get("classificationScheme") == scheme
     )
+
+
+def author(element: etree._Element) -> Author:
+    """Who wrote an entry, as its host holds it (XON, XCN: payload §2.3): a change is made in the name of the structure
+    that filed it (EX_2.1-1140)."""
+    scheme = ebrim.ENTRY_SCHEMES["author"]
+    found = element.findall(f"{{{RIM}}}Classification")
+    held = next((each for each in found if each.get("classificationScheme") == scheme), element)
+    person, structure = (_parts(held, name) for name in ("authorPerson", "authorInstitution"))
+    return Author(
+        person[0],
+        person[1],
+        person[2],
+        structure[9],
+        structure[0],
+        is_system=person[9] == "U",
+        person_root=person[8].strip("&").partition("&")[0],
+    )
+
+
+def _parts(element: etree._Element, name: str) -> list[str]:
+    """Components of a slot's first value, ten at least."""
+    value = element.findtext(f"{{{RIM}}}Slot[@name='{name}']/{{{RIM}}}ValueList/{{{RIM}}}Value", "")
+    parts = value.split("^")
+    return parts + [""] * (10 - len(parts))
 
 
 def document(answer: soap.Soap, unique_id: str) -> bytes | Later | Never:

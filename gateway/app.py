@@ -227,6 +227,7 @@ def profile(section: DossierSection | None) -> HostProfile | None:
         enabled=section.enabled,
         ins_root=section.ins_root,
         reads=norm(section.norm).reads,
+        hides=section.unannounced == "hide",
         norm=norm(section.norm),
     )
 

@@ -20,7 +20,7 @@ PROCESSES = ("spooler", "keeper", "doors", "carrier")
 def names(settings: Settings) -> list[str]:
     """Of the node's processes: 'doors' once per configured worker ('doors', 'doors-2', …), 'collector' where there is
     something to collect, 'refresher' unless trust.fetch is false and no white list is fetched, 'monitor' where it has
-    a port, 'web' where there are pages, 'upkeep' where the directory is kept or told of."""
+    a port, 'web' where there are pages, 'upkeep' where the directory is kept or told of, or results are hidden."""
     more = [f"doors-{number}" for number in range(2, settings.doors.workers + 1)]
     collector = ["collector"] if any(view.collect for view in settings.views) else []
     bus = ["mllp"] if any(view.hl7 for view in settings.views) else []
@@ -32,7 +32,13 @@ def names(settings: Settings) -> list[str]:
 
 
 def _is_kept(view: Settings) -> bool:
-    return bool(view.publication.adapter is not Adapter.NONE or view.lifecycle.by or view.feed)
+    return bool(view.publication.adapter is not Adapter.NONE or view.lifecycle.by or view.feed or hides(view))
+
+
+def hides(view: Settings) -> bool:
+    """Whether results that are not announced are filed hidden, and must be shown one day."""
+    hosts = (view.dossier, *view.dossiers.values())
+    return any(each is not None and each.enabled and each.unannounced == "hide" for each in hosts)
 
 
 def ready_file(settings: Settings, process: str) -> Path:

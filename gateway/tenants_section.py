@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -116,6 +117,12 @@ class DossierSection(Section):
         default=True, description="Earlier recipients get what replaces a document, or hear that it was taken back."
     )
 
+    unannounced: Literal["wait", "hide"] = Field(
+        default="wait",
+        description="A result that a professional must announce first: 'wait' keeps it here until then; 'hide' "
+        "deposits it hidden from its patient (INVISIBLE_PATIENT, which the host must honour) and shows it afterwards.",
+    )
+
     @field_validator("norm")
     @classmethod
     def norm_is_known(cls, norm: str) -> str:
@@ -131,6 +138,8 @@ class DossierSection(Section):
             raise ValueError("the national profile ships disabled: it needs the deployer's homologation")
         if self.files_incoming and not norms.norm(self.norm).incoming:
             raise ValueError("files_incoming: the norm of this host lets no incoming document be filed")
+        if self.unannounced == "hide" and not (norms.norm(self.norm).updates and norms.norm(self.norm).reads):
+            raise ValueError("unannounced: this kind of host lets us change no entry, so what was hidden stayed hidden")
         return self
 
 

@@ -74,6 +74,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "dossier-ruled": ("règles de classement appliquées", "filing rules applied"),
     "dossier-begun": ("dépôt au dossier commencé", "deposit begun"),
     "dossier-filed": ("dépôt confirmé par relecture", "deposit confirmed by reading it back"),
+    "dossier-hidden": ("caché au patient jusqu'à son annonce", "hidden from the patient until it is announced"),
+    "dossier-announced": ("montré au patient, après son annonce", "shown to the patient, once it was announced"),
     "dossier-found": ("trouvé au dossier", "found in the dossier"),
     "dossier-host": ("hébergeur choisi", "host chosen"),
     "dossier-same": ("même document sous une autre forme", "the same document in another form"),

@@ -1,5 +1,5 @@
-"""What a node does for its directory by the clock: it tells the national one of its mailboxes, climbs the ladder of
-those that nobody uses, and looks how old its sources are.
+"""What a node does by the clock: it tells the national directory of its mailboxes, climbs the ladder of those that
+nobody uses, looks how old the directory's sources are, and shows patients the results that were announced to them.
 
 Promises: each work comes again and again until the node stops; one that could not be done is Later: tried again, ever
 more slowly up to an hour, and said, in a line of the log, in `pli health` and as a metric, until it is done. A mailbox
@@ -21,12 +21,13 @@ import structlog
 
 from certs import disk
 from certs.model import Clock
+from gateway import roster
 from gateway.administration_section import Adapter
 from gateway.config import ConfigError, Settings
 
 FIRST_S = 5.0
 """After the start."""
-PUBLISH_S, HOUR_S, DAY_S = 60.0, 3600.0, 86_400.0
+ANNOUNCE_S, PUBLISH_S, HOUR_S, DAY_S = 10.0, 60.0, 3600.0, 86_400.0
 LOOK_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 60.0, HOUR_S
 """After a work that could not be done; doubles."""
@@ -63,6 +64,8 @@ def _of(view: Settings, clock: Clock) -> Iterator[Work]:
         yield Work("unused mailboxes", tenant, DAY_S, lambda: _climb(view, clock()))
     if view.feed is not None:
         yield Work("sources of the directory", tenant, HOUR_S, lambda: _age(view, clock()))
+    if roster.hides(view):
+        yield Work("announced results", tenant, ANNOUNCE_S, lambda: _announce(view))
 
 
 # --- the works ------------------------------------------------------------------------------------------------
@@ -105,6 +108,14 @@ def _age(view: Settings, now: datetime) -> Done:
     limits = {each.source: timedelta(hours=sources.KNOWN[each.source].stale_hours) for each in held}
     old = [each.source for each in held if now - datetime.fromisoformat(each.dated) > limits[each.source]]
     return Done(not old, f"too old: {', '.join(old)}" if old else f"{len(held)} sources are fresh")
+
+
+def _announce(view: Settings) -> Done:
+    from gateway import announcing
+
+    told = announcing.run(view)
+    left = f", {told.left} could not be: the log says why" if told.left else ""
+    return Done(not told.left, f"{told.shown} shown to their patients, {told.waiting} await their announcement{left}")
 
 
 # --- by the clock -----------------------------------------------------------------------------------------------

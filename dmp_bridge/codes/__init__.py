@@ -20,6 +20,8 @@ TYPE_SYSTEM = "1.2.250.1.213.1.1.4.12"
 CLASS_SYSTEM = "1.2.250.1.213.1.1.4.1"
 UNPROFILED = "urn:asipSante:modelesHorsProfils:2011"
 NORMAL = Code("N", "2.16.840.1.113883.5.25", "Normal")
+INVISIBLE = Code("INVISIBLE_PATIENT", "1.2.250.1.213.1.1.4.13", "Non visible par le patient")
+"""Beside an entry's confidentiality until its patient was told (dossier §1.7)."""
 IMAGING_REPORT = "18748-4"
 BASIC_CONFIDENTIALITY = frozenset({"N", "R", "V"})
 

@@ -298,8 +298,13 @@ def test_a_store_that_is_down_is_later_too(side: Side, monkeypatch: pytest.Monke
 def test_a_process_of_its_own_does_it_where_there_is_something_to_do(
     side: Side, configure: Callable[[str], Path]
 ) -> None:
-    """An adapter, a ladder or a feed of one's own; without them there is none."""
+    """An adapter, a ladder, a feed of one's own, results to be shown one day; without them there is none."""
     assert "upkeep" in roster.names(side.settings)
-    for more in ('[lifecycle]\nby = "anne"\n', '[feed]\nbind_dn = "cn=x"\npassword_file = "x"\n'):
+    host = (
+        '[dossier]\nurl = "https://x"\nrepository_id = "2.25.7"\nsource_id = "2.25.2"\ncertificate = "c"\nkey = "k"\n'
+    )
+    feed = '[feed]\nbind_dn = "cn=x"\npassword_file = "x"\n'
+    for more in ('[lifecycle]\nby = "anne"\n', feed, f'{host}unannounced = "hide"\n'):
         assert "upkeep" in roster.names(configuration.load(configure(f"[doors]\n{more}")))
-    assert "upkeep" not in roster.names(configuration.load(configure("[doors]\n")))
+    for less in ("", host, f'{host}unannounced = "hide"\nenabled = false\n'):
+        assert "upkeep" not in roster.names(configuration.load(configure(f"[doors]\n{less}")))

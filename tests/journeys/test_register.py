@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
@@ -94,6 +95,40 @@ def test_a_refusal_of_filing_holds_until_it_is_lifted(world: Any) -> None:
     assert len(world.entries(document)) == 1
     history = world.pli(world.lilas, "patients", "flags", number, "--json").stdout
     assert [json.loads(line)["lifted_why"] for line in history.splitlines()] == ["annoncé"]
+
+
+@pytest.fixture
+def hiding(world: Any) -> Iterator[None]:
+    """The first operator's node, told to file hidden what must be announced first."""
+    world.company.stop_node(world.lilas)
+    world.company.start_node(world.lilas, {"PLI_DOSSIER__UNANNOUNCED": "hide"})
+    yield
+    world.company.stop_node(world.lilas)
+    world.company.start_node(world.lilas)
+
+
+def test_a_result_is_hidden_from_its_patient_until_it_is_announced(world: Any, hiding: None) -> None:
+    """Filed at once, with the code that hides it; lifted, the node shows it by itself, and says how it went."""
+    known = _patient("2850635238755")
+    number, flag = known.local_ids[0][1], "not-visible-until-announced"
+    world.enrol(world.lilas, known)
+    world.pli(world.lilas, "patients", "oppose", number, flag, "--why", "annonce prévue jeudi")
+    document = world.report(known)
+    letter = world.submit(world.packed(document))
+    assert world.settled(world.lilas, letter)["dossier"] == ("done", "filed")
+    assert _codes(world, document) == ["N", "INVISIBLE_PATIENT"]
+    assert "caché au patient" in world.pli(world.lilas, "trace", letter).stdout
+    lifted = world.pli(world.lilas, "patients", "lift", number, flag, "--why", "annoncé")
+    assert lifted.stdout.strip() == "1 lifted, 0 documents sent again"
+    world.until(lambda: _codes(world, document) == ["N"], "the entry without its code")
+    assert "montré au patient" in world.pli(world.lilas, "trace", letter).stdout
+    kept = world.lilas.folder / "run/upkeep.json"
+    world.until(lambda: "0 await their announcement" in kept.read_text(), "what health reads")
+
+
+def _codes(world: Any, document: Any) -> list[str]:
+    found = json.loads(world.pli(world.lilas, "dossier", "find", "--document", document.unique_id, "--json").stdout)
+    return list(found["confidentiality"])
 
 
 def test_identities_are_shown_only_when_asked_and_that_is_journalled(world: Any) -> None:
