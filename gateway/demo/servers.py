@@ -33,6 +33,7 @@ from gateway.demo.processes import (
     require_free,
     require_reachable,
 )
+from gateway.install import dovecot
 
 __all__ = ["Dovecot", "ServerTrouble", "Slapd", "free_port", "new_folder"]
 
@@ -125,37 +126,19 @@ state_dir = {folder}/state
 libexec_dir = {home}
 mail_plugin_dir = {home}/modules
 log_path = {folder}/dovecot.log
-protocols = imap lmtp
-listen = 127.0.0.1
+{common}listen = 127.0.0.1
 hostname = {hostname}
 import_environment = LD_LIBRARY_PATH
 default_internal_user = {user}
 default_internal_group = {group}
 default_login_user = {user}
 default_vsz_limit = 512M
-first_valid_uid = 1
-first_valid_gid = 1
 mail_uid = {user}
 mail_gid = {group}
 mail_home = {folder}/mail/%d/%n
-mail_location = sdbox:~/sdbox
-mail_fsync = always
-mail_max_userip_connections = 50
-# Nothing of a letter goes to the log.
-deliver_log_format = %$
-auth_mechanisms = plain login
-auth_username_format = %Lu
-# Any letter of an international address; who is known stands in the accounts.
-auth_username_chars =
-auth_verbose_passwords = no
-recipient_delimiter =
 login_trusted_networks =
-ssl = required
 ssl_cert = <{folder}/cert.pem
 ssl_key = <{folder}/key.pem
-ssl_min_protocol = TLSv1.2
-ssl_cipher_list = ECDHE+AESGCM:ECDHE+CHACHA20
-ssl_dh =
 passdb {{
   driver = passwd-file
   args = username_format=%Lu {accounts}
@@ -163,9 +146,6 @@ passdb {{
 userdb {{
   driver = passwd-file
   args = username_format=%Lu {accounts}
-}}
-namespace inbox {{
-  inbox = yes
 }}
 service imap-login {{
   chroot =
@@ -269,6 +249,7 @@ class Dovecot:
         for name, source in {"cert.pem": self.certificate, "key.pem": self.key}.items():
             place(folder, name, source.read_bytes(), who)
         text = _DOVECOT_CONF.format(
+            common=dovecot.COMMON,
             folder=folder,
             accounts=_placed_accounts(folder, self.accounts, who),
             home=software.dovecot_home,

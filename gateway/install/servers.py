@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from directory import slapd
+from gateway.install.dovecot import COMMON
 from gateway.install.layout import DIRECTORY, IMAP, IMAPS, LMTP, MAIL, NODE, Layout
 from gateway.install.placing import Piece
 
@@ -24,31 +25,14 @@ _DOVECOT = """\
 # Made by `pli quickstart` for Dovecot 2.3. Debian's own /etc/dovecot is not read.
 base_dir = /run/pli-dovecot
 log_path = /dev/stderr
-protocols = imap lmtp
-listen = *, ::
+{common}listen = *, ::
 hostname = {hostname}
 mail_uid = {mail_user}
 mail_gid = {mail_user}
-first_valid_uid = 1
-first_valid_gid = 1
 mail_home = {mail}/%Ld/%Ln
-mail_location = sdbox:~/sdbox
-mail_fsync = always
-mail_max_userip_connections = 50
-# Nothing of a letter goes to the log.
-deliver_log_format = %$
-auth_mechanisms = plain login
-auth_username_format = %Lu
-auth_username_chars =
-auth_verbose_passwords = no
-recipient_delimiter =
 disable_plaintext_auth = yes
-ssl = required
 ssl_cert = <{tls}/server.pem
 ssl_key = <{tls}/server.key
-ssl_min_protocol = TLSv1.2
-ssl_cipher_list = ECDHE+AESGCM:ECDHE+CHACHA20
-ssl_dh =
 # A file for each domain: nobody logs in at another's.
 passdb {{
   driver = passwd-file
@@ -61,9 +45,6 @@ userdb {{
 # The accounts are the node's; its keys stay closed to this group.
 service auth {{
   extra_groups = {node_group}
-}}
-namespace inbox {{
-  inbox = yes
 }}
 # Mail at rest is encrypted with one key of this machine; keep a copy of it apart: without it no mail opens.
 mail_plugins = mail_crypt
@@ -94,7 +75,7 @@ service lmtp {{
 def dovecot(layout: Layout) -> Iterator[Piece]:
     told = layout.answers
     text = _DOVECOT.format(
-        hostname=told.hostname, mail=told.mail, mail_user=MAIL, tls=layout.tls, accounts=layout.accounts,
+        common=COMMON, hostname=told.hostname, mail=told.mail, mail_user=MAIL, tls=layout.tls, accounts=layout.accounts,
         node_group=NODE, keys=layout.dovecot, imap=IMAP, imaps=IMAPS, lmtp=LMTP,
     )  # fmt: skip
     yield Piece(layout.dovecot / "dovecot.conf", text.encode())
