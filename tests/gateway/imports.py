@@ -15,7 +15,8 @@ import ldap
 from directory.region import SUFFIX
 from gateway import kept_plans
 from gateway.kept_plans import Kept
-from tests.gateway.region import WORD, Browser, Region
+from tests.gateway.browsing import Browser
+from tests.gateway.region import WORD, Region
 
 PAGE = "/annuaire/imports"
 MAILBOXES = 60

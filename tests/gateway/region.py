@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from starlette.testclient import TestClient
-
 from directory import access, entries, slapd
 from directory.address import parse
 from directory.ldif import record
@@ -24,12 +22,11 @@ from gateway.accounts import Accounts
 from gateway.demo.servers import Slapd, free_port, new_folder
 from gateway.web.faces import FACES
 from gateway.web.roles import Role
-from gateway.web.sessions import COOKIE
 from gateway.web.site import Site
 from relay.spooler import Spooler
 from relay.store import engine
+from tests.gateway.browsing import ANNE, Browser
 
-ANNE = "anne@lilas.example"
 WORD = "mot-de-passe"
 NOW = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
 LILAS, PARC = "lilas", "parc"
@@ -117,28 +114,6 @@ class Region:
     def without_administration(self) -> Site:
         settings = config.load(_written(self.folder, self.server, "alone.toml", ""))
         return Site(settings, FACES, lambda: NOW)
-
-
-class Browser:
-    """Anne, signed in, with these roles."""
-
-    def __init__(self, site: Site, *roles: Role, language: str = "fr") -> None:
-        self.http = TestClient(site.application(), base_url="https://testserver", follow_redirects=False)
-        self.http.headers["accept-language"] = language
-        site.people.give(ANNE, frozenset(roles))
-        name = site.sessions.begin(ANNE, "lilas")
-        self.http.cookies.set(COOKIE, name)
-        self._token = site.sessions.token(name)
-
-    def get(self, path: str) -> Any:
-        return self.http.get(path)
-
-    def post(self, path: str, **form: str) -> Any:
-        return self.http.post(path, data={"token": self._token, **form})
-
-    def send(self, path: str, name: str, data: bytes, **form: str) -> Any:
-        """With a file."""
-        return self.http.post(path, data={"token": self._token, **form}, files={"file": (name, data)})
 
 
 def _written(folder: Path, server: Slapd, name: str, more: str) -> Path:

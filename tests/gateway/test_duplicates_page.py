@@ -16,7 +16,8 @@ import pytest
 from directory.region import SUFFIX
 from gateway.web import works
 from gateway.web.roles import Role
-from tests.gateway.region import ANNE, WORD, Browser, Region, opened
+from tests.gateway.browsing import ANNE, Browser
+from tests.gateway.region import WORD, Region, opened
 
 PAGE = "/annuaire/doublons"
 ONE, OTHER = f"mail=lea.martin@cabinet.example,ou=bal,{SUFFIX}", f"mail=lea.martin@parc.example,ou=bal,{SUFFIX}"

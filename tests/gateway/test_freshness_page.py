@@ -11,7 +11,8 @@ from directory.feed import ledger
 from directory.feed.ledger import Taken
 from gateway import feeding, freshness
 from gateway.web.roles import Role
-from tests.gateway.region import NOW, Browser, Region, opened
+from tests.gateway.browsing import Browser
+from tests.gateway.region import NOW, Region, opened
 
 PAGE = "/annuaire/fraicheur"
 

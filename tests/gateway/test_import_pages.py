@@ -17,8 +17,9 @@ from gateway import feeding, kept_plans
 from gateway.feed_section import FeedSection
 from gateway.web.roles import Role
 from gateway.web.works import Work
+from tests.gateway.browsing import ANNE, Browser
 from tests.gateway.imports import MAILBOXES, PAGE, acts, applied, boxes, held, idle, outcome, planned
-from tests.gateway.region import ANNE, Browser, Region, opened
+from tests.gateway.region import Region, opened
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -18,14 +17,13 @@ from gateway import app, config, handbook
 from gateway.accounts import Accounts
 from gateway.web.faces import FACES
 from gateway.web.roles import Role
-from gateway.web.sessions import COOKIE
 from gateway.web.site import Site
 from relay import collected, spool
 from relay.model import BodyRef, Door, DoorProof, Event, Letter, Mode, Recipient, Route, State, Verdict
 from relay.spooler import Spooler
 from relay.store import engine
+from tests.gateway.browsing import ANNE, Browser
 
-OPERA = "opera@lilas.example"
 PEER = "parc.mssante.example"
 PATIENT = "279035121518989@patient.mssante.fr"
 NOW = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
@@ -37,7 +35,7 @@ def settings(configure: Callable[[str], Path], tmp_path: Path) -> Iterator[confi
     """With a spooler that runs, and a collector that has spoken."""
     (tmp_path / "run").mkdir()
     (tmp_path / "data").mkdir()
-    Accounts(tmp_path / "passwd").open({OPERA: ""})
+    Accounts(tmp_path / "passwd").open({ANNE: ""})
     (tmp_path / "pseudonym").write_bytes(b"k" * 32)
     made = config.load(configure("[doors]\n[web]\n"))
     app.migrate(made)
@@ -55,24 +53,6 @@ def settings(configure: Callable[[str], Path], tmp_path: Path) -> Iterator[confi
 @pytest.fixture
 def site(settings: config.Settings) -> Site:
     return Site(settings, FACES, lambda: NOW)
-
-
-class Browser:
-    """Somebody of this tenant with these roles, signed in."""
-
-    def __init__(self, site: Site, *roles: Role, language: str = "fr") -> None:
-        self.http = TestClient(site.application(), base_url="https://testserver", follow_redirects=False)
-        self.http.headers["accept-language"] = language
-        site.people.give(OPERA, frozenset(roles))
-        name = site.sessions.begin(OPERA, "lilas")
-        self.http.cookies.set(COOKIE, name)
-        self._token = site.sessions.token(name)
-
-    def get(self, path: str) -> Any:
-        return self.http.get(path)
-
-    def post(self, path: str, **form: str) -> Any:
-        return self.http.post(path, data={"token": self._token, **form})
 
 
 @pytest.fixture
@@ -112,10 +92,10 @@ def test_what_waits_is_held_and_released_with_who_and_why(settings: config.Setti
     assert states(settings) == {"queued"}
     assert "2 destinataire(s) retenus" in operator.post("/file/faire", action="hold", target=PEER, why="ticket 7").text
     assert states(settings) == {"held"}
-    assert [(each["by"], each["why"]) for each in acts(settings, "held")] == [(OPERA, "ticket 7")] * 2
+    assert [(each["by"], each["why"]) for each in acts(settings, "held")] == [(ANNE, "ticket 7")] * 2
     assert "2 destinataire(s) libérés" in operator.post("/file/faire", action="release", target=PEER, why="ok").text
     assert states(settings) == {"queued"}
-    assert [each["by"] for each in acts(settings, "released")] == [OPERA] * 2
+    assert [each["by"] for each in acts(settings, "released")] == [ANNE] * 2
 
 
 def test_without_a_reason_or_a_known_act_nothing_moves(settings: config.Settings, operator: Browser) -> None:

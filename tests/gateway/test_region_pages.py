@@ -11,7 +11,8 @@ from directory import access
 from directory.region import SUFFIX
 from gateway import reach
 from gateway.web.roles import Role
-from tests.gateway.region import PEOPLE, Browser, Region, opened
+from tests.gateway.browsing import Browser
+from tests.gateway.region import PEOPLE, Region, opened
 
 LEA = "/annuaire/fiche/lea.martin@parc.example"
 ROSE = "rose.discrete@parc.example"
