@@ -19,6 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from certs import ber, serials, strength
+from certs.identities import UNREADABLE
 from certs.model import Consulted
 from certs.serials import Entries, Serials
 
@@ -26,16 +27,6 @@ MAX_CRL = 64 * 1024 * 1024
 """Bytes. A CRL larger than this is not read."""
 MIN_RSA_BITS = 2048
 """Of the key that signs a list."""
-
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-    UnsupportedAlgorithm,
-)
-"""All that cryptography raises on bytes which are no proper list or answer."""
 
 E = TypeVar("E", bound=x509.ExtensionType)
 NameKey: TypeAlias = tuple[tuple[tuple[str, str], ...], ...]

@@ -26,7 +26,7 @@ UNREADABLE = (
     x509.UnsupportedGeneralNameType,
     UnsupportedAlgorithm,
 )
-"""All that cryptography raises on bytes which are no proper certificate."""
+"""All that cryptography raises on bytes which are no proper certificate, list or answer."""
 
 SMTP_UTF8_MAILBOX = ObjectIdentifier("1.3.6.1.5.5.7.8.9")
 """id-on-SmtpUTF8Mailbox (RFC 9598 §3)."""

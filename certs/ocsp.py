@@ -24,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certs import ber, crl, strength
 from certs.crl import extension, name_key
+from certs.identities import UNREADABLE
 from certs.model import Consulted
 
 MAX_ANSWER = 64 * 1024
@@ -116,7 +117,7 @@ def read(der: bytes) -> Answer:
         raise ValueError("the OCSP answer is too large")
     try:
         return _read(der, ocsp.load_der_ocsp_response(der))
-    except crl.UNREADABLE as error:
+    except UNREADABLE as error:
         why = str(error) if isinstance(error, ValueError) else type(error).__name__
         raise ValueError(f"no usable OCSP answer: {why}") from error
 
@@ -183,7 +184,7 @@ def _digest(id_hash: str, data: bytes) -> bytes:
 def _brought(response: ocsp.OCSPResponse) -> Sequence[x509.Certificate]:
     try:
         return response.certificates[:MAX_BROUGHT]
-    except crl.UNREADABLE:
+    except UNREADABLE:
         return ()
 
 
@@ -191,7 +192,7 @@ def _speaks(response: ocsp.OCSPResponse, signer: x509.Certificate, issuer: x509.
     """Whether this one is the responder, may answer for `issuer`, and signed; a certificate with odd names is not."""
     try:
         return is_responder(response, signer) and may_answer(signer, issuer) and signature_holds(response, signer)
-    except crl.UNREADABLE:
+    except UNREADABLE:
         return False
 
 

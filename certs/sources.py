@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from certs.crl import UNREADABLE, extension
+from certs.crl import extension
+from certs.identities import UNREADABLE
 
 MOST = 8
 """Addresses of one kind in one certificate that are looked at."""
