@@ -10,7 +10,7 @@ import getpass
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from directory.feed.limits import Kind
 from directory.feed.lines import FeedError, normalised
 from directory.feed.plan import Change, Head
 from directory.roles import NotYours
+from gateway import saved_columns
 from gateway.command import LANGUAGE, Failure, out, with_settings
 from gateway.config import Settings
 from gateway.directory_load_command import load
@@ -82,21 +83,29 @@ def directory() -> None:
 # --- planning --------------------------------------------------------------------------------------------------
 
 
-def _source(name: str, mapping: tuple[str, ...], encoding: str, separator: str) -> Source:
-    pairs = dict(each.partition("=")[::2] for each in mapping)
+def _source(settings: Settings, name: str | None, told: Mapping[str, Any]) -> Source:
+    """`told`: the options. What is saved is what was said, once it holds together."""
+    if told["saved"]:
+        if name or told["mapping"] or told["save"]:
+            raise Failure("--columns says what FILE is and how its columns are called: no --source, --column or --save")
+        return saved_columns.named(settings, told["saved"]).as_source()
+    if not name:
+        raise Failure("say what FILE is: --source, or --columns with a name that --save gave")
+    if name not in saved_columns.KINDS:
+        if told["mapping"] or told["save"]:
+            raise Failure("--column maps a table of one's own or another directory: --source tableau or ldif")
+        return sources.KNOWN[name]
+    pairs = dict(each.partition("=")[::2] for each in told["mapping"])
     columns = {normalised(key).replace(" ", "_"): value for key, value in pairs.items()}
-    if name == "tableau":
-        return sources.own_table(columns, encoding, separator)
-    if name == "ldif":
-        return sources.ldif(columns)
-    if mapping:
-        raise Failure("--column maps a table of one's own or another directory: --source tableau or ldif")
-    return sources.KNOWN[name]
+    said = saved_columns.Saved(name, columns, told["encoding"], told["separator"])
+    if told["save"]:
+        saved_columns.keep(settings, told["save"], said)
+    return said.as_source()
 
 
 @directory.command("plan")
 @click.argument("file", type=PATH)
-@click.option("--source", "name", type=click.Choice(sorted(sources.KNOWN)), required=True, help="What FILE is.")
+@click.option("--source", "name", type=click.Choice(sorted(sources.KNOWN)), help="What FILE is.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The plan; FILE.plan otherwise.")
 @click.option("--dated", type=click.DateTime(), help="When the source made FILE (UTC); read from its name otherwise.")
 @click.option("--department", "departments", multiple=True, help="Only postal codes that begin so; repeat it.")
@@ -107,18 +116,22 @@ def _source(name: str, mapping: tuple[str, ...], encoding: str, separator: str) 
     metavar="NAME=COLUMN",
     help="Of `tableau` and `ldif`: COLUMN in FILE for NAME.",
 )
-@click.option("--encoding", type=click.Choice(["utf-8", "cp1252"]), default="utf-8", help="Of `tableau`.")
+@click.option("--encoding", type=click.Choice(saved_columns.ENCODINGS), default="utf-8", help="Of `tableau`.")
 @click.option("--separator", default=";", help="Of `tableau`.")
+@click.option("--save", default="", metavar="NAME", help="Keep --source, --column, --encoding, --separator as NAME.")
+@click.option("--columns", "saved", default="", metavar="NAME", help="What FILE is, as --save kept it.")
 @JSON
 @LANGUAGE
 @with_settings
-def plan_(settings: Settings, file: Path, name: str, out: Path | None, dated: datetime | None, **more: Any) -> None:
+def plan_(
+    settings: Settings, file: Path, name: str | None, out: Path | None, dated: datetime | None, **more: Any
+) -> None:
     """Read FILE, plain or in its source's archive, and write what it would change, changing nothing."""
     from gateway import app, feed_files, imports_desk
     from gateway.imports_desk import Wanted
 
     with _in_words():
-        source = _source(name, more["mapping"], more["encoding"], more["separator"])
+        source = _source(settings, name, more)
         said = dated.replace(tzinfo=UTC) if dated else None
         target = out or file.with_name(file.name + ".plan")
         with bar("lecture", 0 if feed_files.is_archive(file) else file.stat().st_size) as told:
@@ -287,6 +300,21 @@ def freshness(settings: Settings, as_json: bool, lang: str) -> None:
             click.echo(f"{word:<7} {each.taken.source:<18} {each.taken.dated[:16]}  {each.taken.rows}")
     if any(each.stale for each in found):
         sys.exit(1)
+
+
+@directory.command()
+@JSON
+@with_settings
+def columns(settings: Settings, as_json: bool) -> None:
+    """How tables of one's own name their columns, as `plan --save` kept it."""
+    with _in_words():
+        found = saved_columns.every(settings)
+    for name, each in found.items():
+        pairs = ", ".join(f"{ours}={theirs}" for ours, theirs in each.columns.items())
+        shape = f"{each.source}, {each.encoding}, « {each.separator} »"
+        click.echo(
+            json.dumps({"name": name} | asdict(each), ensure_ascii=False) if as_json else f"{name}: {shape} {pairs}"
+        )
 
 
 # --- what is needed to begin -----------------------------------------------------------------------------------

@@ -170,14 +170,15 @@ def _own(row: dict[str, str]) -> Iterator[Item]:
 
 
 def own_table(mapping: dict[str, str], encoding: str = "utf-8", separator: str = ";") -> Source:
-    """Mailboxes from a table of one's own. `mapping`: name of the template's column -> name in the file.
+    """Mailboxes from a table of one's own. `mapping`: name of the template's column -> name in the file. What is named
+    must be there: a heading with a slip in it would leave its values out of the directory.
 
     Raises FeedError for a column that the template does not have.
     """
     for name in mapping:
         _known(name)
     columns = tuple(
-        _column(_OWN_FIELDS[name], normalised(mapping.get(name, name)), key=name in ("type", "adresse"))
+        _column(_OWN_FIELDS[name], normalised(mapping.get(name, name)), key=name in ("type", "adresse", *mapping))
         for name in TEMPLATE
     )
     return Source("tableau", "Tableau de l'établissement", columns, _own, Shape(separator, True, encoding))

@@ -16,11 +16,12 @@ from starlette.responses import Response
 
 from directory.feed import plan, sources
 from directory.feed.applying import Override, Report, Result
+from directory.feed.items import Source
 from directory.feed.limits import Kind
 from directory.feed.lines import FeedError
 from directory.feed.plan import Change, Head
 from directory.roles import NotYours
-from gateway import feed_files, feeding, imports_desk, kept_plans, plan_parts
+from gateway import feed_files, feeding, imports_desk, kept_plans, plan_parts, saved_columns
 from gateway.config import ConfigError
 from gateway.feeding import Order
 from gateway.imports_desk import Wanted
@@ -30,6 +31,7 @@ from gateway.web.visits import Visit
 from gateway.web.works import Work
 
 PATH, PLANNING = "/annuaire/imports", "plan"
+_SAVED = "colonnes:"
 _CONFLICTS = 50
 _MOST = 200
 
@@ -47,10 +49,29 @@ async def _list(visit: Visit, wrong: str = "", status: int = 200) -> Response:
         rows = await visit.aside(_rows, visit)
     except ConfigError:
         return visit.shown("imports.html", status, kept=False, rows=(), work=None, sources=(), wrong=wrong, most=0)
+    choices, trouble = await visit.aside(_choices, visit)
     return visit.shown(
-        "imports.html", status, kept=True, rows=rows, work=_work(visit, PLANNING), wrong=wrong,
-        sources=list(sources.KNOWN.values()), most=visit.site.web.import_mb,
+        "imports.html", status, kept=True, rows=rows, work=_work(visit, PLANNING), wrong=wrong or trouble,
+        sources=choices, most=visit.site.web.import_mb,
     )  # fmt: skip
+
+
+def _choices(visit: Visit) -> tuple[dict[str, str], str]:
+    """Sources, and tables whose columns were named once and saved; why these are not shown, where one is broken."""
+    known = {name: each.title for name, each in sources.KNOWN.items()}
+    try:
+        saved = saved_columns.every(visit.settings)
+    except FeedError as error:
+        return known, str(error)
+    titles = {f"{_SAVED}{name}": f"{known[each.source]} : {name}" for name, each in saved.items()}
+    return known | titles, ""
+
+
+def _source(visit: Visit, word: str) -> Source | None:
+    """Raises FeedError."""
+    if word.startswith(_SAVED):
+        return saved_columns.named(visit.settings, word.removeprefix(_SAVED)).as_source()
+    return sources.KNOWN.get(word)
 
 
 def _rows(visit: Visit) -> list[dict[str, Any]]:
@@ -80,10 +101,11 @@ def _work(visit: Visit, name: str) -> Work | None:
 async def bring(visit: Visit) -> Response:
     """A file, kept in a private folder and then read without the page."""
     brought = next((each for each in visit.files if each.filename), None)
-    source, dated = sources.KNOWN.get(visit.form.get("source", "")), _moment(visit.form.get("dated", ""))
-    if brought is None or source is None:
-        return await _list(visit, visit.t("import-file-missing"), 422)
+    dated = _moment(visit.form.get("dated", ""))
     try:
+        source = await visit.aside(_source, visit, visit.form.get("source", ""))
+        if brought is None or source is None:
+            return await _list(visit, visit.t("import-file-missing"), 422)
         kept = await visit.aside(_received, visit, source.name, brought)
     except (FeedError, ConfigError, NotYours) as error:
         return await _list(visit, str(error), 409)

@@ -13,8 +13,9 @@ import ldap
 import pytest
 
 from directory.feed import applying, generator, plan
-from gateway import feeding, kept_plans
+from gateway import feeding, kept_plans, saved_columns
 from gateway.feed_section import FeedSection
+from gateway.saved_columns import Saved
 from gateway.web.roles import Role
 from gateway.web.works import Work
 from tests.gateway.browsing import ANNE, Browser
@@ -95,6 +96,21 @@ def test_a_long_plan_is_read_in_parts(region: Region, keeper: Browser, country: 
     assert seen == [each["address"] for each in changes if each]
     assert keeper.post(page, place="99999999999").status_code == 200
     assert keeper.post(page, place="-1 OR 1").status_code == 200
+
+
+def test_a_table_whose_columns_are_kept_is_a_source(region: Region, keeper: Browser) -> None:
+    """Offered beside the others, planned with its own columns; what nobody kept is none, a broken file is told."""
+    named = {"type": "Genre", "adresse": "Courriel"}
+    kept = saved_columns.keep(region.settings, "maison", Saved("tableau", named, separator="|"))
+    assert 'value="colonnes:maison"' in keeper.get(PAGE).text
+    table = b"Genre|Courriel\nORG|accueil@maison.mssante.example\n"
+    page = planned(region, keeper, table, "maison.csv", source="colonnes:maison")
+    assert plan.head_of(held(region, page).plan).counts["create"] == 1
+    answer = keeper.send(PAGE, "maison.csv", table, source="colonnes:autre")
+    assert (answer.status_code, "« autre »" in answer.text) == (409, True)
+    kept.write_text("{")
+    told = keeper.get(PAGE).text
+    assert ("maison.json" in told, 'value="mssante"' in told) == (True, True)
 
 
 def test_an_archive_is_read_through_the_zip_door(region: Region, keeper: Browser, country: list[bytes]) -> None:

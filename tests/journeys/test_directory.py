@@ -100,6 +100,40 @@ def test_a_table_of_ones_own_is_taken(world: Any, country: list[Path]) -> None:
     assert json.loads(pli(world, "find", row["adresse"], "--json")[0])["town"] == "Meaux"
 
 
+def test_the_columns_of_a_table_are_named_once(world: Any, country: list[Path]) -> None:
+    """Kept under a name, used again without a word about them, listed; what does not hold together is one sentence."""
+    table = country[0].with_name("service.csv")
+    address = "accueil@service.mssante.example"
+    table.write_text(f"Genre|Courriel|Commune\nORG|{address}|Créteil\n", encoding="cp1252")
+    shape = ("--source", "tableau", "--encoding", "cp1252", "--separator", "|")
+    named = ("--column", "type=Genre", "--column", "adresse=Courriel")
+    pli(world, "plan", str(table), *shape, *named, "--column", "ville=Commune", "--save", "service")
+    (kept,) = [json.loads(line) for line in pli(world, "columns", "--json")]
+    assert (kept["name"], kept["columns"]["ville"], kept["separator"]) == ("service", "Commune", "|")
+    assert "service: tableau, cp1252, « | » type=Genre" in pli(world, "columns")[0]
+    told = json.loads(pli(world, "plan", str(table), "--columns", "service", "--json")[0])
+    pli(world, "apply", str(told["path"]))
+    assert json.loads(pli(world, "find", address, "--json")[0])["town"] == "Créteil"
+    for words in (
+        ("--columns", "autre"),
+        ("--columns", "../service"),
+        ("--columns", "service", "--source", "tableau"),
+        (),
+        (*shape, *named, "--save", "Mon Service"),
+        (*shape, *named, "--column", "ville=Ville"),
+        (*shape, *named, "--column", "ville=Courriel"),
+        (*shape, *named, "--column", "pays=Pays"),
+    ):
+        said = pli(world, "plan", str(table), *words, status=2)
+        assert (len(said), said[0].startswith("pli: ")) == (1, True), words
+    file = world.lilas.folder / "data/directory/columns/service.json"
+    whole = file.read_text()
+    for broken in ("{", "[]", whole.replace("tableau", "mssante"), whole.replace('"|"', '"||"')):
+        file.write_text(broken)
+        assert "service.json" in pli(world, "plan", str(table), "--columns", "service", status=2)[0]
+    file.write_text(whole)
+
+
 def test_two_entries_of_one_person_are_merged_and_parted(world: Any) -> None:
     """Found, merged by command with a reason, parted again; each is in the journal; what is wrong is listed."""
     told = [json.loads(line) for line in pli(world, "duplicates", "--json", "--limit", "0")]
