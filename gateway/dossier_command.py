@@ -20,6 +20,7 @@ from rich.table import Table
 
 from gateway.command import LANGUAGE, Failure, out, with_settings
 from gateway.config import Settings
+from gateway.worklist_command import worklist
 
 HOST = click.option("--host", default="", help="Name of a dossier host; the one of [dossier] otherwise.")
 
@@ -41,6 +42,10 @@ def _in_words() -> Iterator[None]:
 @click.group()
 def dossier() -> None:
     """Documents in patients' dossiers."""
+
+
+dossier.add_command(worklist)
+"""The same one as `pli worklist`: it is looked for under both names."""
 
 
 @dossier.command("find")

@@ -17,7 +17,7 @@ from directory import address
 from directory.lookup import Directory
 from directory.model import Found
 from dmp_bridge.model import FilingReason, InsStatus
-from dmp_bridge.tables import patients
+from dmp_bridge.tables import patients, worklist
 from gateway import app, feeding, watching
 from gateway.config import Settings
 from gateway.exporting import Mailbox
@@ -64,7 +64,7 @@ def regional(settings: Settings, rows: Sequence[Row], at: datetime) -> tuple[Ind
     reader = engine.reader_engine(settings.database_url)
     try:
         return (
-            *_dossiers(reader, settings.node.tenant, rows),
+            *_dossiers(reader, settings.node.tenant, rows, at),
             *_emitters(rows, at),
             *_modes(rows),
             *_trouble(rows),
@@ -77,7 +77,7 @@ def regional(settings: Settings, rows: Sequence[Row], at: datetime) -> tuple[Ind
         reader.dispose()
 
 
-def _dossiers(reader: Engine, tenant: str, rows: Sequence[Row]) -> Iterator[Indicator]:
+def _dossiers(reader: Engine, tenant: str, rows: Sequence[Row], at: datetime) -> Iterator[Indicator]:
     """Every holder of a qualified INS has a dossier that can be fed: those of the register are the created ones."""
     known = select(func.count()).where(
         patients.c.tenant == tenant,
@@ -94,6 +94,34 @@ def _dossiers(reader: Engine, tenant: str, rows: Sequence[Row]) -> Iterator[Indi
     yield _ratio("fed/created", fed, created, "no patient with a qualified INS")
     yield Indicator("documents filed", documents)
     yield _ratio("documents per fed dossier", documents, fed, "no dossier fed yet")
+    yield from _deposits(rows)
+    yield from _waiting(reader, tenant, at)
+
+
+def _deposits(rows: Sequence[Row]) -> Iterator[Indicator]:
+    """By type of document and by the structure that wrote it; and how long they took, of any days together."""
+    kinds, written, taken = Counter[str](), Counter[str](), Counter[int]()
+    for row in rows:
+        kinds[row.key] += row.number if row.measure == "document" else 0
+        written[row.key] += row.number if row.measure == "filed-by" else 0
+        if row.measure == "filed-after":
+            taken[int(row.key)] += row.number
+    for name, found in (("type", kinds), ("structure", written)):
+        for key in sorted(each for each in found if found[each]):
+            yield Indicator(f"documents filed, {name} {key or 'unknown'}", found[key])
+    yield Indicator("median time to file, minutes", _median(taken), "" if taken else "no dossier fed yet")
+
+
+def _waiting(reader: Engine, tenant: str, at: datetime) -> Iterator[Indicator]:
+    """Of the work list, as it stands: a person who decides ends the wait."""
+    open_ = select(func.count(), func.min(worklist.c.added_at)).where(
+        worklist.c.tenant == tenant, worklist.c.open.is_(True)
+    )
+    with reader.connect() as conn:
+        number, oldest = conn.execute(open_).one()
+    yield Indicator("work list", int(number))
+    hours = round((at - oldest).total_seconds() / 3600, 1) if oldest else None
+    yield Indicator("work list, oldest, hours", hours, "" if oldest else "nothing waits")
 
 
 def _emitters(rows: Sequence[Row], at: datetime) -> Iterator[Indicator]:

@@ -54,6 +54,8 @@ class Seen:
     size: int = 0
     mode: str = ""
     address: str = ""
+    minutes: int | None = None
+    """Since its letter was accepted."""
 
     @property
     def ours(self) -> bool:
@@ -124,10 +126,14 @@ def _delayed(seen: Seen) -> Iterator[Count]:
 
 
 def _filed(seen: Seen) -> Iterator[Count]:
-    """One document in one dossier; the patient is an opaque number of the register."""
+    """One document in one dossier; the patient is an opaque number of the register, the structure the one that wrote
+    it."""
     if seen.facts.get("note") == "filed":
         yield Count(seen.author if seen.ours else "", "document", seen.facts.get("type", ""))
         yield Count("", "fed", seen.facts.get("patient", ""))
+        yield Count("", "filed-by", seen.facts.get("structure", ""))
+        if seen.minutes is not None:
+            yield Count("", "filed-after", str(_rounded(seen.minutes)))
         if seen.facts.get("replaces"):
             yield Count("", "correction", "replaced")
 
@@ -230,6 +236,7 @@ def _letter() -> Select[Any]:
             letters.c.door,
             letters.c.sender,
             letters.c.body_size.label("size"),
+            letters.c.received_at,
             recipients.c.id,
             recipients.c.mode,
             recipients.c.address,
@@ -249,12 +256,12 @@ def count(conn: Connection, tenant: str, events: Sequence[Event], now: datetime)
     known: dict[str, list[direct.Row]] = {}
     for event in events:
         if event.name in COUNTED:
-            _add(tally, counts(_seen(conn, tenant, event, known)))
+            _add(tally, counts(_seen(conn, tenant, event, known, now)))
     same = {"tenant": tenant, "day": day_of(now)}
     days.count(conn, [same | row for row in _rows(tally)])
 
 
-def _seen(conn: Connection, tenant: str, event: Event, known: dict[str, list[direct.Row]]) -> Seen:
+def _seen(conn: Connection, tenant: str, event: Event, known: dict[str, list[direct.Row]], now: datetime) -> Seen:
     facts = dict(event.facts)
     if not event.letter_id:
         return Seen(event.name, facts)
@@ -265,7 +272,12 @@ def _seen(conn: Connection, tenant: str, event: Event, known: dict[str, list[dir
         return Seen(event.name, facts)
     mine = next((row for row in rows if row["id"] == event.recipient_id), None)
     mode, address = (mine["mode"], mine["address"]) if mine is not None else ("", "")
-    return Seen(event.name, facts, rows[0]["door"], rows[0]["sender"], rows[0]["size"], mode, address)
+    taken = _minutes(rows[0]["received_at"], now)
+    return Seen(event.name, facts, rows[0]["door"], rows[0]["sender"], rows[0]["size"], mode, address, taken)
+
+
+def _minutes(since: datetime, at: datetime) -> int:
+    return max(0, int((at - since).total_seconds() // 60))
 
 
 def _add(tally: Tally, found: Sequence[Count]) -> None:
@@ -321,14 +333,23 @@ def tallied(conn: Connection, tenant: str, letter_id: str = "") -> dict[str, Tal
     recipient = and_(r.c.tenant == j.c.tenant, r.c.id == j.c.recipient_id)
     rows = (
         select(
-            j.c.event, j.c.at, j.c.facts, letters.c.door, letters.c.sender, letters.c.body_size, r.c.mode, r.c.address
+            j.c.event,
+            j.c.at,
+            j.c.facts,
+            letters.c.door,
+            letters.c.sender,
+            letters.c.body_size,
+            r.c.mode,
+            r.c.address,
+            letters.c.received_at,
         )
         .select_from(j.outerjoin(letters, letter).outerjoin(r, recipient))
         .where(j.c.tenant == tenant, j.c.event.in_(COUNTED), *([j.c.letter_id == letter_id] if letter_id else []))
         .execution_options(yield_per=1000)
     )
-    for event, at, facts, door, sender, size, mode, address in conn.execute(rows):
-        seen = Seen(event, json.loads(facts), door or "", sender or "", size or 0, mode or "", address or "")
+    for event, at, facts, door, sender, size, mode, address, since in conn.execute(rows):
+        taken = _minutes(since, at) if since else None
+        seen = Seen(event, json.loads(facts), door or "", sender or "", size or 0, mode or "", address or "", taken)
         _add(tallies.setdefault(day_of(at), {}), counts(seen))
     return tallies
 

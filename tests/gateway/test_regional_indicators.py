@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, insert
 
+from dmp_bridge import tables
 from gateway import indicators
 from relay.indicators import Row
+from relay.store import engine, migrations
+from relay.store import tables as relay_tables
 
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 
@@ -53,3 +59,49 @@ def test_care() -> None:
         "establishments connected, 30 days": 2, "documents replaced": 3, "documents taken back": 1,
         "helpdesk contacts": 4, "postal share": None,
     }  # fmt: skip
+
+
+def test_deposits_by_type_by_structure_and_by_time() -> None:
+    """Each type and structure has its line; three took two minutes, one two hours; without any there is no median."""
+    rows = [row("document", "34112-3", 3), row("document", "11502-2"), row("filed-by", "1750000018", 4, mailbox="")]
+    rows += [row("filed-after", "2", 3, mailbox=""), row("filed-after", "120", mailbox="")]
+    assert told(indicators._deposits(rows)) == {
+        "documents filed, type 11502-2": 1, "documents filed, type 34112-3": 3,
+        "documents filed, structure 1750000018": 4, "median time to file, minutes": 2,
+    }  # fmt: skip
+    (nothing,) = indicators._deposits([row("sent", "operator")])
+    assert (nothing.value, nothing.why) == (None, "no dossier fed yet")
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Engine]:
+    """An empty store that a test may fill."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    migrations.upgrade(url, (relay_tables.metadata, tables.metadata))
+    made = engine.writer_engine(url)
+    yield made
+    made.dispose()
+
+
+def _waits(reader: Engine, tenant: str, name: str, hours: int, *, open_: bool = True) -> None:
+    line = {
+        "tenant": tenant,
+        "id": name,
+        "letter_id": name,
+        "document_id": "",
+        "host": "",
+        "reason": "dossier.ins-absent",
+    }
+    told = {"evidence": "[]", "candidates": "[]", "open": open_, "added_at": NOW - timedelta(hours=hours)}
+    with reader.begin() as conn:
+        conn.execute(insert(tables.worklist).values(**line, **told))
+
+
+def test_the_age_of_the_work_list(reader: Engine) -> None:
+    """Of the oldest open line of this tenant: what was decided, and another's line, do not wait; none has no age."""
+    assert told(indicators._waiting(reader, "lilas", NOW)) == {"work list": 0, "work list, oldest, hours": None}
+    _waits(reader, "lilas", "a", 5)
+    _waits(reader, "lilas", "b", 30)
+    _waits(reader, "lilas", "c", 90, open_=False)
+    _waits(reader, "parc", "d", 99)
+    assert told(indicators._waiting(reader, "lilas", NOW)) == {"work list": 2, "work list, oldest, hours": 30}

@@ -92,13 +92,14 @@ def test_the_work_list_names_traits_and_never_their_values(world: Any) -> None:
 
 
 def test_the_work_list_is_readable_as_a_table(world: Any) -> None:
-    """Each row has its letter and a French reason."""
+    """Each row has its letter and a French reason; `pli dossier worklist` is the same command."""
     letter = world.submit(world.packed(world.report(UNKNOWN)))
     world.settled(world.lilas, letter)
     table = world.pli(world.lilas, "worklist").stdout
     line = next(line for line in table.splitlines() if letter in line)
     assert "patient" in line.lower()
     assert "dossier." not in line
+    assert world.pli(world.lilas, "dossier", "worklist").stdout == table
 
 
 def test_a_document_without_an_ins_is_not_filed(world: Any) -> None:

@@ -47,7 +47,8 @@ def busy(store: Any, make_letter: Callable[..., Any]) -> Any:
     letter, rows = make_letter("01a", PEER, INSIDE, DOSSIER)
     _kept(store, letter, rows, xdm="1", nil="PLI-1", ins="O", codes="34112-3,PRESC-BIO")
     _settled(store, PEER_SIGNED=Done("250"), MAILBOX=Done("250"), DOSSIER=Done("1.2.3", "filed"))
-    facts = (("note", "filed"), ("type", "34112-3"), ("patient", "p-1"))
+    facts = (("note", "filed"), ("type", "34112-3"), ("patient", "p-1"), ("structure", "1750000018"))
+    store.clock.on(minutes=7)
     SpoolJournal(store.client).add("lilas", [Event("dossier-filed", "01a", facts=facts)])
     store.clock.on(days=1)
     letter, rows = make_letter("01b", PEER)
@@ -71,6 +72,7 @@ def test_what_a_mailbox_did_is_counted_by_day(busy: Any) -> None:
     assert told[MARIE, "cda", "34112-3"] == told[MARIE, "cda", "PRESC-BIO"] == (1, 0)
     assert {key for _, measure, key in told if measure == "served"} == {"peer-signed", "mailbox", "dossier"}
     assert told[MARIE, "document", "34112-3"] == told["", "fed", "p-1"] == (1, 0)
+    assert told["", "filed-by", "1750000018"] == told["", "filed-after", "7"] == (1, 0)
     assert told["r1@parc.mssante.example", "received", "internal"] == (1, 3)
     told = _told([row for row in rows if row.day == second])
     assert told[MARIE, "failed", "peer.not-listed"] == (1, 0)
@@ -90,6 +92,14 @@ def test_counting_the_journal_anew_gives_what_is_shown(busy: Any) -> None:
     with busy.writer.begin() as conn:
         conn.execute(update(indicator_days).where(indicator_days.c.measure == "failed").values(number=7))
     assert indicators.recomputed(busy.reader, "lilas") != indicators.read(busy.reader, "lilas")
+
+
+def test_what_was_there_already_counts_no_deposit() -> None:
+    """The twin of a deposit: a document that came again is no second one, for nobody and after no time."""
+    again = Seen("dossier-filed", {"note": "already-in-dossier", "structure": "1"}, Door.SUBMISSION, MARIE, minutes=3)
+    assert counts(again) == ()
+    fresh = [(each.measure, each.key) for each in counts(replace(again, facts={"note": "filed", "structure": "1"}))]
+    assert fresh == [("document", ""), ("fed", ""), ("filed-by", "1"), ("filed-after", "3")]
 
 
 def test_a_letter_that_is_not_kept_counts_nothing(store: Any, make_letter: Callable[..., Any]) -> None:
