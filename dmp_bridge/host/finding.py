@@ -1,8 +1,8 @@
 """Answers stored queries from the tables (ITI-18): one function per query, in one table.
 
-Promises: values of a query are bound or compared, never put into SQL as text; answers are bounded; entries
-of several patients are never answered together; a masked entry is answered to who wrote it only (MASQUE_PS). Does not:
-change anything.
+Promises: values of a query are bound or compared, never put into SQL as text; answers are bounded; entries of several
+patients are answered together only to the query that names each of them; a masked entry is answered to who wrote it
+only (MASQUE_PS). Does not: change anything.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def find(engine: Engine, query: Query, structure: str = "") -> list[Answer]:
     found = [each for each in found if each.visible(structure)]
     if len(found) > (MAX_LEAVES if query.leaf else MAX_REFERENCES):
         raise refuse(Code.TOO_MANY, "narrow the query")
-    if query.leaf and len({each.patient for each in found if each.patient}) > 1:
+    if query.leaf and not query.several and len({each.patient for each in found if each.patient}) > 1:
         raise refuse(Code.SEVERAL_PATIENTS, "entries of several patients")
     return found
 
@@ -126,7 +126,7 @@ def _has_references(query: Query, element: etree._Element) -> bool:
 
 
 def _find_documents(connection: Connection, query: Query) -> list[Answer]:
-    whose = _of_patient(entries, query.one("$XDSDocumentEntryPatientId"))
+    whose = or_(*(_of_patient(entries, each) for each in query.any("$XDSDocumentEntryPatientId")))
     status = entries.c.status.in_(query.any("$XDSDocumentEntryStatus"))
     found = _objects(connection, entries, whose, status)
     return [each for each in found if _matches(query, each.element)]
@@ -208,6 +208,7 @@ def _nothing(connection: Connection, query: Query) -> list[Answer]:
 ANSWERS: Mapping[str, Callable[[Connection, Query], list[Answer]]] = {
     "FindDocuments": _find_documents,
     "FindDocumentsByReferenceId": _find_documents,
+    "FindDocumentsForMultiplePatients": _find_documents,
     "FindSubmissionSets": _find_lots,
     "GetAll": _get_all,
     "GetDocuments": _get_documents,
@@ -217,6 +218,7 @@ ANSWERS: Mapping[str, Callable[[Connection, Query], list[Answer]]] = {
     "GetSubmissionSetAndContents": _get_lot_and_contents,
     "GetRelatedDocuments": _get_related,
     "FindFolders": _nothing,
+    "FindFoldersForMultiplePatients": _nothing,
     "GetFolders": _nothing,
     "GetFolderAndContents": _nothing,
     "GetFoldersForDocument": _nothing,

@@ -18,6 +18,7 @@ XDSB = "urn:ihe:iti:xds-b:2007"
 PROVIDE = "urn:ihe:iti:2007:ProvideAndRegisterDocumentSet-b"
 RETRIEVE = "urn:ihe:iti:2007:RetrieveDocumentSet"
 STORED_QUERY = "urn:ihe:iti:2007:RegistryStoredQuery"
+SEVERAL_PATIENTS_QUERY = "urn:ihe:iti:2009:MultiPatientStoredQuery"
 UPDATE = "urn:ihe:iti:2010:UpdateDocumentSet"
 EXISTENCE = "urn:hl7-org:v3:PRPA_IN201307UV02"
 

@@ -41,6 +41,7 @@ TIMES = {
     "$XDSSubmissionSetSubmissionTime": "submissionTime",
 }
 _TIME_NAMES = frozenset(f"{name}{end}" for name in TIMES for end in ("From", "To"))
+_PATIENTS = frozenset({"$XDSDocumentEntryPatientId", "$XDSFolderPatientId"})
 _SINGLES = _TIME_NAMES | {
     "$XDSDocumentEntryPatientId",
     "$XDSSubmissionSetPatientId",
@@ -58,6 +59,8 @@ class Shape:
     required: tuple[str, ...] = ()
     one_of: tuple[str, ...] = ()
     """Exactly one of these."""
+    several: bool = False
+    """Of several patients, each of whom it names (IHE ITI TF-2 §3.51; that nobody is named is not taken here)."""
 
 
 _OF_DOCUMENT = ("$XDSDocumentEntryEntryUUID", "$XDSDocumentEntryUniqueId")
@@ -81,7 +84,11 @@ SHAPES: Mapping[str, Shape] = {
         "GetSubmissionSetAndContents", one_of=("$XDSSubmissionSetEntryUUID", "$XDSSubmissionSetUniqueId")
     ),
     "d90e5407-b356-4d91-a89f-873917b4b0e6": Shape("GetRelatedDocuments", ("$AssociationTypes",), one_of=_OF_DOCUMENT),
-    # Folders are not kept here: these four are known, and find nothing.
+    "3d1bdb10-39a2-11de-89c2-2f44d94eaa9f": Shape("FindDocumentsForMultiplePatients", _FIND, several=True),
+    # Folders are not kept here: these five are known, and find nothing.
+    "50d3f5ac-39a2-11de-a1ca-b366239e58df": Shape(
+        "FindFoldersForMultiplePatients", ("$XDSFolderPatientId", "$XDSFolderStatus"), several=True
+    ),
     "958f3006-baad-4929-a4de-ff1114824431": Shape("FindFolders", ("$XDSFolderPatientId", "$XDSFolderStatus")),
     "5737b14c-8a1a-4539-b659-e03a34a5e1e4": Shape("GetFolders"),
     "b909a503-523d-4517-8acf-8e5834dfc4c7": Shape("GetFolderAndContents"),
@@ -96,6 +103,8 @@ class Query:
     """Whole objects (LeafClass), or their ids only (ObjectRef)."""
     parameters: Mapping[str, tuple[tuple[str, ...], ...]] = field(repr=False)
     """By name: an AND of ORs."""
+    several: bool = False
+    """Entries of several patients may be answered together."""
 
     def one(self, name: str) -> str:
         held = self.parameters.get(name, ())
@@ -118,18 +127,19 @@ def read(request: etree._Element) -> Query:
     wanted = option.get("returnType", "RegistryObject")
     if wanted not in ("LeafClass", "ObjectRef"):
         raise refuse(Code.REGISTRY, "returnType is neither LeafClass nor ObjectRef")
-    parameters = _parameters(query)
-    _check(shape, parameters)
-    return Query(shape.name, wanted == "LeafClass", parameters)
+    singles = _SINGLES - _PATIENTS if shape.several else _SINGLES
+    parameters = _parameters(query, singles)
+    _check(shape, parameters, singles)
+    return Query(shape.name, wanted == "LeafClass", parameters, shape.several)
 
 
-def _parameters(query: etree._Element) -> dict[str, tuple[tuple[str, ...], ...]]:
+def _parameters(query: etree._Element, singles: frozenset[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
     held: dict[str, tuple[tuple[str, ...], ...]] = {}
     total = 0
     for name, values in objects.slots(query):
         if not name.startswith("$"):
             raise refuse(Code.REGISTRY, "the name of a parameter does not start with $")
-        group = tuple(each for value in values for each in _values(name, value))
+        group = tuple(each for value in values for each in _values(name, value, singles))
         total += len(group)
         if not group or total > MAX_VALUES:
             raise refuse(Code.PARAMETER_NUMBER, "a parameter has no value, or there are too many")
@@ -137,9 +147,9 @@ def _parameters(query: etree._Element) -> dict[str, tuple[tuple[str, ...], ...]]
     return held
 
 
-def _values(name: str, text: str) -> list[str]:
+def _values(name: str, text: str, singles: frozenset[str]) -> list[str]:
     """The values in one Value: a number, 'text', or ('a','b') (IHE ITI TF-2 §3.18.4.1.2.3.5)."""
-    pattern = _SINGLE if name in _SINGLES else _LIST
+    pattern = _SINGLE if name in singles else _LIST
     found = pattern.match(text)
     if found is None and name in _TIME_NAMES and _NUMBER.match(text):
         return [text.strip()]
@@ -151,7 +161,7 @@ def _values(name: str, text: str) -> list[str]:
     return values
 
 
-def _check(shape: Shape, parameters: Mapping[str, tuple[tuple[str, ...], ...]]) -> None:
+def _check(shape: Shape, parameters: Mapping[str, tuple[tuple[str, ...], ...]], singles: frozenset[str]) -> None:
     absent = [name for name in shape.required if name not in parameters]
     if absent:
         raise refuse(Code.MISSING_PARAMETER, f"{absent[0]} is required")
@@ -160,6 +170,6 @@ def _check(shape: Shape, parameters: Mapping[str, tuple[tuple[str, ...], ...]]) 
         raise refuse(Code.MISSING_PARAMETER, f"one of {', '.join(shape.one_of)} is required")
     if len(given) > 1:
         raise refuse(Code.PARAMETER_NUMBER, "parameters that exclude each other")
-    for name in _SINGLES & parameters.keys():
+    for name in singles & parameters.keys():
         if len(parameters[name]) != 1 or len(parameters[name][0]) != 1:
             raise refuse(Code.PARAMETER_NUMBER, f"{name} takes one value")

@@ -252,6 +252,10 @@ def _document(registry: Registry, repository_id: str, unique_id: str, structure:
 
 _SERVICES: dict[str, dict[str, Service]] = {
     "repository": {names.PROVIDE: _provide, names.RETRIEVE: _retrieve},
-    "registry": {names.STORED_QUERY: _stored_query, names.UPDATE: _amend},
+    "registry": {
+        names.STORED_QUERY: _stored_query,
+        names.SEVERAL_PATIENTS_QUERY: _stored_query,
+        names.UPDATE: _amend,
+    },
     "patients": {names.EXISTENCE: _exists},
 }

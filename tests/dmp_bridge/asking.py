@@ -70,3 +70,45 @@ def renamed(root: etree._Element, **changes: str) -> etree._Element:
     for old, new in changes.items():
         text = text.replace(old.replace("_", "."), new)
     return etree.fromstring(text.encode())
+
+
+def request(query_id: str, leaf: bool = True, **slots: str) -> etree._Element:
+    """An AdhocQueryRequest; the names of its parameters without the dollar."""
+    root = etree.Element(f"{{{names.QUERY}}}AdhocQueryRequest")
+    option = etree.SubElement(root, f"{{{names.QUERY}}}ResponseOption", returnComposedObjects="true")
+    option.set("returnType", "LeafClass" if leaf else "ObjectRef")
+    query = etree.SubElement(root, f"{RIM}AdhocQuery", id=f"urn:uuid:{query_id}")
+    for name, value in slots.items():
+        slot = etree.SubElement(query, f"{RIM}Slot", name=f"${name}")
+        etree.SubElement(etree.SubElement(slot, f"{RIM}ValueList"), f"{RIM}Value").text = value
+    return root
+
+
+def find(registry: Registry, query_id: str, leaf: bool = True, **slots: str) -> list[etree._Element]:
+    """What a query that succeeds finds."""
+    reply = ask(registry, "registry", names.STORED_QUERY, request(query_id, leaf, **slots))
+    assert outcome(reply) == "Success"
+    assert reply.body is not None
+    return reply.body.findall(f"{RIM}RegistryObjectList/*")
+
+
+GET_DOCUMENTS = "5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4"
+FIND_DOCUMENTS = "14d4debf-8f97-4251-9a74-a90016b0af0d"
+WHOSE = "'53ff11cb404344e^^^&1.3.6.1.4.1.21367.2005.3.7&ISO'"
+
+
+def whole_dossier(registry: Registry) -> list[etree._Element]:
+    statuses = ("XDSDocumentEntryStatus", "XDSSubmissionSetStatus", "XDSFolderStatus")
+    approved = dict.fromkeys(statuses, f"('{APPROVED}')")
+    return find(registry, "10b545ea-725c-446d-9b95-8aeb444eddf3", patientId=WHOSE, **approved)
+
+
+def replacing(corpus: Path, target: str) -> etree._Element:
+    """A submission with new ids whose first entry replaces `target`."""
+    root = renamed(submission(corpus), **{"20100312105241": "20100312105242"})
+    held = root.find(f"{{{names.LCM}}}SubmitObjectsRequest/{RIM}RegistryObjectList")
+    assert held is not None
+    link = etree.SubElement(held, f"{RIM}Association", id="Replacement01", associationType=names.RPLC)
+    link.set("sourceObject", "Document01")
+    link.set("targetObject", target)
+    return root

@@ -202,9 +202,12 @@ def test_retrieve_answers_of_the_corpus(corpus: Path) -> None:
     assert verdicts.document(read, "1.3.6.1.4...2300") == Never(
         FilingReason.HOST_WRONG, "not the one document that was asked for"
     )
-    failed = (corpus / "xds/messages/soap-xret-resp-error.xml").read_bytes()
-    read = soap.decode("application/soap+xml", failed)
-    assert verdicts.document(read, "1.3.6.1.4.1000") == Later(FilingReason.HOST_REFUSED, "MyBigError")
+    failed = Later(FilingReason.HOST_REFUSED, "MyBigError")
+    for name in ("soap-xret-resp-error.xml", "soap-xret-resp-homeless.xml"):
+        read = soap.decode("application/soap+xml", (corpus / "xds/messages" / name).read_bytes())
+        assert verdicts.document(read, "1.3.6.1.4.1000") == failed
+    read = soap.decode("application/soap+xml", (corpus / "xds/messages/soap-xcq-resp-error.xml").read_bytes())
+    assert verdicts.held(read) == failed
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,18 @@ from dmp_bridge.host.registry import Registry
 from tests.dmp_bridge.asking import (
     APPROVED,
     DEPRECATED,
+    GET_DOCUMENTS,
     REPOSITORY_ID,
     RIM,
     XDSB,
     answer,
     ask,
+    find,
     outcome,
     renamed,
+    replacing,
     submission,
+    whole_dossier,
 )
 
 # --- rules against the store ---------------------------------------------------------------------------
@@ -106,42 +110,6 @@ def test_a_patient_list_decides_who_has_a_dossier(registry: Registry, corpus: Pa
     assert outcome(reply) == "Success"
 
 
-def find(registry: Registry, query_id: str, leaf: bool = True, **slots: str) -> list[etree._Element]:
-    root = etree.Element(f"{{{names.QUERY}}}AdhocQueryRequest")
-    option = etree.SubElement(root, f"{{{names.QUERY}}}ResponseOption", returnComposedObjects="true")
-    option.set("returnType", "LeafClass" if leaf else "ObjectRef")
-    query = etree.SubElement(root, f"{RIM}AdhocQuery", id=f"urn:uuid:{query_id}")
-    for name, value in slots.items():
-        slot = etree.SubElement(query, f"{RIM}Slot", name=f"${name}")
-        etree.SubElement(etree.SubElement(slot, f"{RIM}ValueList"), f"{RIM}Value").text = value
-    reply = ask(registry, "registry", names.STORED_QUERY, root)
-    assert outcome(reply) == "Success"
-    assert reply.body is not None
-    return reply.body.findall(f"{RIM}RegistryObjectList/*")
-
-
-GET_DOCUMENTS = "5c4f972b-d56b-40ac-a5fc-c8ca9b40b9d4"
-FIND_DOCUMENTS = "14d4debf-8f97-4251-9a74-a90016b0af0d"
-WHOSE = "'53ff11cb404344e^^^&1.3.6.1.4.1.21367.2005.3.7&ISO'"
-
-
-def whole_dossier(registry: Registry) -> list[etree._Element]:
-    statuses = ("XDSDocumentEntryStatus", "XDSSubmissionSetStatus", "XDSFolderStatus")
-    approved = dict.fromkeys(statuses, f"('{APPROVED}')")
-    return find(registry, "10b545ea-725c-446d-9b95-8aeb444eddf3", patientId=WHOSE, **approved)
-
-
-def replacing(corpus: Path, target: str) -> etree._Element:
-    """A submission with new ids whose first entry replaces `target`."""
-    root = renamed(submission(corpus), **{"20100312105241": "20100312105242"})
-    held = root.find(f"{{{names.LCM}}}SubmitObjectsRequest/{RIM}RegistryObjectList")
-    assert held is not None
-    link = etree.SubElement(held, f"{RIM}Association", id="Replacement01", associationType=names.RPLC)
-    link.set("sourceObject", "Document01")
-    link.set("targetObject", target)
-    return root
-
-
 @pytest.mark.corpus
 def test_a_replaced_document_is_deprecated_once(registry: Registry, corpus: Path) -> None:
     """RPLC makes the old entry Deprecated; a second RPLC of it is refused."""
@@ -163,55 +131,6 @@ def test_what_is_replaced_must_be_here(registry: Registry, corpus: Path) -> None
     nowhere = "urn:uuid:00000000-0000-4000-8000-000000000000"
     reply = ask(registry, "repository", names.PROVIDE, replacing(corpus, nowhere), b"1", b"2")
     assert outcome(reply) == "UnresolvedReferenceException"
-
-
-@pytest.mark.corpus
-def test_find_documents_by_status_and_code(registry: Registry, corpus: Path) -> None:
-    """FindDocuments answers by patient, status and code; another code or status finds nothing."""
-    ask(registry, "repository", names.PROVIDE, submission(corpus), b"one", b"two")
-    base = {"XDSDocumentEntryPatientId": WHOSE, "XDSDocumentEntryStatus": f"('{APPROVED}')"}
-    assert len(find(registry, FIND_DOCUMENTS, **base)) == 2
-    code = "('Communication^^Connect-a-thon classCodes','x^^y')"
-    assert len(find(registry, FIND_DOCUMENTS, XDSDocumentEntryClassCode=code, **base)) == 1
-    assert find(registry, FIND_DOCUMENTS, XDSDocumentEntryClassCode="('x^^y')", **base) == []
-    assert find(registry, FIND_DOCUMENTS, **{**base, "XDSDocumentEntryStatus": f"('{DEPRECATED}')"}) == []
-    assert [each.tag for each in find(registry, FIND_DOCUMENTS, leaf=False, **base)] == [f"{RIM}ObjectRef"] * 2
-
-
-@pytest.mark.corpus
-def test_find_documents_by_time(registry: Registry, corpus: Path) -> None:
-    """A time range takes its beginning in and leaves its end out."""
-    ask(registry, "repository", names.PROVIDE, submission(corpus), b"one", b"two")
-    base = {"XDSDocumentEntryPatientId": WHOSE, "XDSDocumentEntryStatus": f"('{APPROVED}')"}
-    inside = {"XDSDocumentEntryServiceStartTimeFrom": "'200512240800'"}
-    outside = {"XDSDocumentEntryServiceStartTimeTo": "'200512240800'"}
-    assert len(find(registry, FIND_DOCUMENTS, **base, **inside)) == 2
-    assert find(registry, FIND_DOCUMENTS, **base, **outside) == []
-
-
-def tags(found: list[etree._Element]) -> list[str]:
-    return sorted(etree.QName(each).localname for each in found)
-
-
-@pytest.mark.corpus
-def test_the_other_queries(registry: Registry, corpus: Path) -> None:
-    """Submission sets, associations and whole dossiers are found; folders never are."""
-    ask(registry, "repository", names.PROVIDE, submission(corpus), b"one", b"two")
-    entry = str(find(registry, GET_DOCUMENTS, XDSDocumentEntryUniqueId="('1.42.20100312105241.2')")[0].get("id"))
-    approved = f"('{APPROVED}')"
-    held = {"XDSSubmissionSetPatientId": WHOSE, "XDSSubmissionSetStatus": approved}
-    lots = find(registry, "f26abbcb-ac74-4422-8a30-edb644bbc1a9", **held)
-    assert tags(lots) == ["RegistryPackage"]
-    assert tags(find(registry, "a7ae438b-4bc2-4642-93e9-be891f7bb155", uuid=f"('{entry}')")) == ["Association"]
-    owners = find(registry, "51224314-5390-4169-9b91-b1980040715a", uuid=f"('{entry}')")
-    assert tags(owners) == ["Association", "RegistryPackage"]
-    whole = whole_dossier(registry)
-    assert tags(whole) == ["Association"] * 2 + ["ExtrinsicObject"] * 2 + ["RegistryPackage"]
-    unique = "'1.42.20100312105241.4'"
-    contents = find(registry, "e8e3cb2c-e39c-46b9-99e4-c12f57260b83", XDSSubmissionSetUniqueId=unique)
-    assert tags(contents) == tags(whole)
-    folders = {"XDSFolderPatientId": WHOSE, "XDSFolderStatus": approved}
-    assert find(registry, "958f3006-baad-4929-a4de-ff1114824431", **folders) == []
 
 
 @pytest.mark.corpus

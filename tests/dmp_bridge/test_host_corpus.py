@@ -100,3 +100,20 @@ def test_xml_that_is_not_soap_is_refused(registry: Registry, corpus: Path) -> No
     kind, data = http_sample(corpus, "http-simple.txt")
     assert outcome(answer(registry, "repository", kind, data)) == "fault Sender"
     assert outcome(answer(registry, "repository", "application/soap+xml", data)) == "fault Sender"
+
+
+READ_BY_THE_CLIENT = {
+    "regresp-fail-noerr.xml", "regresp-suc-err.xml", "soap-pnr-resp.xml", "soap-r-resp.xml", "sq-resp-lc.xml",
+    "sq-resp-objectref.xml", "sq-resp-lc-no-objectType.xml", "sq-resp-lc-no-status.xml", "soap-ret-resp.xml",
+    "sq-resp-nostat-objectref.xml", "soap-xret-resp-error.xml", "soap-xret-resp-homeless.xml",
+    "soap-xcq-resp-error.xml",
+}  # fmt: skip
+"""Answers of the corpus: test_dmp.py says what each means."""
+HTTP = {"http-mtom-pnr.txt", "http-simple.txt"}
+
+
+@pytest.mark.corpus
+def test_no_message_of_the_corpus_is_left_out(corpus: Path) -> None:
+    """Each is put to the host above, or read by the client as an answer."""
+    there = {path.name for path in (corpus / "xds/messages").iterdir()}
+    assert there == {*PROVIDED, *ENVELOPES, *QUERIES, *READ_BY_THE_CLIENT, *HTTP}
