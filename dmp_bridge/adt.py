@@ -7,7 +7,7 @@ ZFA is read, and a code that is unknown there is refused rather than passed over
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -139,7 +139,7 @@ def _patient(pid: Segment, profile: Profile) -> Patient:
     if not local_ids:
         raise Refused("AE", Fault("101", "PID-3", "a patient has a number of the establishment (PI)"))
     traits = _traits(pid)
-    status = _status(pid.field(32), ins)
+    status = status_of({each.component(1) for each in pid.field(32).repetitions}, ins)
     if status is InsStatus.QUALIFIED and not traits.complete:
         raise Refused("AE", Fault("101", "PID-5", "a qualified identity has its strict traits"))
     return Patient(ins, traits, local_ids, status)
@@ -197,10 +197,9 @@ def _traits(pid: Segment) -> Traits:
     return Traits(*given, born, sex, places[0] if places else "")
 
 
-def _status(told: Field, ins: Ins | None) -> InsStatus:
-    """VALI with an official INS is qualified, without one validated; PROV with one is retrieved, without one
-    provisional. A doubtful or fictitious identity is never above provisional."""
-    codes = {each.component(1) for each in told.repetitions}
+def status_of(codes: Set[str], ins: Ins | None) -> InsStatus:
+    """Of FR Core table 0445. VALI with an official INS is qualified, without one validated; PROV with one is retrieved,
+    without one provisional. A doubtful or fictitious identity is never above provisional."""
     if codes & _PROVISIONAL:
         return InsStatus.RETRIEVED if ins and codes == {"PROV"} else InsStatus.PROVISIONAL
     if codes & _VALIDATED:

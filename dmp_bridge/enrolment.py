@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, insert, select, update
@@ -25,6 +26,7 @@ from dmp_bridge.tables import patients as table
 from relay import journal
 from relay.model import Event
 from relay.pseudonym import Pseudonyms
+from relay.spooler import StoreRefused
 
 BATCH = 200
 CSV = "csv"
@@ -49,6 +51,8 @@ class Notice:
     said_at: datetime
     priors: tuple[Patient, ...] = ()
     """Identities that are this patient's too: A40."""
+    named_only: bool = False
+    """The patient is but named, by a number that is known: nothing of him is changed."""
     flags: tuple[tuple[Flag, bool], ...] = ()
     """What he refuses (True) or refuses no more; a flag of which nothing is said is not among them."""
     flagged_at: datetime | None = None
@@ -83,10 +87,12 @@ class Fed:
     """What became of a message."""
 
     outcome: str
-    """'new', 'changed' or 'older'."""
+    """'new', 'changed', 'older', or 'kept' where he was but named."""
     patient_id: str
     lifted: bool
     """Something that he refused he refuses no more: what waited for that may go."""
+    same: bool = False
+    """What was said was known already, word for word."""
 
 
 def feed(client: Writer, tenant: str, notice: Notice, pseudonyms: Pseudonyms, seal: Seal) -> Fed:
@@ -99,7 +105,7 @@ def feed(client: Writer, tenant: str, notice: Notice, pseudonyms: Pseudonyms, se
     flags = [[flag.value, on] for flag, on in notice.flags]
     at = (notice.flagged_at or notice.said_at).isoformat()
     told = {**made, "row": rows[0], "priors": rows[1:], "flags": flags, "flagged_at": at}
-    return Fed(**client.write("patients.feed", tenant, **told))
+    return Fed(**client.write("patients.feed", tenant, **told, named_only=notice.named_only))
 
 
 def row_of(patient: Patient, pseudonyms: Pseudonyms, seal: Seal, source: str, said_at: str = "") -> Row:
@@ -118,6 +124,7 @@ def row_of(patient: Patient, pseudonyms: Pseudonyms, seal: Seal, source: str, sa
         "said_at": said_at,
         "birth_key": birth_key(patient, pseudonyms),
         "name_key": name_key(patient, pseudonyms),
+        "content_key": content_key(patient, pseudonyms),
         "identifiers": known,
     }
 
@@ -146,6 +153,12 @@ def name_key(patient: Patient, pseudonyms: Pseudonyms) -> str:
     """By which people of one birth name and first given name are found."""
     names = (plain(patient.traits.birth_name), plain(patient.traits.first_given_name))
     return pseudonyms.of(f"named:{'|'.join(names)}") if all(names) else ""
+
+
+def content_key(patient: Patient, pseudonyms: Pseudonyms) -> str:
+    """By which what is said again is known again, by a process that cannot open what is held."""
+    said = patient.ins_status.value.encode() + b" " + serialised(patient)
+    return pseudonyms.of(f"said:{sha256(said).hexdigest()}")
 
 
 def serialised(patient: Patient) -> bytes:
@@ -179,7 +192,7 @@ def _put(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime
 
 def _feed(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """One message: the patient, those that are he too, and what he refuses."""
-    row_id, outcome = _enrol(conn, tenant, params["row"], now)
+    row_id, outcome, same = _said_of(conn, tenant, params, now)
     source, event = params["source"], params["event"]
     facts = {"event": event, "patient": row_id, "source": source, "outcome": outcome, "obtained": params["ins_source"]}
     journal.append(conn, tenant, [Event("patient-fed", facts=tuple(facts.items()))], now)
@@ -187,11 +200,25 @@ def _feed(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetim
         prior_id, _ = _enrol(conn, tenant, prior, now, known_only=True)
         made = links.Made(links.MERGE, prior_id, row_id, source, source, event)
         links.merge(conn, tenant, made, now)
+    before = oppositions.flags(conn, tenant, [row_id])
     lifted = False
     for flag, on in params["flags"]:
         said = oppositions.Said(row_id, Flag(flag), source, datetime.fromisoformat(params["flagged_at"]))
         lifted |= oppositions.heard(conn, tenant, said, on=on, now=now)
-    return {"outcome": outcome, "patient_id": row_id, "lifted": lifted}
+    same = same and oppositions.flags(conn, tenant, [row_id]) == before
+    return {"outcome": outcome, "patient_id": row_id, "lifted": lifted, "same": same}
+
+
+def _said_of(conn: Connection, tenant: str, params: Mapping[str, Any], now: datetime) -> tuple[str, str, bool]:
+    """(row id, outcome, whether all of it was known) of the patient of one message."""
+    row = params["row"]
+    held = _held(conn, tenant, row)
+    if params.get("named_only"):
+        if held is None:
+            raise StoreRefused("no such patient")
+        return held.id, "kept", False
+    same = held is not None and held.content_key == row["content_key"] and not held.merged
+    return (*_enrol(conn, tenant, row, now), same)
 
 
 def _enrol(conn: Connection, tenant: str, row: Row, now: datetime, *, known_only: bool = False) -> tuple[str, str]:
@@ -202,7 +229,7 @@ def _enrol(conn: Connection, tenant: str, row: Row, now: datetime, *, known_only
     if held is not None and (known_only or _older(row, held)):
         return row_id, "kept" if known_only else "older"
     said = datetime.fromisoformat(row["said_at"]) if row["said_at"] else None
-    told = {name: row[name] for name in ("ins", "status", "source", "birth_key", "name_key")}
+    told = {name: row[name] for name in ("ins", "status", "source", "birth_key", "name_key", "content_key")}
     values = {**told, "identity": base64.b64decode(row["identity"]), "said_at": said, "updated_at": now}
     if held is None:
         conn.execute(insert(table).values(tenant=tenant, id=row_id, merged=False, merged_into="", **values))

@@ -41,6 +41,8 @@ patients = Table(
     # Pseudonyms by which a person's candidates are found: of the birth date, of birth and first given name.
     Column("birth_key", String(26), nullable=False, server_default=""),
     Column("name_key", String(26), nullable=False, server_default=""),
+    # A pseudonym of all that was said last: what is said again is known again without opening it.
+    Column("content_key", String(26), nullable=False, server_default=""),
     # Traits, matricule and local identifiers, sealed to the body key's public half.
     Column("identity", LargeBinary, nullable=False),
     Column("updated_at", Moment(), nullable=False),

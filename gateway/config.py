@@ -29,6 +29,7 @@ from gateway.directory_section import DirectorySection, FhirSection, NationalSec
 from gateway.dns_section import DnsSection
 from gateway.feed_section import FeedSection
 from gateway.hl7_section import Hl7Section
+from gateway.identities_section import IdentitiesSection
 from gateway.insi_section import InsiSection
 from gateway.monitor_section import MonitorSection
 from gateway.policy_section import PolicySection
@@ -254,6 +255,7 @@ class Settings(BaseSettings):
         default_factory=dict, description="NAME = a mailbox at another operator that is collected from."
     )
     hl7: Hl7Section | None = None
+    identities: IdentitiesSection | None = None
     insi: InsiSection | None = None
     feed: FeedSection | None = None
     administration: AdministrationSection | None = None

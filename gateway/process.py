@@ -195,6 +195,12 @@ def mllp(settings: Settings, stop: threading.Event) -> None:
     bus.serve(settings, stop, lambda: announce(settings, "mllp"))
 
 
+def identities(settings: Settings, stop: threading.Event) -> None:
+    from gateway import identities as feeding
+
+    feeding.serve(settings, stop, lambda: announce(settings, "identities"))
+
+
 def upkeep(settings: Settings, stop: threading.Event) -> None:
     from gateway import upkeep as keeping
 
@@ -215,6 +221,7 @@ _SIMPLE = {
     "collector": collector,
     "refresher": refresher,
     "mllp": mllp,
+    "identities": identities,
     "monitor": monitor,
     "upkeep": upkeep,
 }

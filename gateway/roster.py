@@ -24,11 +24,12 @@ def names(settings: Settings) -> list[str]:
     more = [f"doors-{number}" for number in range(2, settings.doors.workers + 1)]
     collector = ["collector"] if any(view.collect for view in settings.views) else []
     bus = ["mllp"] if any(view.hl7 for view in settings.views) else []
+    feed = ["identities"] if any(view.identities for view in settings.views) else []
     refresher = ["refresher"] if settings.trust.fetch or settings.trust.white_list_url else []
     monitor = ["monitor"] if settings.monitor else []
     pages = ["web"] if settings.web else []
     keeping = ["upkeep"] if any(map(_is_kept, settings.views)) else []
-    return [*PROCESSES[:-1], *refresher, *more, *collector, *bus, *monitor, *pages, *keeping, PROCESSES[-1]]
+    return [*PROCESSES[:-1], *refresher, *more, *collector, *bus, *feed, *monitor, *pages, *keeping, PROCESSES[-1]]
 
 
 def _is_kept(view: Settings) -> bool:

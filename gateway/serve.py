@@ -58,7 +58,7 @@ def ensure_free(settings: Settings) -> None:
     try:
         told = settings.doors
         own = (told.peers, told.submission, told.introspection, settings.web)
-        for at in (*own, *(view.hl7 for view in settings.views)):
+        for at in (*own, *(each for view in settings.views for each in (view.hl7, view.identities))):
             if at:
                 ports.ensure_free(at.host, at.port)
         if settings.web and settings.web.certificate_port:

@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 _REPLACED = ("tls", "delivery", "policy", "clients", "provider")
 """Sections of the node that a tenant may have of its own."""
-OWN = ("keeper", "accounts", "dossier", "dossiers", "collect", "hl7", "insi")
+OWN = ("keeper", "accounts", "dossier", "dossiers", "collect", "hl7", "identities", "insi")
 """Sections that are a tenant's alone: with several, the node has none."""
 
 

@@ -16,6 +16,7 @@ from certs.tls import CIPHERS_1_2
 from dmp_bridge import norms
 from gateway.clients_section import ClientsSection
 from gateway.hl7_section import Hl7Section
+from gateway.identities_section import IdentitiesSection
 from gateway.insi_section import InsiSection
 from gateway.policy_section import PolicySection
 
@@ -187,6 +188,9 @@ class TenantSection(Section):
     dossiers: dict[str, DossierSection] = Field(default_factory=dict, description="Its further dossier hosts.")
     collect: dict[str, CollectSection] = Field(default_factory=dict, description="Its mailboxes at other operators.")
     hl7: Hl7Section | None = Field(default=None, description="Its hospital's bus, at a port of its own.")
+    identities: IdentitiesSection | None = Field(
+        default=None, description="Its identity feed over HTTPS, at a port of its own."
+    )
     insi: InsiSection | None = Field(default=None, description="INSi, with its own certificate.")
     tls: Tls | None = Field(default=None, description="A certificate of its own, shown to peers.")
     delivery: Delivery | None = Field(default=None, description="A mailbox server of its own.")

@@ -40,18 +40,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-async def body(request: Request) -> bytes | None:
+async def body(request: Request, most: int = BODY_MOST, within_s: float = BODY_S) -> bytes | None:
     """What was sent; None where it is too large or too slow."""
-    data = b""
+    data = bytearray()
     try:
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(within_s):
             async for piece in request.stream():
                 data += piece
-                if len(data) > BODY_MOST:
+                if len(data) > most:
                     return None
     except TimeoutError:
         return None
-    return data
+    return bytes(data)
 
 
 @contextlib.asynccontextmanager
@@ -59,7 +59,7 @@ async def opened(host: str, port: int, routes: Sequence[Route]) -> AsyncIterator
     """Serves while inside; gives the port. Raises PortUnusable, at a place that is not loopback too."""
     if not is_loopback(host):
         raise PortUnusable(host, port, "this door opens on loopback only, 127.0.0.1 or ::1")
-    app = Starlette(routes=list(routes), exception_handlers={Exception: _surprise})
+    app = Starlette(routes=list(routes), exception_handlers={Exception: surprise})
     async with running(quiet(app, CONNECTIONS_MOST, BODY_MOST), bind(host, port, shared=True)) as got:
         yield got
 
@@ -104,6 +104,6 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _surprise(request: Request, error: Exception) -> Response:
+async def surprise(request: Request, error: Exception) -> Response:
     log.error("door-surprise", door="web", path=request.url.path, type=type(error).__name__)
     return Response(status_code=500)

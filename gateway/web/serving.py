@@ -11,30 +11,21 @@ import contextlib
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from certs import tls
 from gateway import app, entrance
 from gateway.config import ConfigError, Settings
 from gateway.doors import web
 from gateway.doors.ports import PortUnusable, bind
+from gateway.doors.shown import Shown, following
 from gateway.web.faces import FACES
 from gateway.web.passes import Passes
 from gateway.web.site import Site
 
 CONNECTIONS_MOST = 500
 HEAD_MOST = 32 * 1024
-
-
-class Shown(H11Protocol):
-    """No ASGI server shows the client's certificate: it goes into the request's state."""
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self.app_state = {**self.app_state, "shown": tls.shown_by(transport.get_extra_info("ssl_object"))}
 
 
 def serve_until(settings: Settings, stop: threading.Event, listening: Callable[[], None]) -> None:
@@ -54,19 +45,8 @@ async def _serve(settings: Settings, stop: threading.Event, listening: Callable[
         await asyncio.to_thread(stop.wait)
 
 
-class Following(ssl.SSLContext):
-    """What a web server is given once: each new session is one of the context that counts now."""
-
-    contexts: tls.Contexts
-
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        return self.contexts().wrap_bio(*args, **kwargs)
-
-
 def context_of(site: Site, role: tls.Role) -> ssl.SSLContext:
-    made = Following(ssl.PROTOCOL_TLS_SERVER)
-    made.contexts = _contexts(site, role)
-    return made
+    return following(_contexts(site, role))
 
 
 def _contexts(site: Site, role: tls.Role) -> tls.Contexts:

@@ -18,7 +18,7 @@ from relay import canonical, coverage, message, opening, smime
 from relay.fields import Malformed
 from relay.message import Message, Part
 from relay.model import SignatureState, Signer, Verdict
-from tests.fuzz import bus, dossier, feed, frames, lines, reading
+from tests.fuzz import bus, dossier, feed, frames, identities, lines, reading
 from tests.fuzz.promises import Broken, Door, holds
 from tests.fuzz.world import CONTENT, ENTITIES, FROM, NOW, OTHER, SECRET, world
 
@@ -311,7 +311,7 @@ DOORS: dict[str, Door] = {
     "ber": ber_reader, "cms": cms_reader, "mime": mime_tree,
     "commands": lines.command_lines, "addresses": lines.addresses,
     "zip": dossier.zip_reader, "metadata": dossier.metadata, "cda": dossier.cda_reader, "symbols": dossier.symbols,
-    "hl7": bus.messages, "mtom": frames.messages,
+    "hl7": bus.messages, "identities": identities.feed, "mtom": frames.messages,
     "finess": feed.finess_reader, "ldif": feed.ldif_reader, "table": feed.table_reader,
     "extraction": feed.extraction_reader, "html": reading.html, "letter": reading.letter,
 }  # fmt: skip

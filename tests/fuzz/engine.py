@@ -22,7 +22,7 @@ with atheris.instrument_imports(
 LARGEST = {
     "mtom": 8192,
     "ber": 4096, "cms": 8192, "mime": 16384, "commands": 2048, "addresses": 2048,
-    "zip": 20480, "metadata": 16384, "cda": 16384, "symbols": 512, "hl7": 4096,
+    "zip": 20480, "metadata": 16384, "cda": 16384, "symbols": 512, "hl7": 4096, "identities": 4096,
     "finess": 8192, "ldif": 4096, "table": 4096, "extraction": 8192, "html": 4096, "letter": 12288,
 }  # fmt: skip
 BINARY = ("ber", "cms")

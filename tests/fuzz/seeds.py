@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from certs import ber, cms, envelope
 from certs.envelope import Recipe
 from relay import smime
-from tests.fuzz import bus, dossier, feed, frames, reading
+from tests.fuzz import bus, dossier, feed, frames, identities, reading
 from tests.fuzz.surgery import loosened
 from tests.fuzz.world import CONTENT, FROM, HIDDEN, LETTER, NOW, PROTECTED, SECRET, WRAPPED, World, world
 from tests.hostile.cms import enveloped_attacks, signed_attacks
@@ -32,7 +32,7 @@ OLD = Recipe(content="aes-256-cbc", transport="pkcs1v15")
 
 _DOSSIER = {
     "zip": dossier.zip_seeds, "metadata": dossier.metadata_seeds, "cda": dossier.cda_seeds,
-    "symbols": dossier.symbol_seeds, "hl7": bus.seeds, "mtom": frames.seeds,
+    "symbols": dossier.symbol_seeds, "hl7": bus.seeds, "identities": identities.seeds, "mtom": frames.seeds,
     "finess": feed.finess_seeds, "ldif": feed.ldif_seeds, "table": feed.table_seeds,
     "extraction": feed.extraction_seeds, "html": reading.html_seeds, "letter": reading.letter_seeds,
 }  # fmt: skip

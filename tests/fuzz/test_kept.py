@@ -19,7 +19,7 @@ from certs.model import Proof, Trusted
 from directory import address
 from directory.feed import finess, ldif_records, lines
 from directory.model import Address
-from dmp_bridge import adt, archive, cda, hl7, mail_html, matrices, mtom, reading, xdm
+from dmp_bridge import adt, archive, cda, hl7, mail_html, matrices, mtom, pixm, reading, xdm
 from dmp_bridge.model import Bad, FilingReason, Ins
 from gateway.doors import commands, sasl
 from relay import message, opening, smime
@@ -91,6 +91,8 @@ BREAKS = {
     "a separator is in a name": ("symbols", matrices, "_value", lambda text, at, least, most: (text[at:], len(text))),
     "an escape is left as it came": ("hl7", hl7, "_meant", lambda code, *_: f"\x0b{code}"),
     "an INS needs no key": ("hl7", adt, "_ins", lambda number, root, place: Ins(number[:14], root)),
+    "a matricule needs no key": ("identities", pixm, "_ins", lambda value, root: Ins(value[:14], root)),
+    "a control character is a name": ("identities", pixm, "_plain", lambda value, at: value),
     "an answer names another message": ("hl7", hl7, "_safe", lambda words, marks: "\r"),
     "half a character is text": ("finess", finess, "_HALVES", re.compile("(?!)")),
     "an entity ends at its first establishment": ("finess", finess._Text, "elements", _first_element),

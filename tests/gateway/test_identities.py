@@ -1,0 +1,413 @@
+"""The identity feed over HTTPS, with curl: who may speak, what each is answered, what the register holds."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from pydantic import ValidationError
+from sqlalchemy import text
+
+from certs import keys
+from certs.throwaway import Issued, Pki, Shape, subject
+from dmp_bridge import patients, pixm
+from gateway import app, config, identities, roster
+from gateway.accounts import Accounts
+from gateway.config import ConfigError, Settings
+from gateway.demo.processes import free_port
+from gateway.identities_section import IdentitiesSection
+from relay.spooler import Spooler
+from relay.store import bodies
+from relay.store.engine import reader_engine, writer_engine
+
+HOST = "mss.lilas.example"
+GAM, LABO, MAILBOX = "gam@lilas.example", "labo@lilas.example", "claire.moreau@lilas.example"
+OURS = "1.2.250.1.999.1"
+SYSTEM = f"urn:oid:{OURS}"
+INS = "279035121518989"
+NAMES = ("PAT-TROIS", "DOMINIQUE", INS, "1979-03-28", "NUMERO")
+
+
+def patient(number: str, **change: Any) -> dict[str, Any]:
+    """A qualified one, with what differs."""
+    status = {"url": "identityStatus", "valueCoding": {"code": "VALI"}}
+    kind = {"coding": [{"code": "PI"}]}
+    made = {
+        "resourceType": "Patient",
+        "extension": [{"url": pixm.RELIABILITY, "extension": [status]}],
+        "identifier": [
+            {"type": kind, "system": SYSTEM, "value": number},
+            {"system": "urn:oid:1.2.250.1.213.1.4.10", "value": INS},
+        ],
+        "name": [{"use": "official", "family": "PAT-TROIS", "given": ["DOMINIQUE"]}],
+        "gender": "female",
+        "birthDate": "1979-03-28",
+    }
+    return copy.deepcopy(made) | change
+
+
+def bundle(*resources: dict[str, Any], kind: str = "batch") -> dict[str, Any]:
+    def entry(resource: dict[str, Any]) -> dict[str, Any]:
+        number = resource["identifier"][0]["value"]
+        return {"resource": resource, "request": {"method": "PUT", "url": f"Patient?identifier={SYSTEM}|{number}"}}
+
+    return {"resourceType": "Bundle", "type": kind, "entry": [entry(each) for each in resources]}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What curl says of one request."""
+
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def code(self) -> str:
+        return str(self.body["issue"][0]["details"]["coding"][0]["code"])
+
+    @property
+    def codes(self) -> list[tuple[str, str]]:
+        """Of a batch: each status, each code."""
+        answers = [each["response"] for each in self.body["entry"]]
+        return [(each["status"], Told(0, each["outcome"]).code) for each in answers]
+
+
+class House:
+    """One tenant with its certificates, its register and its door."""
+
+    def __init__(self, folder: Path, configure: Callable[[str], Path]) -> None:
+        self.folder, self._configure = folder, configure
+        self.port = free_port()
+        for name in ("data", "run"):
+            (folder / name).mkdir()
+        self._keys()
+        self.cards = self._cards()
+        self.settings = self.configured()
+        app.migrate(self.settings)
+        writer = writer_engine(self.settings.database_url)
+        self.spooler = Spooler(writer, self.settings.spool_socket, app.WRITES, app.clock, "lilas")
+        self.reader = reader_engine(self.settings.database_url)
+
+    def _keys(self) -> None:
+        private = X25519PrivateKey.generate()
+        public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        (self.folder / "body.pub").write_text(public.hex())
+        (self.folder / "pseudonym").write_bytes(b"k" * 32)
+        (self.folder / "digest").write_bytes(b"d" * 32)
+        self.unseal = lambda blob: bodies.open_bytes(blob, lambda wrapped: keys.unwrap_key(private, wrapped))
+
+    def _cards(self) -> dict[str, tuple[Path, Path]]:
+        now = datetime.now(UTC)
+        pki, elsewhere = Pki.create(now, kind="p256"), Pki.create(now, "AUTRE", kind="p256")
+
+        def card(of: Pki, cn: str) -> Issued:
+            shape = Shape(eku=(ExtendedKeyUsageOID.CLIENT_AUTH,), key="p256")
+            return of.issue(subject(cn, "IMAGERIE DES LILAS", "1750000001"), shape)
+
+        made = {name: card(pki, f"{name}.lilas.example") for name in ("gam", "labo", "mailbox", "unbound")}
+        made |= {"revoked": card(pki, "gam.lilas.example"), "another issuer": card(elsewhere, "gam.lilas.example")}
+        self.unbound = made["unbound"].der
+        pki.revoke(made["revoked"])
+        pki.write_trust(self.folder / "trust", now)
+        pki.tls_server(HOST, "IMAGERIE DES LILAS", "1750000001").write(self.folder, "tls")
+        accounts = Accounts(self.folder / "passwd")
+        for account, name in ((GAM, "gam"), (LABO, "labo"), (MAILBOX, "mailbox")):
+            accounts.bind_certificate(account, made[name].der)
+        return {name: each.write(self.folder / "cards", name.replace(" ", "-")) for name, each in made.items()}
+
+    def configured(self, more: str = "") -> Settings:
+        systems = f'systems = {{ "{GAM}" = "{SYSTEM}", "{LABO}" = "1.2.250.1.999.2" }}'
+        return config.load(self._configure(f"[doors]\n[identities]\nport = {self.port}\n{systems}\n{more}"))
+
+    def curl(self, path: str, body: Any = None, card: str = "gam", method: str = "PUT", **more: str) -> Told:
+        """One request. Raises CalledProcessError where there is no answer."""
+        command = ["curl", "-sS", "-g", "-m", "60", "-X", method, "-w", "\n%{http_code}"]
+        command += ["--cacert", str(self._anchors()), "--resolve", f"{HOST}:{self.port}:127.0.0.1"]
+        if card:
+            command += ["--cert", str(self.cards[card][0]), "--key", str(self.cards[card][1])]
+        sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+        if body is not None:
+            command += ["-H", f"content-type: {more.get('kind', 'application/fhir+json')}", "--data-binary", "@-"]
+        command += [f"https://{HOST}:{self.port}/fhir{path}"]
+        done = subprocess.run(command, input=sent, capture_output=True, check=True, timeout=90)
+        answer, _, status = done.stdout.decode().rpartition("\n")
+        return Told(int(status), json.loads(answer) if answer.startswith("{") else {})
+
+    def put(self, resource: dict[str, Any], **more: Any) -> Told:
+        return self.curl(f"/Patient?identifier={SYSTEM}|{resource['identifier'][0]['value']}", resource, **more)
+
+    def _anchors(self) -> Path:
+        whole = self.folder / "ca.pem"
+        found = sorted((self.folder / "trust").glob("[ai]n*/*"))
+        whole.write_bytes(b"".join(each.read_bytes() for each in found))
+        return whole
+
+    def known(self, number: str) -> patients.Known | None:
+        register = patients.Register(self.reader, app.pseudonyms(self.settings), self.unseal)
+        found = register.numbered("lilas", OURS, number)
+        return register.known("lilas", found.id) if found else None
+
+    def rows(self) -> int:
+        with self.reader.connect() as conn:
+            return int(conn.execute(text("SELECT count(*) FROM patients")).scalar_one())
+
+
+@pytest.fixture
+def house(tmp_path: Path, configure: Callable[[str], Path]) -> Iterator[House]:
+    made, stop = House(tmp_path, configure), threading.Event()
+    thread = threading.Thread(target=made.spooler.serve, args=(stop,))
+    thread.start()
+    assert made.spooler.ready.wait(10)
+    yield made
+    stop.set()
+    thread.join(10)
+    made.reader.dispose()
+
+
+@pytest.fixture
+def opened(house: House) -> Iterator[Callable[..., House]]:
+    """opened(more=TOML): the house with its door open, as its process opens it."""
+    stop, threads = threading.Event(), []
+
+    def start(more: str = "", settings: Settings | None = None) -> House:
+        ready = threading.Event()
+        told = settings or house.configured(more)
+        threads.append(threading.Thread(target=identities.serve, args=(told, stop, ready.set)))
+        threads[-1].start()
+        assert ready.wait(30)
+        return house
+
+    yield start
+    stop.set()
+    for each in threads:
+        each.join(30)
+
+
+def test_a_patient_is_created_updated_and_known_again(opened: Callable[..., House]) -> None:
+    """201, then 200 with what became of him; the register has it, sealed, under the application's name."""
+    house = opened()
+    assert [(each.status, each.code) for each in (house.put(patient("N1")), house.put(patient("N1")))] == [
+        (201, "created"),
+        (200, "unchanged"),
+    ]
+    renamed = patient("N1", name=[{"family": "PAT-QUATRE", "given": ["DOMINIQUE"]}])
+    assert house.put(renamed).code == "updated"
+    known = house.known("N1")
+    assert known
+    assert (known.patient.traits.birth_name, known.patient.ins_status.value) == ("PAT-QUATRE", "qualified")
+    assert known.source == f"api:{GAM}"
+
+
+def test_what_was_said_earlier_does_not_undo_what_was_said_later(opened: Callable[..., House]) -> None:
+    """Two words of one application that overtook each other: the later stands, and the answer says so."""
+    house = opened()
+    late, early = ({"lastUpdated": f"2026-11-25T{hour}:00:00Z"} for hour in ("10", "09"))
+    assert house.put(patient("O1", meta=late)).code == "created"
+    told = house.put(patient("O1", meta=early, gender="male"))
+    assert (told.status, told.code) == (200, "older")
+    known = house.known("O1")
+    assert known
+    assert known.patient.traits.sex == "F"
+
+
+def test_each_patient_of_a_batch_is_answered_for_himself(opened: Callable[..., House]) -> None:
+    """One that is refused keeps no other out; the answers stand in the order of the entries."""
+    house = opened()
+    wrong = patient("B2")
+    wrong["identifier"][1]["value"] = INS[:-1] + "8"
+    told = house.curl("", bundle(patient("B1"), wrong, patient("B3"), patient("B1")), method="POST")
+    assert (told.status, told.body["type"]) == (200, "batch-response")
+    assert told.codes == [("201", "created"), ("422", "refused"), ("201", "created"), ("200", "unchanged")]
+    issue = told.body["entry"][1]["response"]["outcome"]["issue"][0]
+    assert (issue["severity"], issue["expression"]) == ("error", ["Patient.identifier.value"])
+    assert [bool(house.known(each)) for each in ("B1", "B2", "B3")] == [True, False, True]
+
+
+def test_duplicates_are_merged_into_whom_the_register_knows(opened: Callable[..., House]) -> None:
+    """By a link to the number of who survives; into somebody unknown, and in a circle, refused."""
+    house = opened()
+    house.curl("", bundle(patient("M1"), patient("M2")), method="POST")
+
+    def into(number: str) -> dict[str, Any]:
+        return {"link": [{"type": "replaced-by", "other": {"identifier": {"system": SYSTEM, "value": number}}}]}
+
+    unknown = house.put(patient("M2", active=False, **into("M9")))
+    assert (unknown.status, unknown.body["issue"][0]["diagnostics"]) == (422, "no such patient")
+    assert house.put(patient("M2", active=False, **into("M1"))).code == "merged"
+    one, other = house.known("M1"), house.known("M2")
+    assert one
+    assert other
+    assert one.patient.id == other.patient.id
+    assert one.patient.traits.birth_name == "PAT-TROIS"
+    assert house.put(patient("M1", active=False, **into("M2"))).status == 422
+
+
+def test_oppositions_stand_until_they_are_lifted(opened: Callable[..., House]) -> None:
+    """Said with the patient; the same identity with another opposition is no 'unchanged'."""
+    house = opened()
+
+    def opposing(on: bool, at: str) -> dict[str, Any]:
+        parts = [{"url": "flag", "valueCode": "filing"}, {"url": "opposed", "valueBoolean": on}]
+        made = patient("P1")
+        made["extension"].append({"url": pixm.OPPOSITION, "extension": [*parts, {"url": "at", "valueDateTime": at}]})
+        return made
+
+    assert house.put(opposing(True, "2026-11-20T10:00:00Z")).code == "created"
+    assert [str(each) for each in house.known("P1").flags] == ["filing"]  # type: ignore[union-attr]
+    assert house.put(opposing(True, "2026-11-20T10:00:00Z")).code == "unchanged"
+    assert house.put(opposing(False, "2026-11-21T10:00:00Z")).code == "updated"
+    assert house.known("P1").flags == frozenset()  # type: ignore[union-attr]
+
+
+# --- who may not ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("card", ["", "another issuer"])
+def test_without_a_certificate_of_ours_there_is_no_session(opened: Callable[..., House], card: str) -> None:
+    """None, or one of an authority that nobody here knows: the handshake ends, nothing is read."""
+    house = opened()
+    with pytest.raises(subprocess.CalledProcessError):
+        house.put(patient("S1"), card=card)
+    assert (house.put(patient("S1")).status, house.rows()) == (201, 1)
+
+
+@pytest.mark.parametrize("card", ["unbound", "mailbox", "revoked"])
+def test_a_certificate_that_is_no_applications_is_turned_away(opened: Callable[..., House], card: str) -> None:
+    """Bound to nobody, to a mailbox that is not named here, or revoked: 403, for the feed and for what it tells."""
+    house = opened()
+    assert house.put(patient("S1"), card=card).status == 403
+    assert house.curl("/metadata", card=card, method="GET").status == 403
+    assert house.rows() == 0
+    about = house.curl("/metadata", method="GET").body
+    assert about["rest"][0]["resource"][0]["conditionalUpdate"] is True
+
+
+def test_an_application_speaks_for_its_own_domain_alone(opened: Callable[..., House]) -> None:
+    """Another application of the house cannot change who a patient of the first is."""
+    house = opened()
+    house.put(patient("D1"))
+    told = house.put(patient("D1", gender="male"), card="labo")
+    assert (told.status, told.code) == (422, "refused")
+    known = house.known("D1")
+    assert known
+    assert known.patient.traits.sex == "F"
+
+
+def test_another_tenants_application_is_nobody_here(opened: Callable[..., House]) -> None:
+    """One node, one authority, two houses: whom the neighbour bound is turned away, and the neighbour lets him in."""
+    house = opened()
+    neighbour = house.settings
+    file = house.folder / "neighbour"
+    Accounts(file).bind_certificate("gam@tilleuls.example", house.unbound)
+    section = IdentitiesSection(port=free_port(), systems={"gam@tilleuls.example": SYSTEM})
+    changed = {
+        "accounts": neighbour.accounts.model_copy(update={"file": file}),
+        "node": neighbour.node.model_copy(update={"tenant": "tilleuls"}),
+        "identities": section,
+    }
+    assert house.put(patient("T1"), card="unbound").status == 403
+    opened(settings=neighbour.model_copy(update=changed))
+    ours, house.port = house.port, section.port
+    assert house.put(patient("T1"), card="gam").status == 403
+    assert house.put(patient("T1"), card="unbound").status == 201
+    house.port = ours
+    assert (house.rows(), house.known("T1")) == (1, None)
+
+
+# --- what is not taken ----------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_read_is_refused(opened: Callable[..., House]) -> None:
+    """No JSON, no batch, no number asked for, another format: each with its status, and nothing is written."""
+    house = opened("entries = 2")
+    where = f"/Patient?identifier={SYSTEM}|X1"
+    told = [
+        house.curl(where, b'{"resourceType": "Patient", "resourceType": "Patient"}'),
+        house.curl(where, b"\xff\xfe"),
+        house.curl("/Patient?identifier=X1", patient("X1")),
+        house.curl("", bundle(patient("X1"), kind="transaction"), method="POST"),
+        house.curl("", bundle(*(patient(each) for each in ("X1", "X2", "X3"))), method="POST"),
+        house.curl("", {"resourceType": "Bundle", "type": "batch", "entry": []}, method="POST"),
+    ]
+    assert [(each.status, each.code) for each in told] == [(422, "refused")] * len(told)
+    odd = {"resourceType": "Bundle", "type": "batch", "entry": [1, {"resource": {}, "request": {"method": "DELETE"}}]}
+    assert house.curl("", odd, method="POST").codes == [("422", "refused")] * 2
+    assert house.curl(where, b"<Patient/>", kind="application/fhir+xml").status == 415
+    assert [house.curl(where, method=each).status for each in ("DELETE", "GET")] == [405, 405]
+    assert house.rows() == 0
+
+
+def test_a_request_is_within_its_budgets(opened: Callable[..., House]) -> None:
+    """Too large, and too many within a minute; the one before was taken."""
+    house = opened("max_bytes = 4096\nrequests_per_minute = 2")
+    assert house.put(patient("G1", text={"div": "x" * 5000})).status == 413
+    assert house.put(patient("G1")).status == 201
+    assert house.put(patient("G2")).status == 429
+    assert (house.rows(), house.known("G2")) == (1, None)
+
+
+def test_without_its_store_the_door_says_later(house: House, opened: Callable[..., House]) -> None:
+    """503: nothing is answered as taken that is not on the disk; the same words are taken once it is there."""
+    opened()
+    socket = house.settings.spool_socket
+    away = socket.rename(socket.with_name("away"))
+    told = house.put(patient("L1"))
+    assert (told.status, told.code) == (503, "later")
+    away.rename(socket)
+    assert house.put(patient("L1")).status == 201
+
+
+def test_no_identity_is_in_the_log_or_in_an_answer(
+    opened: Callable[..., House], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Taken, refused, unreadable, turned away: counts, reasons and places alone."""
+    house = opened("max_bytes = 4096")
+    told = [house.put(patient("NUMERO1")), house.put(patient("NUMERO1", gender="PAT-TROIS"))]
+    told += [
+        house.curl(f"/Patient?identifier={SYSTEM}|NUMERO1", b"PAT-TROIS"),
+        house.put(patient("NUMERO1"), card="mailbox"),
+    ]
+    told.append(house.put(patient("NUMERO1", text={"div": "PAT-TROIS" * 500})))
+    assert [each.status for each in told] == [201, 422, 422, 403, 413]
+    said = "".join(capfd.readouterr()) + json.dumps([each.body for each in told])
+    assert said.count("identities-answered") == 3
+    assert said.count("identities-turned-away") == 2
+    assert [each for each in NAMES if each in said] == []
+
+
+# --- the configuration ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"port": 1, "systems": {}},
+        {"port": 1, "systems": {GAM: " "}},
+        {"port": 1, "systems": {GAM: "1.2.3", LABO: "urn:oid:1.2.3"}},
+        {"port": 1, "systems": {GAM: "1.2.3"}, "host": "lilas.example"},
+    ],
+)
+def test_a_feed_that_nobody_answers_for_cannot_be_written(told: dict[str, Any]) -> None:
+    """No application, one without a domain, two for one domain, a host that is no address; one each can be."""
+    with pytest.raises(ValidationError):
+        IdentitiesSection(**told)
+    assert IdentitiesSection(port=1, systems={GAM.upper(): SYSTEM}).systems == {GAM: OURS}
+
+
+def test_a_port_that_is_taken_is_a_sentence(house: House, opened: Callable[..., House]) -> None:
+    """As at every door: the process says so, and is not tried again."""
+    opened()
+    assert "identities" in roster.names(house.settings)
+    with pytest.raises(ConfigError, match=str(house.port)):
+        identities.serve(house.settings, threading.Event(), lambda: None)
