@@ -63,7 +63,19 @@ def pli(context: click.Context, config: Path) -> None:
 @click.option(
     "--only",
     type=click.Choice(
-        ["spooler", "keeper", "doors", "collector", "carrier", "refresher", "mllp", "monitor", "web", "upkeep"]
+        [
+            "spooler",
+            "keeper",
+            "doors",
+            "collector",
+            "carrier",
+            "refresher",
+            "mllp",
+            "identities",
+            "monitor",
+            "web",
+            "upkeep",
+        ]
     ),
     help="Run one process of it.",
 )
