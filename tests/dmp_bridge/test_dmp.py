@@ -233,6 +233,22 @@ def test_error_codes(codes: list[str], kind: type, reason: FilingReason) -> None
     assert answer.reason == reason
 
 
+def test_every_error_code_has_its_outcome_and_its_sentence() -> None:
+    """Each row of the table: tried again, never, or only a warning, and a French sentence; of a code that nobody knows
+    there is none."""
+    meanings = verdicts.meanings()
+    assert len(meanings) > 60
+    kinds = {"never": Never, "later": Later}
+    for code, meaning in meanings.items():
+        assert meaning.french.endswith(".")
+        assert verdicts.sentence(code.lower()) == meaning.french
+        if meaning.outcome != "warning":
+            told = by_codes([code])
+            assert (type(told), told.reason) == (kinds[meaning.outcome], meaning.reason)
+    assert {each.outcome for each in meanings.values()} == {"never", "later", "warning"}
+    assert verdicts.sentence("SomethingNew") == ""
+
+
 def test_words_of_a_host_are_not_repeated() -> None:
     """A host may put a patient into its error: only what has the form of a code is kept."""
     response = etree.fromstring(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,11 +20,13 @@ import pytest
 from certs.chain import TrustStore
 from certs.tls import client_side
 from certs.xml import parse
-from dmp_bridge import soap
+from dmp_bridge import ebrim, soap
 from dmp_bridge.host import names, services
 from dmp_bridge.host.contents import Contents
 from dmp_bridge.host.registry import Registry, Wrong
 from dmp_bridge.host.tables import open_store
+from dmp_bridge.model import Document
+from relay.model import Done
 
 SHARED = {"dmp_bridge.soap", "dmp_bridge.mtom"}
 
@@ -87,14 +92,23 @@ def test_a_server_certificate_may_not_act_as_a_client(dossier_host: Callable[...
 
 def test_it_starts_as_a_process_and_tells_where(site: Any, tmp_path: Path) -> None:
     """The command serves on a free port, says so in one line, and SIGTERM ends it."""
-    command = [sys.executable, "-m", "dmp_bridge.host", "--folder", str(tmp_path), "--port", "0"]
+    with _process(tmp_path, site, "--wrong", Wrong.WRONG_HASH.value) as (process, url):
+        assert url.startswith("https://127.0.0.1:")
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+@contextmanager
+def _process(folder: Path, site: Any, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A host in a process of its own, and its URL; told to end when it is done with."""
+    command = [sys.executable, "-m", "dmp_bridge.host", "--folder", str(folder / "host"), "--port", "0", *options]
     command += ["--cert", str(site.host[0]), "--key", str(site.host[1]), "--trust", str(site.trust_folder)]
-    command += ["--wrong", Wrong.WRONG_HASH.value]
+    command += ["--repository-id", "2.25.7"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        line = process.stdout.readline()
+        line = process.stdout.readline().strip()
+        assert line.startswith("dossier host ready on ")
+        yield process, line.removeprefix("dossier host ready on ")
         process.terminate()
-    assert line.startswith("dossier host ready on https://127.0.0.1:")
 
 
 def test_the_query_of_the_manual_is_answered(dossier_host: Callable[..., str], site: Any) -> None:
@@ -121,3 +135,26 @@ def test_a_crash_between_files_and_rows_leaves_no_file(tmp_path: Path) -> None:
     contents.batch().take(b"orphan")
     Registry(open_store(tmp_path / "d.db"), contents, "2.25.7", lambda: datetime.now(UTC))
     assert list((tmp_path / "documents").iterdir()) == []
+
+
+def test_25_megabytes_are_filed_in_a_few(
+    tmp_path: Path, site: Any, bridge: Any, report: Document, lot: ebrim.Submission
+) -> None:
+    """To a host in a process of its own, over mutual TLS: found and fetched with equal hash, and while it stored the
+    host grew by less than half of the document."""
+    large = replace(report, raw=report.raw + b"<!--" + b"x" * 25_000_000 + b"-->")
+    with _process(tmp_path, site) as (host, url):
+        client = bridge.client(url)
+        assert client.find([large.unique_id]) == ()
+        before = _peak_kb(host.pid)
+        assert isinstance(client.submit([large], lot, report.patient.ins), Done)
+        grown = _peak_kb(host.pid) - before
+        (held,) = client.find([large.unique_id])
+        assert (held.sha1, held.size) == (ebrim.sha1(large.raw), len(large.raw))
+        assert client.fetch(large.unique_id) == large.raw
+    assert grown < 12_500
+
+
+def _peak_kb(pid: int) -> int:
+    told = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in told.splitlines() if line.startswith("VmHWM")))

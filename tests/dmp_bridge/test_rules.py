@@ -10,7 +10,7 @@ import pytest
 
 from dmp_bridge import norms, rules
 from dmp_bridge.installed import Checked
-from dmp_bridge.model import Answer, Code, Document, Doubtful, FilingReason, HostProfile, Ins, Matched, Ruling
+from dmp_bridge.model import Answer, Code, Document, Doubtful, FilingReason, Flag, HostProfile, Ins, Matched, Ruling
 from relay.model import SignatureState
 
 REGION = HostProfile("region", "https://127.0.0.1:1", "2.25.5", "2.25.6")
@@ -181,6 +181,67 @@ def test_an_unknown_type_is_refused_with_the_nearest(context: rules.Context, kin
     ruling = rules.obstacle(rules.judge(odd))
     assert ruling == Ruling("type-known", Answer.NO, FilingReason.TYPE_UNKNOWN, meant)
     assert rules.told(ruling) == (f"type-known: {meant}" if meant else "type-known")
+
+
+def _of(**change: Any) -> Callable[[rules.Context], rules.Context]:
+    return lambda context: replace(context, document=replace(context.document, **change))
+
+
+def _told(**change: Any) -> Callable[[rules.Context], rules.Context]:
+    return lambda context: replace(context, **change)
+
+
+def _header(context: rules.Context) -> rules.Context:
+    return _of(raw=context.document.raw.replace(b'<languageCode code="fr-FR"/>', b'<languageCode code="en-US"/>'))(
+        context
+    )
+
+
+def _ins(value: str, root: str = "1.2.250.1.213.1.4.10") -> Callable[[rules.Context], rules.Context]:
+    return lambda context: _of(patient=replace(context.document.patient, ins=Ins(value, root)))(context)
+
+
+def _nobody(context: rules.Context) -> rules.Context:
+    return _of(patient=replace(context.document.patient, ins=None))(context)
+
+
+TESTED = "279035121518989"
+NO: dict[str, Callable[[rules.Context], rules.Context]] = {
+    "type-known": _of(type=Code("101881-1", "2.16.840.1.113883.6.1")),
+    "identifier-plain": _of(unique_id="1.2.3^45"),
+    "header-complete": _of(facility=None),
+    "header-valid": _header,
+    "body-known": _of(body_media_type="video/mp4"),
+    "ins-present": _nobody,
+    "ins-well-formed": _ins("279035121518988"),
+    "ins-of-this-host": _ins(TESTED, "1.2.250.1.213.1.4.8"),
+    "patient-matched": _told(match=Doubtful(FilingReason.PATIENT_UNKNOWN)),
+    "not-opposed": _told(match=Matched("p", (), frozenset({Flag.FILING}))),
+    "author-ours": _told(institutions=frozenset({"1990000001"})),
+    "not-masked": _of(confidentiality=Code("MASQUE_PS", "1.2.250.1.213.1.1.4.13")),
+    "latest-version": _told(held_version=1),
+    "signature-trusted": _told(signature=SignatureState.INVALID),
+    "action-files": _of(action="D"),
+    "host-allows": _told(incoming=True),
+    "schema-valid": _told(schema=lambda raw: Checked(Answer.NO, "xsd")),
+}
+CANNOT_TELL: dict[str, Callable[[rules.Context], rules.Context]] = {
+    "author-ours": _told(institutions=frozenset()),
+    "not-masked": _of(confidentiality=Code("SECRET", "2.25.1")),
+    "signature-trusted": _told(signature=SignatureState.CANNOT_TELL),
+    "schema-valid": _told(schema=lambda raw: Checked(Answer.CANNOT_TELL, "too-slow")),
+}
+"""The others always know: what they ask stands in the document, the register or the profile."""
+
+
+@pytest.mark.parametrize("name", [name for name, _ in rules.RULES])
+def test_each_rule_gives_each_answer_that_it_can(context: rules.Context, name: str) -> None:
+    """By name: yes of a good document, no of one change, and where something may be lacking cannot tell."""
+    good = replace(context, schema=lambda raw: Checked(Answer.YES), signature=SignatureState.VALID)
+    assert answer(good, name).answer is Answer.YES
+    assert answer(NO[name](good), name).answer is Answer.NO
+    if name in CANNOT_TELL:
+        assert answer(CANNOT_TELL[name](good), name).answer is Answer.CANNOT_TELL
 
 
 @pytest.mark.parametrize("name", [name for name, _ in rules.RULES])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import re
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from email.message import EmailMessage
+from email.policy import SMTP
 from typing import Any
 
 import pytest
 from lxml import etree
 
-from dmp_bridge import cda, filings, sameness
+from dmp_bridge import cda, filings, sameness, xdm
 from dmp_bridge.hosts import Hosts
 from dmp_bridge.model import Document, FilingReason, FilingState
 from dmp_bridge.norms import norm
@@ -121,8 +126,33 @@ def told(bridge: Any, url: str) -> tuple[Any, list[tuple[str, str]]]:
     return courier, heard
 
 
+def mailed(*attached: tuple[str, str, bytes]) -> bytes:
+    """A letter with (file name, media type, content) attached."""
+    mail = EmailMessage(policy=SMTP)
+    mail["From"], mail["To"], mail["Subject"] = "a@tilleuls.mssante.fr", "b@cabinet.mssante.fr", "XDM/1.0/DDM+CR"
+    mail.set_content("Bonjour")
+    for name, kind, content in attached:
+        mail.add_attachment(content, *kind.split("/"), filename=name)
+    return mail.as_bytes()
+
+
+def asking_to_delete(document: Document, lot: Any) -> bytes:
+    """A letter whose archive asks to delete the document (payload §2.6)."""
+    value = "<rim:ValueList><rim:Value>%s</rim:Value></rim:ValueList>"
+    slot = f'<rim:Slot name="urn:action:extraMetadataSlot">{value}</rim:Slot>'
+    written, held = xdm.write([document], lot), io.BytesIO()
+    assert isinstance(written, bytes)
+    with zipfile.ZipFile(io.BytesIO(written)) as whole, zipfile.ZipFile(held, "w") as out:
+        for name in whole.namelist():
+            data = whole.read(name).replace((slot % "C").encode(), b"")
+            if name.endswith("METADATA.XML"):
+                data = re.sub(rb"(<rim:ExtrinsicObject [^>]*>)", rb"\1" + (slot % "D").encode(), data, count=1)
+            out.writestr(name, data)
+    return mailed(("IHE_XDM.zip", "application/zip", held.getvalue()))
+
+
 def test_a_replacement_and_a_deletion_are_carried(
-    bridge: Any, dossier_host: Callable[..., str], report: Document, monkeypatch: Any
+    bridge: Any, dossier_host: Callable[..., str], report: Document, lot: Any
 ) -> None:
     """What replaces a document, and an archive that asks to delete one, reach the dossier and are handed on."""
     url, newer = dossier_host(), version(report, 2)
@@ -130,20 +160,18 @@ def test_a_replacement_and_a_deletion_are_carried(
     courier.deliver(bridge.job(bridge.mail(report)))
     courier.deliver(bridge.job(bridge.mail(newer), letter_id="02" * 13))
     assert heard == [(newer.unique_id, "replaced")]
-    monkeypatch.setattr("dmp_bridge.courier.candidates.documents", lambda _: (replace(newer, action="D"),))
-    outcome = courier.deliver(bridge.job(bridge.mail(newer), letter_id="03" * 13))["r1"]
+    outcome = courier.deliver(bridge.job(asking_to_delete(newer, lot), letter_id="03" * 13))["r1"]
     assert outcome == Done(newer.unique_id, "taken-back")
     assert heard[1:] == [(newer.unique_id, "deleted")]
     assert bridge.rows(newer) == [FilingState.UNDONE]
 
 
 def test_a_deletion_of_what_we_never_filed_is_refused(
-    bridge: Any, dossier_host: Callable[..., str], report: Document, monkeypatch: Any
+    bridge: Any, dossier_host: Callable[..., str], report: Document, lot: Any
 ) -> None:
     """The twin: nothing of ours is there, nobody is told."""
     courier, heard = told(bridge, dossier_host())
-    monkeypatch.setattr("dmp_bridge.courier.candidates.documents", lambda _: (replace(report, action="D"),))
-    outcome = courier.deliver(bridge.job(bridge.mail(report)))["r1"]
+    outcome = courier.deliver(bridge.job(asking_to_delete(report, lot)))["r1"]
     assert isinstance(outcome, Never)
     assert heard == []
 
@@ -157,27 +185,50 @@ def serialised_otherwise(raw: bytes) -> bytes:
     return b"<?xml version='1.0' encoding='UTF-8'?>\n<!-- again -->\n" + etree.tostring(root, method="c14n")
 
 
-def test_another_serialisation_is_the_same_document(
-    bridge: Any, dossier_host: Callable[..., str], report: Document
+def signed(raw: bytes) -> bytes:
+    """The document within an envelope of its author's (SM §3.3.2)."""
+    inner = etree.tostring(etree.fromstring(raw))
+    return (
+        b'<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:Object>%s</ds:Object></ds:Signature>' % inner
+    )
+
+
+def self_presenting(raw: bytes) -> bytes:
+    """The document within its own stylesheet (SM §3.9.3)."""
+    inner = etree.tostring(etree.fromstring(raw))
+    return (
+        b'<xsl:stylesheet version="1.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform">'
+        b'<d:Contenu xmlns:d="urn:asip-sante:ci-sis">%s</d:Contenu><xsl:template match="/"/></xsl:stylesheet>' % inner
+    )
+
+
+FORMS = [serialised_otherwise, signed, self_presenting]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_another_form_of_it_is_the_same_document(
+    bridge: Any, dossier_host: Callable[..., str], report: Document, form: Callable[[bytes], bytes]
 ) -> None:
-    """Found by its canonical form: already there, not another document of that identifier."""
-    url, other = dossier_host(), cda.read(serialised_otherwise(report.raw))
-    assert isinstance(other, Document)
-    assert other.raw != report.raw
+    """Filed from an archive, it comes again as a bare CDA written otherwise, under a signature or in its stylesheet:
+    already there by its canonical form, not another document of that identifier."""
+    url, other = dossier_host(), form(report.raw)
     bridge.deliver(url, bridge.mail(report))
-    again = bridge.deliver(url, bridge.mail(other), letter_id="02" * 13)
+    again = bridge.deliver(url, mailed(("cr.xml", "text/xml", other)), letter_id="02" * 13)
     assert again == Done(report.unique_id, "already-in-dossier")
     assert "dossier-same" in bridge.events()
+    assert len(bridge.client(url).find_by_patient(report.patient.ins)) == 1
 
 
+@pytest.mark.parametrize("form", [bytes, *FORMS])
 def test_other_words_under_the_same_identifier_are_not(
-    bridge: Any, dossier_host: Callable[..., str], report: Document
+    bridge: Any, dossier_host: Callable[..., str], report: Document, form: Callable[[bytes], bytes]
 ) -> None:
-    """The twin: one word differs, and it is refused."""
-    url, other = dossier_host(), cda.read(report.raw.replace(b"IRM du genou", b"IRM du coude"))
-    assert isinstance(other, Document)
+    """The twin: one word differs, and it is refused in each form."""
+    url, other = dossier_host(), form(report.raw.replace(b"IRM du genou", b"IRM du coude"))
     bridge.deliver(url, bridge.mail(report))
-    assert isinstance(bridge.deliver(url, bridge.mail(other), letter_id="02" * 13), Never)
+    again = bridge.deliver(url, mailed(("cr.xml", "text/xml", other)), letter_id="02" * 13)
+    assert isinstance(again, Never)
+    assert len(bridge.client(url).find_by_patient(report.patient.ins)) == 1
 
 
 @pytest.mark.parametrize("raw", [b"", b"<x/>", b"<!DOCTYPE x><x/>", b'<ClinicalDocument xmlns="urn:hl7-org:v3"/>' * 2])
