@@ -43,9 +43,12 @@ from gateway.demo.postfix import Postfix
 from gateway.demo.processes import free_port, new_folder
 from gateway.demo.running import Company, company, our_account
 from gateway.demo.stage import Seat
+from relay import spool
 from relay.couriers.utf8 import in_ascii
+from relay.model import State
 from relay.partners import Listed
 from relay.store.bodies import seal_bytes
+from relay.store.engine import reader_engine
 
 LIMIT_S = 30.0
 
@@ -147,11 +150,23 @@ class World:
         """How each mode ended, once all have."""
 
         def look() -> dict[str, tuple[str, str]] | None:
+            if not self._ended(seat, letter):
+                return None
             states = self.states(seat, letter)
             return states if all(state in ("done", "failed") for state, _ in states.values()) else None
 
         answer: dict[str, tuple[str, str]] = self.until(look, f"{letter} settled at {seat.who.name}")
         return answer
+
+    def _ended(self, seat: Seat, letter: str) -> bool:
+        """Whether the command is worth asking: each time a program starts, and takes a core from the node."""
+        settings = configuration.load(seat.config)
+        engine = reader_engine(settings.database_url)
+        try:
+            found = spool.letter(engine, settings.node.tenant, letter)
+        finally:
+            engine.dispose()
+        return found is not None and all(row.state in (State.DONE, State.FAILED) for row in found[1])
 
     def inbox(self, seat: Seat, address: Address, message_id: str) -> list[int]:
         return clients.mailbox_search(seat.ports.imap, Login(str(address), PASSWORD), message_id, self.ca)
