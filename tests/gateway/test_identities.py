@@ -113,8 +113,11 @@ def test_duplicates_are_merged_into_whom_the_register_knows(opened: Callable[...
     assert house.put(patient("M1", active=False, **into("M2"))).status == 422
 
 
-def test_oppositions_stand_until_they_are_lifted(opened: Callable[..., House]) -> None:
-    """Said with the patient; the same identity with another opposition is no 'unchanged'."""
+def test_oppositions_stand_until_they_are_lifted(
+    opened: Callable[..., House], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Said with the patient; the same identity with another opposition is no 'unchanged'; lifting one looks for what
+    waited."""
     house = opened()
 
     def opposing(on: bool, at: str) -> dict[str, Any]:
@@ -128,6 +131,8 @@ def test_oppositions_stand_until_they_are_lifted(opened: Callable[..., House]) -
     assert house.put(opposing(True, "2026-11-20T10:00:00Z")).code == "unchanged"
     assert house.put(opposing(False, "2026-11-21T10:00:00Z")).code == "updated"
     assert house.known("P1").flags == frozenset()  # type: ignore[union-attr]
+    logged = "".join(capfd.readouterr())
+    assert (logged.count("identities-lifted"), logged.count("identities-not-sent-again")) == (1, 0)
 
 
 # --- who may not ----------------------------------------------------------------------------------------------------
