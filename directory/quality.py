@@ -6,7 +6,7 @@ Does not: mend anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,6 +26,11 @@ class Finding:
 
 def no_structure(entry: Entry, now: datetime) -> bool:
     return not entry.finess and not entry.structure
+
+
+def no_finess(entry: Entry, now: datetime) -> bool:
+    """A structure is named, by its name alone."""
+    return bool(entry.structure) and not entry.finess
 
 
 def no_service(entry: Entry, now: datetime) -> bool:
@@ -81,6 +86,7 @@ def _names_another(der: bytes, entry: Entry) -> bool:
 
 CHECKS: dict[str, Callable[[Entry, datetime], bool]] = {
     "no-structure": no_structure,
+    "no-finess": no_finess,
     "no-service": no_service,
     "no-holder": no_holder,
     "wrong-rpps": wrong_rpps,
@@ -91,12 +97,19 @@ CHECKS: dict[str, Callable[[Entry, datetime], bool]] = {
 }
 
 
-def findings(entries: Iterable[Entry], now: datetime) -> Iterator[Finding]:
-    """One by one; at the end what only all of them together show."""
+NAMES = (*CHECKS, "bouncing", "several-holders")
+"""Every name that a finding may have."""
+
+
+def findings(entries: Iterable[Entry], now: datetime, bouncing: Container[str] = frozenset()) -> Iterator[Finding]:
+    """One by one; at the end what only all of them together show. `bouncing`: keys of addresses whose last letter came
+    back because nobody is there; who carries letters knows them."""
     kept: list[Entry] = []
     for entry in entries:
         kept.append(entry)
         yield from (_finding(name, entry) for name, check in CHECKS.items() if check(entry, now))
+        if entry.address.key in bouncing:
+            yield _finding("bouncing", entry)
     for several in mislabelled(kept):
         yield from (_finding("several-holders", entry) for entry in several)
 

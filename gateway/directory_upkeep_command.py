@@ -13,12 +13,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from itertools import islice
 
 import click
 
 from directory.duplicates import Answer, Compared, Decision
 from directory.merging import Done
+from directory.quality import Finding
 from gateway.command import LANGUAGE, Failure, with_settings
 from gateway.config import Settings
 
@@ -102,56 +104,88 @@ def _side_by_side(pair: Compared, lang: str) -> str:
 @click.option("--into", required=True, metavar="DN", help="The entry that stands for both.")
 @WHY
 @BY
+@JSON
 @with_settings
-def merge(settings: Settings, dn: str, into: str, why: str, by: str) -> None:
+def merge(settings: Settings, dn: str, into: str, why: str, by: str, as_json: bool) -> None:
     """Say that the entry DN is the same holder as another: a search shows that one; letters reach both addresses."""
     from gateway import duplicates_desk
 
     with _in_words():
-        _tell(duplicates_desk.merge(settings, dn, into, by or getpass.getuser(), why))
+        _tell(duplicates_desk.merge(settings, dn, into, by or getpass.getuser(), why), as_json)
 
 
 @click.command()
 @click.argument("dn")
 @WHY
 @BY
+@JSON
 @with_settings
-def unmerge(settings: Settings, dn: str, why: str, by: str) -> None:
+def unmerge(settings: Settings, dn: str, why: str, by: str, as_json: bool) -> None:
     """Take a merge of the entry DN back."""
     from gateway import duplicates_desk
 
     with _in_words():
-        _tell(duplicates_desk.part(settings, dn, by or getpass.getuser(), why))
+        _tell(duplicates_desk.part(settings, dn, by or getpass.getuser(), why), as_json)
 
 
-def _tell(done: Done) -> None:
-    click.echo(f"{done.dn}: {done.before or '-'} → {done.after or '-'}")
+def _tell(done: Done, as_json: bool) -> None:
+    said = f"{done.dn}: {done.before or '-'} → {done.after or '-'}"
+    click.echo(json.dumps(asdict(done), ensure_ascii=False) if as_json else said)
+
+
+_FAULTS = {
+    "no-structure": ("sans structure", "no structure"),
+    "no-finess": ("structure sans FINESS", "a structure without FINESS"),
+    "no-service": ("boîte d'organisation sans service", "an organisation's mailbox without service"),
+    "no-holder": ("boîte personnelle sans RPPS", "a person's mailbox without RPPS"),
+    "wrong-rpps": ("RPPS à la clé fausse", "an RPPS with a wrong key"),
+    "unknown-kind": ("type inconnu", "an unknown kind"),
+    "expired-certificate": ("aucun certificat en cours de validité", "no certificate in force"),
+    "wrong-certificate": ("certificat d'une autre adresse", "a certificate of another address"),
+    "stale": ("aucune source n'en a parlé depuis six mois", "no source has spoken of it for half a year"),
+    "bouncing": ("lettres rendues : personne à cette adresse", "letters came back: nobody at this address"),
+    "several-holders": ("un RPPS, plusieurs noms", "one RPPS, several names"),
+}
+"""French, English."""
+BOUNCED = timedelta(days=90)
+"""How far back letters that came back are looked at."""
 
 
 @click.command()
 @click.option("--only", default="", help="One kind of finding.")
 @JSON
+@LANGUAGE
 @with_settings
-def quality(settings: Settings, only: str, as_json: bool) -> None:
-    """What is wrong with the directory: counts, or the entries with --only or --json. Exit code 1 if anything is."""
-    from directory import merging
-    from directory.quality import CHECKS, findings
-    from gateway import app, feeding
+def quality(settings: Settings, only: str, as_json: bool, lang: str) -> None:
+    """What is wrong with the directory: counts, or the entries with --only or --json. Exit code 1 if anything is.
 
-    known = (*CHECKS, "several-holders")
-    if only and only not in known:
-        raise Failure(f"'{only}' is none of: {', '.join(known)}")
-    target = feeding.target(settings)
-    everything = merging.everything(target.connection, target.suffix, settings.directory.uri)
+    What bounces is known of the letters of the tenant for which this is typed.
+    """
+    from directory.quality import NAMES
+
+    if only and only not in NAMES:
+        raise Failure(f"'{only}' is none of: {', '.join(NAMES)}")
     counts: Counter[str] = Counter()
-    for each in findings(everything, app.clock()):
+    for each in _found(settings):
         if only and each.name != only:
             continue
         counts[each.name] += 1
         if as_json or only:
             click.echo(json.dumps(asdict(each)) if as_json else f"{each.address}  {each.dn}")
     if not as_json and not only:
-        for name in known:
-            click.echo(f"{counts[name]:>8}  {name}")
+        for name in NAMES:
+            click.echo(f"{counts[name]:>8}  {name:<19}  {_FAULTS[name][lang == 'en']}")
     if counts:
         sys.exit(1)
+
+
+def _found(settings: Settings) -> Iterator[Finding]:
+    from directory import merging
+    from directory.quality import findings
+    from gateway import app, feeding
+    from relay import bounced
+
+    target, now = feeding.target(settings), app.clock()
+    came_back = bounced.addresses(app.reader(settings.database_url), settings.node.tenant, now - BOUNCED)
+    everything = merging.everything(target.connection, target.suffix, settings.directory.uri)
+    return findings(everything, now, came_back)

@@ -29,6 +29,7 @@ OLD = PKI.encryption(
 )
 FAULTS = {
     "no-structure": replace(GOOD, finess="", structure=""),
+    "no-finess": replace(GOOD, finess=""),
     "no-service": replace(GOOD, kind=Kind.ORG, service=""),
     "no-holder": replace(GOOD, rpps=""),
     "wrong-rpps": replace(GOOD, rpps=GOOD.rpps[:-1] + str((int(GOOD.rpps[-1]) + 1) % 10)),
@@ -46,6 +47,16 @@ def test_each_fault_is_found_by_its_check_alone(name: str, monkeypatch: pytest.M
     assert [each.name for each in quality.findings([FAULTS[name]], NOW)] == [name]
     monkeypatch.setitem(quality.CHECKS, name, lambda entry, now: False)
     assert list(quality.findings([FAULTS[name]], NOW)) == []
+
+
+def test_what_bounces_is_found_by_its_address_alone() -> None:
+    """In whatever case it is written; an entry whose letters arrive is not among them."""
+    shouted = replace(GOOD, address=parse(ADDRESS.replace("anne", "Anne")))
+    other = "paul@clinique.mssante.example"
+    found = list(quality.findings([shouted], NOW, {ADDRESS, other}))
+    assert [(each.name, each.address) for each in found] == [("bouncing", str(shouted.address))]
+    assert list(quality.findings([shouted], NOW, {other})) == []
+    assert set(quality.NAMES) >= {"bouncing", *FAULTS}
 
 
 def test_the_invented_country_is_the_same_each_time_and_moves(tmp_path: Path) -> None:

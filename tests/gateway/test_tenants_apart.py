@@ -369,6 +369,7 @@ def _kinds(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "relay.indicators.moved": {"before": {}, "after": {"2026-01-01": {(LETTER.sender, "sent", "x"): [1, 1]}}},
         "relay.store.reads.find": {"since": NOW, "until": NOW},
         "relay.store.reads.troubled": {"since": NOW},
+        "relay.bounced.addresses": {"since": NOW},
         "relay.withdrawal.take_back": {"values": {"reason": "x"}, "said": ("withdrawn", "x")},
         "relay.erase": {"why": {"by": "x"}},
         "relay.reseal": {"key": {"tenant": OWNER, "id": given["patient_id"]}},
