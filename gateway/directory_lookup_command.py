@@ -35,6 +35,7 @@ FIELDS = (
     ),
     "red_list",
 )
+_MORE = {"fr": "Il y en a d'autres : précisez votre recherche.", "en": "There are more: narrow your search."}
 
 
 @click.command()
@@ -68,8 +69,9 @@ def find(settings: Settings, address: str, as_json: bool, lang: str) -> None:
 @click.command()
 @click.argument("words", nargs=-1, required=True)
 @JSON
+@LANGUAGE
 @with_settings
-def search(settings: Settings, words: tuple[str, ...], as_json: bool) -> None:
+def search(settings: Settings, words: tuple[str, ...], as_json: bool, lang: str) -> None:
     """Mailboxes that hold every one of WORDS, without accents or case: name, specialty, town, structure, numbers."""
     from gateway import app
 
@@ -78,15 +80,16 @@ def search(settings: Settings, words: tuple[str, ...], as_json: bool) -> None:
         raise Failure(f"the directory does not answer ({answer.detail})")
     _show(answer.entries, as_json)
     if answer.truncated:
-        click.echo("more were found: narrow your search", err=True)
+        click.echo(_MORE[lang], err=True)
     if not answer.entries:
         sys.exit(1)
 
 
 @click.command()
 @click.argument("address")
+@JSON
 @with_settings
-def card(settings: Settings, address: str) -> None:
+def card(settings: Settings, address: str, as_json: bool) -> None:
     """The mailbox with this ADDRESS as a vCard 4.0, for an address book."""
     from directory import vcard
 
@@ -96,7 +99,9 @@ def card(settings: Settings, address: str) -> None:
         sys.exit(1)
     if told.entry.red_list:
         raise Failure("this mailbox is on the red list: it is not exported")
-    click.echo(vcard.card(told.entry), nl=False)
+    text = vcard.card(told.entry)
+    said = json.dumps({"address": str(told.entry.address), "vcard": text}, ensure_ascii=False)
+    click.echo(said if as_json else text, nl=as_json)
 
 
 @click.command()

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def onboard(file: Path | None, mode: str | None, template: bool, **more: Any) -> None:
     """Make the tenants, structures and mailboxes of FILE: directory, accounts, certificate requests, publication."""
     if template:
-        click.echo(_template(), nl=False)
+        _show_template(more["as_json"])
         return
     if file is None or mode is None:
         raise click.UsageError("name a FILE, and --dry-run or --apply")
@@ -106,6 +106,12 @@ def _show(table: Table, done: Arrived, dry: bool, as_json: bool) -> None:
     click.echo(f"{table.rows} rows, {len(rejected)} rejected" + (", dry run: nothing was changed" if dry else ""))
     if done.restart:
         click.echo("the new tenants are served once the node is started again; send requests/*.csr to the authority")
+
+
+def _show_template(as_json: bool) -> None:
+    from gateway.onboarding_table import COLUMNS
+
+    click.echo(json.dumps({"columns": COLUMNS}) if as_json else _template(), nl=as_json)
 
 
 def _template() -> str:

@@ -26,7 +26,7 @@ from gateway.web.visits import Visit
 log = structlog.get_logger("gateway.web")
 
 PATH = "/annuaire"
-_WORDS_MOST, _SHOWN = 200, 50
+_WORDS_MOST = 200
 FIELDS = (
     *("display_name", "title", "family_name", "given_name", "rpps", "finess", "structure", "specialty", "service"),
     *("town", "postal_code", "kind", "preferred"),
@@ -77,7 +77,7 @@ def _sought(visit: Visit, words: str) -> Listing | None:
         if isinstance(told, DirectoryDown):
             return None
         return Listing((told.entry, *told.others) if isinstance(told, Described) else ())
-    listing = visit.site.directories.search(words, _SHOWN)
+    listing = visit.site.directories.search(words)
     return None if isinstance(listing, DirectoryDown) else listing
 
 

@@ -17,7 +17,7 @@ WRITING: dict[str, tuple[str, str]] = {
     "write-search-go": ("Chercher", "Search"),
     "write-found": ("Résultats", "Results"),
     "write-none": ("Personne ne correspond.", "Nobody answers to that."),
-    "write-more": ("Il y en a d’autres : précisez.", "There are more: narrow your search."),
+    "write-more": ("Il y en a d’autres : précisez votre recherche.", "There are more: narrow your search."),
     "write-directory-down": (
         "L’annuaire ne répond pas ; réessayez bientôt.",
         "The directory does not answer; try again soon.",
