@@ -1,18 +1,15 @@
-"""What is wrong with an entry: each check says so of its own fault; and the invented country, the same each time."""
+"""What is wrong with an entry: each check says so of its own fault."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from certs.throwaway import Pki
 from directory import quality
 from directory.address import parse
-from directory.feed import generator
-from directory.feed.generator import Country
 from directory.model import Entry, Kind, Provenance
 from directory.region import with_luhn
 
@@ -57,18 +54,3 @@ def test_what_bounces_is_found_by_its_address_alone() -> None:
     assert [(each.name, each.address) for each in found] == [("bouncing", str(shouted.address))]
     assert list(quality.findings([shouted], NOW, {other})) == []
     assert set(quality.NAMES) >= {"bouncing", *FAULTS}
-
-
-def test_the_invented_country_is_the_same_each_time_and_moves(tmp_path: Path) -> None:
-    """Byte for byte of one seed and day; other of another seed; some come and some leave by another day."""
-    one, again, other, later = (
-        generator.write(each, tmp_path / str(number))["mssante"].read_bytes()
-        for number, each in enumerate((Country(3_000), Country(3_000), Country(3_000, seed=2), Country(3_000, day=30)))
-    )
-    assert one == again
-    assert one != other
-    lines, moved = set(one.splitlines()), set(later.splitlines())
-    assert lines - moved
-    assert moved - lines
-    names = [tuple(line.split(b"|")[9:11]) for line in one.splitlines()[1:] if line.startswith(b"PER|")]
-    assert len(names) > len(set(names))
