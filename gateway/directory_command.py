@@ -10,7 +10,7 @@ import getpass
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -95,12 +95,24 @@ def _source(settings: Settings, name: str | None, told: Mapping[str, Any]) -> So
         if told["mapping"] or told["save"]:
             raise Failure("--column maps a table of one's own or another directory: --source tableau or ldif")
         return sources.KNOWN[name]
-    pairs = dict(each.partition("=")[::2] for each in told["mapping"])
-    columns = {normalised(key).replace(" ", "_"): value for key, value in pairs.items()}
-    said = saved_columns.Saved(name, columns, told["encoding"], told["separator"])
+    said = saved_columns.Saved(name, _paired(told["mapping"]), told["encoding"], told["separator"])
     if told["save"]:
         saved_columns.keep(settings, told["save"], said)
     return said.as_source()
+
+
+def _paired(words: Sequence[str]) -> dict[str, str]:
+    """'code postal=CP': name of the template's column -> name in the file. Raises FeedError."""
+    columns: dict[str, str] = {}
+    for word in words:
+        ours, _, theirs = (each.strip() for each in word.partition("="))
+        name = normalised(ours).replace(" ", "_")
+        if not name or not theirs:
+            raise FeedError(f"« {word} » ne dit pas COLONNE=EN-TÊTE")
+        if name in columns:
+            raise FeedError(f"la colonne « {name} » est donnée deux fois")
+        columns[name] = theirs
+    return columns
 
 
 @directory.command("plan")
@@ -321,9 +333,10 @@ def columns(settings: Settings, as_json: bool) -> None:
 
 
 @directory.command()
-def template() -> None:
+@JSON
+def template(as_json: bool) -> None:
     """The header of a table of one's own, for a spreadsheet."""
-    click.echo(";".join(sources.TEMPLATE))
+    click.echo(json.dumps({"columns": sources.TEMPLATE}) if as_json else ";".join(sources.TEMPLATE))
 
 
 @directory.command()
@@ -333,20 +346,23 @@ def template() -> None:
 @click.option(
     "--day", type=click.IntRange(0, 365), default=0, show_default=True, help="A later day of the same country."
 )
-def generate(folder: Path, mailboxes: int, seed: int, day: int) -> None:
+@JSON
+def generate(folder: Path, mailboxes: int, seed: int, day: int, as_json: bool) -> None:
     """An invented country in the formats of the national files, to try an import."""
     from directory.feed import generator
 
-    for path in generator.write(generator.Country(mailboxes, seed, day), folder).values():
-        click.echo(str(path))
+    for name, path in generator.write(generator.Country(mailboxes, seed, day), folder).items():
+        click.echo(json.dumps({"source": name, "path": str(path)}) if as_json else str(path))
 
 
 @directory.command()
-def schema() -> None:
+@JSON
+def schema(as_json: bool) -> None:
     """The schema of a regional directory, in slapd.conf form."""
     from directory import slapd
 
-    click.echo(slapd.SCHEMA.decode(), nl=False)
+    text = slapd.SCHEMA.decode()
+    click.echo(json.dumps({"schema": text}, ensure_ascii=False) if as_json else text, nl=as_json)
 
 
 for each in (find, search, card, replica, load):

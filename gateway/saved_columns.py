@@ -17,7 +17,7 @@ from typing import Any
 from certs import disk
 from directory.feed import sources
 from directory.feed.items import Source
-from directory.feed.lines import FeedError
+from directory.feed.lines import FeedError, normalised
 from gateway import feeding
 from gateway.config import Settings
 
@@ -37,7 +37,7 @@ class Saved:
 
     def as_source(self) -> Source:
         """Raises FeedError for a column that the template does not have, or one that is to be two of them."""
-        twice = [each for each, times in Counter(self.columns.values()).items() if times > 1]
+        twice = [each for each, times in Counter(map(normalised, self.columns.values())).items() if times > 1]
         if twice:
             raise FeedError(f"la colonne « {twice[0]} » serait deux colonnes du modèle")
         if self.source == "ldif":

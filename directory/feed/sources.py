@@ -171,17 +171,22 @@ def _own(row: dict[str, str]) -> Iterator[Item]:
 
 def own_table(mapping: dict[str, str], encoding: str = "utf-8", separator: str = ";") -> Source:
     """Mailboxes from a table of one's own. `mapping`: name of the template's column -> name in the file. What is named
-    must be there: a heading with a slip in it would leave its values out of the directory.
+    must be there: a heading with a slip in it would leave its values out of the directory; and it is that column alone,
+    even where it is called like another of ours.
 
-    Raises FeedError for a column that the template does not have.
+    Raises FeedError for a column that the template does not have, or one that it needs and that is named as another.
     """
-    for name in mapping:
-        _known(name)
-    columns = tuple(
-        _column(_OWN_FIELDS[name], normalised(mapping.get(name, name)), key=name in ("type", "adresse", *mapping))
-        for name in TEMPLATE
-    )
+    theirs = {_known(name): normalised(heading) for name, heading in mapping.items()}
+    columns = tuple(_own_column(theirs, name) for name in TEMPLATE)
     return Source("tableau", "Tableau de l'établissement", columns, _own, Shape(separator, True, encoding))
+
+
+def _own_column(theirs: dict[str, str], name: str) -> Column:
+    ours, needed = normalised(name), name in ("type", "adresse", *theirs)
+    taken = name not in theirs and ours in theirs.values()
+    if taken and needed:
+        raise FeedError(f"la colonne « {name} » manque : son nom est donné pour une autre")
+    return Column(_OWN_FIELDS[name], () if taken else (theirs.get(name, ours),), needed)
 
 
 # --- another directory's export ----------------------------------------------------------------------------------

@@ -185,3 +185,18 @@ def test_a_table_of_ones_own_maps_its_columns() -> None:
     assert item.named() == {"kind": "ORG", "address": "accueil@clinique.mssante.example"}
     with pytest.raises(FeedError, match="« age »"):
         sources.own_table({"age": "Âge"})
+
+
+def test_a_heading_that_was_named_is_one_column_alone() -> None:
+    """'structure' named as the service is not the structure's name too; two may change places; a key may not go."""
+    content = b"type;adresse;structure;ville\nORG;accueil@clinique.mssante.example;Urgences;Meaux\n"
+    for mapping, told in (
+        ({}, {"name": "Urgences", "town": "Meaux"}),
+        ({"service": "Structure"}, {"service": "Urgences", "town": "Meaux"}),
+        ({"ville": "structure", "structure": "ville"}, {"name": "Meaux", "town": "Urgences"}),
+    ):
+        (item,) = items_of(sources.own_table(mapping), content)
+        assert isinstance(item, Item)
+        assert item.named() == {"kind": "ORG", "address": "accueil@clinique.mssante.example"} | told
+    with pytest.raises(FeedError, match="« adresse » manque : son nom est donné pour une autre"):
+        sources.own_table({"service": "Adresse"})

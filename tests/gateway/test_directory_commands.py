@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from directory import entries
 from directory.region import SUFFIX
-from gateway import app
+from gateway import app, saved_columns
 from gateway.cli import pli
 from gateway.directory_command import directory
 from gateway.onboard_command import onboard
@@ -71,6 +71,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[At]:
         plan = ("directory", "plan", str(made.folder / "jour.txt"), "--source", "mssante", "--dated", dated)
         assert made.run(*plan).exit_code == 0
         assert made.run("directory", "apply", str(made.folder / "jour.txt.plan"), *BY).exit_code == 0
+        saved_columns.keep(region.settings, "foyer", saved_columns.Saved("tableau", {"ville": "Commune"}))
         (made.folder / "arrivees.csv").write_text(made.run("onboard", "--template").stdout)
         yield made
 
@@ -93,6 +94,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "publish": ("directory", "publish", *BY),
     "publish --status": ("directory", "publish", "--status"),
     "generate": ("directory", "generate", "--out", "{folder}/autre", "--mailboxes", "10"),
+    "columns": ("directory", "columns"),
     "template": ("directory", "template"),
     "schema": ("directory", "schema"),
     "identity": ("directory", "identity", "passerelle", "--password-file", "{word}"),
@@ -105,6 +107,7 @@ SAYS = {
     "find": "address", "search": "address", "card": "vcard", "replica": "behind_s", "plan": "counts", "review": "kind",
     "review --rejected": "reason", "apply": "stopped", "duplicates": "evidence", "merge": "after", "unmerge": "before",
     "quality": "name", "freshness": "age_hours", "publish": "states", "publish --status": "state", "generate": "path",
+    "columns": "source",
     "template": "columns", "schema": "schema", "identity": "ldif", "onboard": "rejected",
     "onboard --template": "columns",
 }  # fmt: skip

@@ -122,6 +122,9 @@ def test_the_columns_of_a_table_are_named_once(world: Any, country: list[Path]) 
         (*shape, *named, "--save", "Mon Service"),
         (*shape, *named, "--column", "ville=Ville"),
         (*shape, *named, "--column", "ville=Courriel"),
+        (*shape, *named, "--column", "ville=COURRIEL"),
+        (*shape, *named, "--column", "Adresse=Commune"),
+        (*shape, *named, "--column", "ville"),
         (*shape, *named, "--column", "pays=Pays"),
     ):
         said = pli(world, "plan", str(table), *words, status=2)
