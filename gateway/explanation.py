@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from directory import address
 from directory.model import Address, DirectoryDown, Entry, Found
-from gateway import app
+from gateway import app, rule_sentences
 from gateway.config import Settings
 from gateway.doors import replies
 from relay import gate, routing
@@ -72,7 +72,8 @@ class Way:
 
     answer: Route | Reason
     because: str
-    """The question of the rule that decided, and the values of policy that it looked at."""
+    """Why, for whoever writes: what the rule that decided stands for, and the values of policy that it looked at, each
+    with whose it is."""
 
 
 def way(entry: Intake, addressee: Addressee, own: Address, language: str) -> Way:
@@ -81,7 +82,12 @@ def way(entry: Intake, addressee: Addressee, own: Address, language: str) -> Way
     wanted = entry.book().wanted(to if entry.node.serves(to) else own, to)
     terms = gate.terms(addressee, wanted, entry.trust(), app.clock())
     rule, answer = routing.explain(addressee, entry.white_list(), entry.node, terms)[-1]
-    return Way(answer or Reason.NO_ROUTE, _because(rule, wanted, language))
+    return Way(answer or Reason.NO_ROUTE, _plainly(rule, wanted, language))
+
+
+def _plainly(rule: routing.Rule, wanted: Wanted, language: str) -> str:
+    why = rule_sentences.why(rule.name, language)
+    return "; ".join((why, *(rule_sentences.setting(wanted.lines[key], language) for key in rule.keys)))
 
 
 def ours(text: str, node: routing.Node) -> Address:

@@ -17,7 +17,7 @@ from rich.table import Table
 from sqlalchemy import Engine
 
 from dmp_bridge import filings
-from gateway import app, timeline
+from gateway import app, rule_sentences, timeline
 from gateway.config import Settings
 from gateway.doors import replies
 from relay import spool
@@ -164,13 +164,13 @@ def _line(step: spool.Step, language: str, trail: Trail) -> str:
     if step.event == "verified":
         words.append(f": {_sentence(trail, language)}")
     if step.event == "dossier-ruled":
-        return " ".join([*words, f": {timeline.rulings(facts, language)}"])
+        return " ".join([*words, f": {rule_sentences.rulings(facts, language)}"])
     if why_ := facts.get("reason"):
         words.append(f": {why(why_, language)}")
     if note := timeline.note(facts.get("note", ""), language):
         words.append(f": {note}")
-    if rule := facts.get("rule"):
-        words.append(f"({facts.get('mode', '')}, {rule})")
+    if way := rule_sentences.route(facts.get("mode", ""), facts.get("rule", ""), language):
+        words.append(f": {way}")
     return " ".join(words)
 
 
@@ -180,7 +180,7 @@ def rulings(settings: Settings, letter_id: str, document_id: str, language: str 
     steps = spool.timeline(reader, settings.node.tenant, letter_id)
     asked = [dict(step.facts) for step in steps if step.event == "dossier-ruled"]
     found = [facts for facts in asked if facts.get("document") == document_id]
-    return timeline.rulings(found[-1], language) if found else ""
+    return rule_sentences.rulings(found[-1], language) if found else ""
 
 
 def why(reason: str, language: str = "fr") -> str:

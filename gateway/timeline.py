@@ -6,8 +6,6 @@ nothing. Does not: show content or a patient's identity; the journal holds none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 SENTENCES: dict[str, tuple[str, str]] = {
     "accepted": ("accepté, en notre garde", "accepted, in our custody"),
     "verified": ("contrôlé à l'entrée", "checked on entry"),
@@ -59,6 +57,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "sans nouvelle : aucun accusé reçu ; renvoyez, ou prenez une autre voie",
         "no news: no receipt came; send it again, or take another way",
     ),
+    "dealt-with": ("marqué comme réglé par son auteur", "marked as dealt with by its author"),
+    "taken-up": ("remis à vérifier par son auteur", "to be checked again, says its author"),
     "said-arrived": ("remis, dit l'opérateur du destinataire", "delivered, says the recipient's operator"),
     "said-delayed": ("retardé, dit l'opérateur du destinataire", "delayed, says the recipient's operator"),
     "said-undelivered": ("non remis, dit l'opérateur du destinataire", "not delivered, says the recipient's operator"),
@@ -112,6 +112,11 @@ NOTES: dict[str, tuple[str, str]] = {
     "bounce-bad-address": ("l'adresse n'est pas valide", "the address is not valid"),
     "bounce-too-large": ("la lettre est trop grande", "the letter is too large"),
     "bounce-full": ("sa boîte est pleine", "its mailbox is full"),
+    "receipt-by-peer": (
+        "son opérateur dira la suite",
+        "its operator will tell what follows",
+    ),
+    "changed": ("mis à jour au dossier", "brought up to date in the dossier"),
     "warning-letter": ("comme lettre d'avertissement", "as a warning letter"),
 }
 
@@ -131,22 +136,6 @@ SIGNATURES: dict[tuple[str, str], tuple[str, str]] = {
     ("cannot-tell", ""): ("signature impossible à contrôler pour l'instant", "signature cannot be checked now"),
     ("none", ""): ("non signé", "not signed"),
 }
-
-
-_ANSWERS = {"yes": ("oui", "yes"), "no": ("non", "no"), "cannot-tell": ("ne sait pas", "cannot tell")}
-
-
-def rulings(facts: Mapping[str, str], language: str = "fr") -> str:
-    """What each filing rule answered: how many said yes, and by name those that did not, with what they add."""
-    said: dict[str, list[str]] = {each: [] for each in ("no", "cannot-tell", "yes")}
-    for rule, told in facts.items():
-        answer, _, more = told.partition(": ")
-        if answer in said:
-            said[answer].append(f"{rule} ({more})" if more else rule)
-    parts = [
-        f"{_ANSWERS[each][language != 'fr']} : {', '.join(said[each])}" for each in said if said[each] and each != "yes"
-    ]
-    return "; ".join([*parts, f"{len(said['yes'])} {_ANSWERS['yes'][language != 'fr']}"])
 
 
 def signature(state: str, signer: str, name: str, language: str = "fr") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gateway import custody, lookout
+from gateway import custody, lookout, rule_sentences
 from gateway.web.roles import Face, Role
 from gateway.web.visits import Visit
 from relay.store.reads import Waiting
@@ -34,7 +34,8 @@ def _told(visit: Visit, row: dict[str, Any]) -> dict[str, Any]:
     """A line as it is read, with the acts that it allows."""
     why = lookout.why(row["reason"], visit.language) if row["reason"] else ""
     acts = [each for each in ACTIONS if row["state"] in custody.MOVED[each]]
-    return {**row, "why": why, "word": visit.t(f"queue-{row['state']}"), "acts": acts}
+    how = rule_sentences.route(row["mode"], "", visit.language)
+    return {**row, "why": why, "word": visit.t(f"queue-{row['state']}"), "acts": acts, "how": how}
 
 
 async def foreseen(visit: Visit) -> Response:

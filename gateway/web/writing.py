@@ -108,12 +108,15 @@ async def _search(visit: Visit, draft: Draft, _: str) -> Response:
     return _page(visit, draft, found=await _sought(visit))
 
 
-async def _sought(visit: Visit) -> Search:
+async def _sought(visit: Visit) -> Search | None:
+    """None where no word was typed: nobody was looked for."""
+    words = visit.form.get("search", "").strip()
+
     def look() -> Search:
         own = address.parse(visit.session.account)
-        return recipient_cards.search(_intake(visit), visit.form.get("search", ""), own, visit.language)
+        return recipient_cards.search(_intake(visit), words, own, visit.language)
 
-    return await visit.aside(look)
+    return await visit.aside(look) if words else None
 
 
 def _intake(visit: Visit) -> Intake:

@@ -33,19 +33,6 @@ def test_every_event_has_a_sentence_in_both_languages() -> None:
     assert all(french != english for french, english in timeline.SENTENCES.values())
 
 
-def test_each_filing_rule_s_answer_is_told() -> None:
-    """Those that said no first, then those that cannot tell, with what they add; the others are counted."""
-    facts = {
-        "host": "region", "document": "2.25.1", "type-known": "no: 11502-2 CR d'examens biologiques",
-        "ins-present": "yes", "schema-valid": "cannot-tell: not-installed", "not-masked": "yes",
-    }  # fmt: skip
-    assert timeline.rulings(facts) == (
-        "non : type-known (11502-2 CR d'examens biologiques); ne sait pas : schema-valid (not-installed); 2 oui"
-    )
-    assert timeline.rulings({"ins-present": "yes"}, "en") == "1 yes"
-    assert "dossier-ruled" not in timeline.QUIET
-
-
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_an_establishment_seals_and_a_person_signs(language: str) -> None:
     """Design §7: 'scellé par l'établissement X', never 'signé par Dr Y'; three identities, three sentences."""

@@ -122,7 +122,7 @@ def test_a_letter_written_at_the_page_arrives_signed(world: Any, claire: Browser
     page = begun(claire).press("search", search="bernard paul")
     assert "Chirurgie orthopédique · CLINIQUE DU PARC · Paris" in page.text
     assert said("mode-peer-signed") in page.text
-    assert "sinon, signé; sign = mailbox" in page.text
+    assert "la voie habituelle; signature de la boîte (réglage d'usine)" in page.text
     sent = written(claire, "Avis sur le genou")
     assert said("undo-go") in sent.text
     assert world.settled(world.lilas, sent.letter) == {"peer-signed": ("done", "")}
@@ -142,6 +142,7 @@ def test_the_list_comes_while_one_types(world: Any, claire: Browser) -> None:
     assert f'value="add:{SURGEON.address}"' in typed("orthopedique paris")
     assert f'value="add:{SURGEON.address}"' in typed(str(SURGEON.address).upper())
     assert said("write-none") in unescape(typed("personne de ce nom"))
+    assert said("write-none") not in unescape(typed(" "))
 
 
 def test_a_letter_taken_back_never_leaves(world: Any, claire: Browser, colleague: Browser) -> None:
