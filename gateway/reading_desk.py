@@ -1,4 +1,4 @@
-"""What a reader is told beside a letter: whose signature it bears, what waits for him, what became of his own letters.
+"""What a reader is told beside a letter: whose signature it bears, and what waits about it.
 
 Promises: without a key: what was found on entry counts for the very bytes that came in, or the signature is judged
 again; what was only claimed in a header counts for nothing. Does not: fetch or open a letter.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dmp_bridge import filings
 from gateway import app, timeline
@@ -16,11 +16,8 @@ from gateway.config import Settings
 from relay import smime, spool, warning
 from relay.fields import Malformed, block_end, read_block
 from relay.message import OWN_FAMILY, scan
-from relay.model import Letter, Mode, Recipient, State, Verdict
-from relay.store import reads
+from relay.model import Letter, Mode, Recipient, Verdict
 
-SINCE = timedelta(days=14)
-"""So long a letter that failed, or of which nothing is heard, is shown first."""
 _LETTER = re.compile(r"[0-9a-z]{26}")
 
 
@@ -88,25 +85,6 @@ def _judged(settings: Settings, content: bytes, at: datetime) -> Verdict:
 
 
 # --- what waits -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """A recipient of one's own letter that did not get it, or of whom nothing is heard."""
-
-    letter_id: str
-    name: str
-    failed: bool
-    reason: str
-
-
-def troubles(settings: Settings, account: str, now: datetime) -> tuple[Trouble, ...]:
-    """The newest first."""
-    hide = app.pseudonyms(settings)
-    rows = reads.troubled(app.reader(settings.database_url), settings.node.tenant, account, now - SINCE)
-    return tuple(
-        Trouble(row.letter_id, hide.address(row.address), row.state is State.FAILED, row.reason) for row in rows
-    )
 
 
 def waits(settings: Settings, letter_id: str) -> tuple[str, ...]:

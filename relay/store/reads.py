@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Engine, ScalarSelect, Select, and_, false, func, not_, or_, select
 
 from relay.model import BodyRef, Letter, Mode, Recipient, State, Word, first_id
 from relay.store import direct, lanes, statements
@@ -151,17 +151,35 @@ def towards(engine: Engine, tenant: str, target: str, states: Sequence[State], l
         return [Waiting(*row[:4], State(row.state), row.reason) for row in conn.execute(query)]
 
 
-def troubled(engine: Engine, tenant: str, sender: str, since: datetime, limit: int = 50) -> list[Waiting]:
-    """Recipients of this sender's letters that failed or are silent, the newest letter first."""
+DEALT_WITH, TAKEN_UP = "dealt-with", "taken-up"
+"""What an author says of a recipient's trouble, and takes back."""
+NO_NEWS = (DEALT_WITH, "noticed", "warned", "bounced", "looked-up", "body-erased")
+"""Whatever else happens to a recipient brings his trouble back."""
+
+
+def troubled(
+    engine: Engine, tenant: str, sender: str, since: datetime, limit: int = 50, *, dealt_with: bool = False
+) -> list[Waiting]:
+    """Recipients of this sender's letters that failed or are silent, the newest letter first: those with which he has
+    not dealt, or those with which he has and nothing happened since."""
     r = recipients.c
     query = select(r.id, r.letter_id, r.address, r.mode, r.state, r.reason).join(
         letters, and_(letters.c.tenant == r.tenant, letters.c.id == r.letter_id)
     )
     query = query.where(letters.c.tenant == tenant, letters.c.sender_key == sender.lower(), *_between(since, None))
     query = query.where(or_(r.state == State.FAILED.value, r.word == Word.SILENT.value))
+    over = _last(journal.c.event == DEALT_WITH) >= _last(journal.c.event.not_in(NO_NEWS))
+    query = query.where(over if dealt_with else not_(func.coalesce(over, false())))
     with engine.connect() as conn:
         rows = conn.execute(query.order_by(letters.c.id.desc(), r.id).limit(limit))
         return [Waiting(*row[:4], State(row.state), row.reason) for row in rows]
+
+
+def _last(event: ColumnElement[bool]) -> ScalarSelect[Any]:
+    """When the journal last said so of a recipient."""
+    r, j = recipients.c, journal.c
+    mine = and_(j.tenant == r.tenant, j.letter_id == r.letter_id, j.recipient_id == r.id)
+    return select(func.max(j.at)).where(mine, event).correlate(recipients).scalar_subquery()
 
 
 def is_due(engine: Engine, now: datetime) -> bool:
