@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ PAGES = {
     "configuration": ("Les réglages", "Configuration"),
 }
 """Name -> how it is called; in the order in which they are listed."""
+FRENCH = frozenset({"reading", "writing"})
+"""Pages whose text is French."""
+_PICTURE = re.compile(r"pictures/([a-z0-9-]{1,40})\.png")
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Page:
     name: str
     title: str
     html: str
+    language: str
 
 
 @cache
@@ -54,7 +59,14 @@ def page(name: str) -> Page | None:
     if name not in PAGES:
         return None
     text = (shipped.folder() / f"{name}.md").read_text("utf-8")
-    return Page(name, _title(text), rendered(text))
+    return Page(name, _title(text), rendered(text), "fr" if name in FRENCH else "en")
+
+
+@cache
+def picture(name: str) -> bytes | None:
+    """A picture of a page (PNG), by its name without ending; None where there is none."""
+    file = shipped.folder() / "pictures" / f"{name}.png"
+    return file.read_bytes() if _PICTURE.fullmatch(f"pictures/{name}.png") and file.is_file() else None
 
 
 def _title(text: str) -> str:
@@ -63,10 +75,11 @@ def _title(text: str) -> str:
 
 
 def rendered(text: str) -> str:
-    """CommonMark with tables, without raw HTML and without images."""
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image"])
+    """CommonMark with tables, without raw HTML; of images our own alone."""
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     reader.add_render_rule("heading_open", _heading)
     reader.add_render_rule("link_open", _link)
+    reader.add_render_rule("image", _image)
     return _reachable(str(reader.render(text)))
 
 
@@ -87,6 +100,15 @@ def _link(
 ) -> str:
     tokens[at].attrSet("href", place(str(tokens[at].attrGet("href") or "")))
     return renderer.renderToken(tokens, at, options, _env)  # type: ignore[arg-type]
+
+
+def _image(
+    _: RendererHTML, tokens: Sequence[Token], at: int, _options: Mapping[str, Any], _env: Mapping[str, Any]
+) -> str:
+    """One of docs/pictures; of any other its words."""
+    words = escape(tokens[at].content)
+    ours = _PICTURE.fullmatch(str(tokens[at].attrGet("src") or ""))
+    return f'<img src="{AT}/pictures/{ours[1]}.png" alt="{words}" loading="lazy">' if ours else words
 
 
 def anchor(heading: str) -> str:

@@ -1,4 +1,5 @@
-"""The handbook, served: /aide is the list of pages, /aide/NAME one of them.
+"""The handbook, served: /aide is the list of pages, /aide/NAME one of them, /aide/pictures/NAME.png what
+they show.
 
 Promises: anybody who reaches the port may read it, since it is what ships with the program; it needs no script and asks
 nobody else for anything, and the browser is told so. Does not: render (gateway.handbook), or say anything of this node.
@@ -15,8 +16,9 @@ from starlette.routing import Route
 from gateway import handbook
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
@@ -27,6 +29,7 @@ pre, table { display: block; overflow-x: auto; }
 pre { border: 1px solid; padding: .75rem; }
 table { border-collapse: collapse; }
 th, td { border: 1px solid; padding: .3rem .6rem; text-align: left; vertical-align: top; }
+img { max-width: 100%; border: 1px solid; }
 a:focus-visible { outline: 3px solid; outline-offset: 2px; }
 """
 _SHELL = """\
@@ -45,6 +48,7 @@ def routes() -> list[Route]:
     return [
         Route("/aide", _listing, methods=["GET"]),
         Route("/aide/style.css", _style, methods=["GET"]),
+        Route("/aide/pictures/{name}.png", _picture, methods=["GET"]),
         Route("/aide/{name}", _page, methods=["GET"]),
     ]
 
@@ -68,7 +72,12 @@ async def _page(request: Request) -> Response:
     if found is None:
         body = _BACK.format(html="<h1>Cette page n’existe pas.</h1>")
         return _shown("fr", "Page inconnue", body, 404)
-    return _shown("en", found.title, _BACK.format(html=found.html))
+    return _shown(found.language, found.title, _BACK.format(html=found.html))
+
+
+async def _picture(request: Request) -> Response:
+    found = handbook.picture(request.path_params["name"])
+    return Response(found or b"", 200 if found else 404, media_type="image/png", headers=HEADERS)
 
 
 async def _style(_request: Request) -> Response:

@@ -1,4 +1,5 @@
-"""The handbook within the site: /aide is the list of pages, /aide/NAME one of them.
+"""The handbook within the site: /aide is the list of pages, /aide/NAME one of them, /aide/pictures/NAME.png what
+they show.
 
 Promises: what ships with the program, open to whoever reaches the port, as at the monitor. Does not: render
 (gateway.handbook does).
@@ -24,10 +25,16 @@ async def page(visit: Visit) -> Response:
     if found is None:
         return visit.wrong(404)
     # HTML in the source is shown as text by the renderer: what comes out is ours
-    return visit.shown("handbook.html", title=found.title, text=Markup(found.html))  # noqa: S704
+    return visit.shown("handbook.html", title=found.title, told=found.language, text=Markup(found.html))  # noqa: S704
+
+
+async def picture(visit: Visit) -> Response:
+    found = await visit.aside(handbook.picture, str(visit.request.path_params["picture"]))
+    return visit.wrong(404) if found is None else Response(found, media_type="image/png")
 
 
 FACES = (
     Face("/aide", contents, public=True),
     Face("/aide/{page}", page, public=True),
+    Face("/aide/pictures/{picture}.png", picture, public=True, quiet=True),
 )

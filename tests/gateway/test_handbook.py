@@ -66,6 +66,49 @@ def test_nothing_in_a_page_can_act(text: str) -> None:
     assert tree.text_content().strip()
 
 
+def test_pictures_of_ours_are_shown_and_no_others() -> None:
+    """By their words; one that lies elsewhere leaves its words alone."""
+    ours = html.fromstring(handbook.rendered('![Un "mot" <b>](pictures/accueil.png)'))
+    (shown,) = ours.iter("img")
+    assert (shown.get("src"), shown.get("alt")) == ("/aide/pictures/accueil.png", 'Un "mot" <b>')
+    for place in (
+        "https://a.example/x.png",
+        "//a/pictures/x.png",
+        "pictures/../../x.png",
+        "/x.png",
+        "data:image/png,x",
+    ):
+        assert "<img" not in handbook.rendered(f"![mot]({place})")
+        assert "mot" in handbook.rendered(f"![mot]({place})")
+
+
+@pytest.mark.parametrize("name", list(handbook.PAGES))
+def test_every_picture_of_a_page_is_served(name: str, reader: TestClient) -> None:
+    """With words, at both places, as the type that it is."""
+    found = handbook.page(name)
+    assert found
+    for each in html.fromstring(found.html).iter("img"):
+        answer = reader.get(str(each.get("src")))
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png"), each.get("src")
+        assert answer.content.startswith(b"\x89PNG")
+        assert each.get("alt")
+    assert reader.get("/aide/pictures/nothing.png").status_code == 404
+
+
+def test_no_other_file_is_a_picture() -> None:
+    for name in ("../reading", "", "accueil.png", "ACCUEIL", "../../README"):
+        assert handbook.picture(name) is None
+    assert handbook.picture("accueil")
+
+
+def test_the_pages_of_professionals_show_pictures() -> None:
+    """What they will see, before they see it."""
+    for name in ("reading", "writing", "operations"):
+        found = handbook.page(name)
+        assert found
+        assert "<img " in found.html, name
+
+
 def test_without_the_look_at_links_one_would_lead_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """That look is what keeps them within."""
     assert 'href="/aide"' in handbook.rendered("[x](//elsewhere.example/)")
@@ -86,9 +129,10 @@ def test_the_list_leads_to_every_page(reader: TestClient) -> None:
     links = [str(each.get("href")) for each in html.fromstring(reader.get("/aide").text).iter("a")]
     assert links == [f"/aide/{name}" for name in handbook.PAGES]
     for link in links:
-        answer = reader.get(link)
+        answer, said = reader.get(link), handbook.page(link.rpartition("/")[2])
+        assert said
         tree = html.fromstring(answer.text)
-        assert (answer.status_code, tree.get("lang")) == (200, "en"), link
+        assert (answer.status_code, tree.get("lang")) == (200, said.language), link
         assert tree.findtext(".//title")
         assert len(list(tree.iter("main"))) == 1
         assert len(answer.content) < 100_000
@@ -104,8 +148,10 @@ def test_what_is_no_page_is_said_so(reader: TestClient, path: str) -> None:
 
 def test_the_browser_is_told_to_load_nothing_else(reader: TestClient) -> None:
     """No script, no frame, no form, no other host: on the list, on a page, on what is no page."""
-    for path in ("/aide", "/aide/when", "/aide/nothing", "/aide/style.css"):
-        policy = reader.get(path).headers["content-security-policy"]
+    for path in ("/aide", "/aide/when", "/aide/nothing", "/aide/style.css", "/aide/pictures/accueil.png"):
+        answer = reader.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert answer.headers["x-frame-options"] == "DENY"
         assert "default-src 'none'" in policy
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
