@@ -24,6 +24,7 @@ from relay.store import engine
 from relay.store.tables import letters
 
 _ANSWER_S = 3.0
+HOUR = timedelta(hours=1)
 FREE_MB = 512
 """Where no [monitor] says otherwise."""
 
@@ -90,13 +91,14 @@ def _ports(settings: Settings) -> Iterator[Check]:
 
 
 def _reached(name: str, family: socket.AddressFamily, place: str | tuple[str, int]) -> Check:
+    said = place if isinstance(place, str) else f"{place[0]} port {place[1]}"
     try:
         with socket.socket(family, socket.SOCK_STREAM) as connection:
             connection.settimeout(_ANSWER_S)
             connection.connect(place)
-        return Check(name, True, str(place))
+        return Check(name, True, said)
     except OSError as error:
-        return Check(name, False, f"{place}: {error.strerror or type(error).__name__}")
+        return Check(name, False, f"{said}: {error.strerror or type(error).__name__}")
 
 
 def _directory(settings: Settings) -> Iterator[Check]:
@@ -123,7 +125,7 @@ def _lists(settings: Settings) -> Iterator[Check]:
             continue
         age = app.clock() - held.generated_at
         most = timedelta(hours=view.trust.white_list_max_age_hours)
-        yield Check("white list", age <= most, f"{age.total_seconds() / 3600:.0f} h old, {most} at most")
+        yield Check("white list", age <= most, f"{age / HOUR:.0f} h old, {most / HOUR:.0f} h at most")
 
 
 def _room(settings: Settings) -> Iterator[Check]:

@@ -88,7 +88,9 @@ def _table(piece: Piece, picture: str) -> Markup:
         elif not isinstance(each, str) or each.strip():
             rest.append(each)
     head = _wrapped("caption", "", Markup(" ").join(caption)) if caption else Markup("")
-    table = Markup('<div class="scroll"><table>{}<tbody>{}</tbody></table></div>').format(head, Markup("").join(rows))
+    table = Markup('<div class="scroll" tabindex="0"><table>{}<tbody>{}</tbody></table></div>').format(
+        head, Markup("").join(rows)
+    )
     return shown(rest, picture) + (table if rows else Markup(" ").join(caption))
 
 

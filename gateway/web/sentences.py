@@ -17,6 +17,7 @@ FRAME: dict[str, tuple[str, str]] = {
     "product": ("Pli, messagerie sécurisée de santé", "Pli, secure health messaging"),
     "skip": ("Aller au contenu", "Skip to content"),
     "menu": ("Menu principal", "Main menu"),
+    "menu-short": ("Menu", "Menu"),
     "sign-out": ("Se déconnecter", "Sign out"),
     "other-language": ("English", "Français"),
     "help": ("Aide", "Help"),

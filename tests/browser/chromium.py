@@ -115,7 +115,9 @@ class Window:
         found = AXE.run(self.page, options=NORM).response["violations"]
         told = [f"{each['id']}: {[node['html'][:160] for node in each['nodes'][:3]]}" for each in found]
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        blank = "[...document.images].filter(each => each.complete && !each.naturalWidth).map(each => each.src)"
         assert told == [], f"{self.path}: {told}"
+        assert self.page.evaluate(blank) == [], f"{self.path}: pictures that are none"
         assert self.page.evaluate(wide) <= 1, f"{self.path}: wider than the window (WCAG 1.4.10)"
 
     def untroubled(self) -> None:

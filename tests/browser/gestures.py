@@ -11,7 +11,10 @@ CARD = f'#found button[value="add:{SURGEON.address}"]'
 
 
 def goes(at: Window, view: View, menu: str) -> None:
-    """By the menu."""
+    """By the menu, which a telephone shows when it is asked for."""
+    opener = at.page.locator("nav summary")
+    if opener.is_visible():
+        at.press(opener)
     at.submit(at.page.get_by_role("navigation").get_by_role("link", name=said(view, menu), exact=True))
 
 
@@ -96,3 +99,11 @@ def brings_a_file(at: Window, view: View, source: str, name: str, data: bytes) -
 
 def opens_the_plan(at: Window, name: str) -> None:
     at.submit(at.page.get_by_role("link", name=name, exact=True))
+
+
+def applies(at: Window, view: View) -> None:
+    """The plan on the page. A screen reader is told of its progress, and the page leads to what became of it."""
+    at.submit(at.page.locator('form[action$="/appliquer"] button.main'))
+    assert at.page.locator("main [aria-live=polite]").inner_text().strip()
+    at.submit(at.page.locator("[aria-live=polite]").get_by_role("link", name=said(view, "work-see")))
+    assert at.page.locator("p.done[role=status]").is_visible()

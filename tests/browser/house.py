@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from playwright.sync_api import Browser
 
+from directory.feed import generator
 from dmp_bridge.model import Ins, InsStatus, Patient, Traits
 from gateway.demo import clients, looks, sample
 from gateway.demo.cast import PASSWORD, RADIOLOGIST, RIS, SURGEON
@@ -29,6 +30,7 @@ from tests.journeys.conftest import World, _world
 
 CLAIRE, KEEPER = str(RADIOLOGIST.address), str(RIS.address)
 """A professional; and somebody who has every role."""
+_FIRST = datetime.now(UTC) - timedelta(hours=12)
 _ROOT = "1.2.250.1.213.1.4.10"
 _TRAITS = Traits("VAUQUELIN", "HERMINE", "HERMINE", date(1985, 6, 14), "F", "35238")
 
@@ -99,6 +101,23 @@ def waiting(world: World, number: int = 101) -> str:
     world.settled(world.lilas, letter)
     (row,) = world.worklist(world.lilas, letter)
     return str(row["id"])
+
+
+def of_the_minute(minutes: int) -> str:
+    """A file of the national mailboxes, so much younger than the first one, by its name."""
+    return f"Extraction_Correspondance_MSSante_{_FIRST + timedelta(minutes=minutes):%Y%m%d%H%M}.txt"
+
+
+def imported(world: World) -> bytes:
+    """The mailboxes of an invented country, which the directory has from now on."""
+    folder = world.company.stage.folder / "country"
+    data = generator.write(generator.Country(30), folder)["mssante"].read_bytes()
+    plan = str(world.lilas.folder / "data" / "first.plan")
+    file = str(world.paper(of_the_minute(0), data))
+    for act in (["plan", file, "--source", "mssante", "--out", plan], ["apply", plan]):
+        done = world.pli(world.lilas, "directory", *act)
+        assert done.returncode == 0, done.stderr
+    return data
 
 
 def lived_in(world: World) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.demo.cast import SURGEON
 from tests.browser import gestures
 from tests.browser.chromium import View, Window, chromium
-from tests.browser.house import CLAIRE, KEEPER, House, opened, waiting
+from tests.browser.house import CLAIRE, KEEPER, House, imported, of_the_minute, opened, waiting
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 LOW, TELEPHONE = View("fr", 1100, 760), View("en", 390, 844)
@@ -64,6 +64,23 @@ def _queue(house: House) -> None:
         _taken(at, "etat")
 
 
+def _directory(house: House) -> None:
+    """A later file of a source, of which the directory has an earlier one."""
+    data, name = imported(house.world), of_the_minute(1)
+    with house.window(LOW, KEEPER) as at:
+        gestures.brings_a_file(at, LOW, "mssante", name, data.replace(b" PARIS|", b" MEAUX|", 2))
+        gestures.opens_the_plan(at, name)
+        _taken(at, "import", whole=True)
+        at.open(f"/annuaire/fiche/{SURGEON.address}")
+        _taken(at, "fiche")
+
+
+def _signing_in(house: House) -> None:
+    with house.window(LOW) as at:
+        at.open("/entrer")
+        _taken(at, "connexion")
+
+
 def _telephone(house: House) -> None:
     with house.window(TELEPHONE, KEEPER) as at:
         at.open("/")
@@ -77,6 +94,8 @@ def main() -> None:
         _writing(house, LOW)
         _reading(house)
         _telephone(house)
+        _signing_in(house)
+        _directory(house)
         _work(house)
         _queue(house)
 

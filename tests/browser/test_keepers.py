@@ -3,20 +3,16 @@ and in English, at a desk and on the narrowest telephone. On each page on the wa
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
-from directory.feed import generator
 from gateway.demo.cast import RADIOLOGIST, SURGEON
 from tests.browser import gestures
-from tests.browser.chromium import VIEWS, View, Window
-from tests.browser.house import CLAIRE, KEEPER, House, said
+from tests.browser.chromium import VIEWS, View
+from tests.browser.house import CLAIRE, KEEPER, House, imported, of_the_minute, said
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
 each_view = pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-FIRST = datetime.now(UTC) - timedelta(hours=12)
 
 
 def test_an_operator_holds_a_queue_and_lets_it_go(house: House) -> None:
@@ -63,27 +59,15 @@ def test_the_support_finds_a_letter(house: House, view: View) -> None:
 
 
 @pytest.fixture(scope="module")
-def country(house: House, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The mailboxes of an invented country, as the directory has them."""
-    folder = tmp_path_factory.mktemp("country")
-    data = generator.write(generator.Country(30), folder)["mssante"].read_bytes()
-    world, name = house.world, _named(0)
-    plan = str(world.lilas.folder / "data" / "first.plan")
-    for act in (["plan", str(world.paper(name, data)), "--source", "mssante", "--out", plan], ["apply", plan]):
-        done = world.pli(world.lilas, "directory", *act)
-        assert done.returncode == 0, done.stderr
-    return data
-
-
-def _named(minutes: int) -> str:
-    return f"Extraction_Correspondance_MSSante_{FIRST + timedelta(minutes=minutes):%Y%m%d%H%M}.txt"
+def country(house: House) -> bytes:
+    return imported(house.world)
 
 
 @each_view
 def test_the_directory_s_keeper_imports_a_file(house: House, view: View, country: bytes) -> None:
     """Brought, its plan read with before and after, applied while its progress is told; then its source is fresh."""
     turn = VIEWS.index(view) + 1
-    name = _named(turn)
+    name = of_the_minute(turn)
     with house.window(view, KEEPER) as at:
         gestures.brings_a_file(at, view, "mssante", name, country.replace(b" PARIS|", b" PARIS-%d|" % turn, 1))
         at.checked()
@@ -91,17 +75,8 @@ def test_the_directory_s_keeper_imports_a_file(house: House, view: View, country
         told = at.page.inner_text("table.diff")
         assert (said(view, "change-update") in told, "− PARIS" in told, f"+ PARIS-{turn}" in told) == (True,) * 3
         at.checked()
-        _applied(at, view)
+        gestures.applies(at, view)
         at.checked()
         gestures.goes(at, view, "fresh-menu")
         assert at.page.locator("tbody tr", has_text=said(view, "fresh-good")).count() == 1
         at.checked()
-
-
-def _applied(at: Window, view: View) -> None:
-    """A screen reader is told of its progress, and the page leads to what became of it."""
-    at.submit(at.page.locator('form[action$="/appliquer"] button.main'))
-    assert at.page.locator("main [aria-live=polite]").inner_text().strip()
-    see = at.page.locator("[aria-live=polite]").get_by_role("link", name=said(view, "work-see"))
-    at.submit(see)
-    assert at.page.locator("p.done[role=status]").is_visible()

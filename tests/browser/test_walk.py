@@ -5,11 +5,14 @@ by itself; one in the menu must have been."""
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Error
+from playwright.sync_api import Error, Page
 
 from gateway.demo.cast import RADIOLOGIST
 from gateway.web.faces import FACES
@@ -114,6 +117,50 @@ def test_every_page_of_the_handbook(house: House) -> None:
     with house.window(FRENCH) as at:
         seen = _walk(at, 100, "/aide")
     assert seen["/aide/{page}"] > 5
+
+
+class _Stranger(BaseHTTPRequestHandler):
+    """A page of another origin, which frames what its query names; /plain is a page that lets itself be framed."""
+
+    def do_GET(self) -> None:
+        framed = urlsplit(self.path).query
+        body = f'<iframe src="{framed}"></iframe>' if framed else "<p>laisse faire</p>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def stranger() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Stranger)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_in_a_frame_of_another_s_page_nothing_is_shown(house: House, stranger: str) -> None:
+    """Neither to who is signed in, nor to a stranger, nor the handbook (clickjacking); a page that lets itself be
+    framed is shown there."""
+
+    def framed(at: Page, url: str) -> tuple[str, str]:
+        at.goto(f"{stranger}/?{url}")
+        return at.frames[1].url, at.frames[1].locator("body").inner_text()
+
+    with house.window(FRENCH, KEEPER) as at:
+        kept = at.page.context.storage_state()
+    for state in (kept, None):
+        with window(house.browser, house.origin, FRENCH, state) as at:
+            assert framed(at.page, f"{stranger}/plain") == (f"{stranger}/plain", "laisse faire")
+            for path in ("/", "/entrer", "/aide", "/ecrire", "/static/pli.css"):
+                shown, text = framed(at.page, f"{house.origin}{path}")
+                assert (shown.startswith(house.origin), "Pli" in text) == (False, False), (path, text)
 
 
 SPOILT = """

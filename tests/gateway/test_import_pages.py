@@ -76,8 +76,8 @@ def test_before_and_after_of_each_change(region: Region, keeper: Browser, countr
     assert changed.after
     name = changed.fields[0]
     shown = unescape(keeper.post(page, kind="update", match=changed.after["address"].upper()).text)
-    assert (name, f"<td>− {changed.before[name]}</td>" in shown) == ("town", True)
-    assert f"<td>+ {changed.after[name]}</td>" in shown
+    assert (name, f'<td class="was">− {changed.before[name]}</td>' in shown) == ("town", True)
+    assert f'<td class="is">+ {changed.after[name]}</td>' in shown
     assert ">créées</span>" not in shown
     assert "Aucun changement" in keeper.post(page, match="personne-ne-s-appelle-ainsi").text
 
