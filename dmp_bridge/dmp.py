@@ -109,7 +109,8 @@ class DossierClient:
 
     def existence(self, patient: Ins) -> Dossier | Later | Never:
         """TD0.2: whether the patient has a dossier here, and whether it is open."""
-        question = existence.question(patient, self._standing.clock())
+        profile = self.profile
+        question = existence.question(patient, self._standing.clock(), profile.norm.device, profile.source_id)
         answer = self._exchange("patients", EXISTENCE, question, patient=patient)
         return existence.read(answer) if isinstance(answer, soap.Soap) else answer
 

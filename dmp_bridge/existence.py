@@ -20,7 +20,6 @@ from relay.model import Later, Never
 HL7 = "urn:hl7-org:v3"
 REASON_SYSTEM = "1.2.250.1.213.1.1.4.11"
 AUTHORISATION = "AUTORISATION"
-DMP_DEVICE = "1.2.250.1.213.4.1.1.1"
 
 
 class DossierState(StrEnum):
@@ -38,17 +37,17 @@ class Dossier:
     """VALIDE, INTERDIT, … as the host spells it; feeding needs none."""
 
 
-def question(patient: Ins, at: datetime) -> etree._Element:
-    """PRPA_IN201307UV02 with reason TEST_EXST."""
+def question(patient: Ins, at: datetime, receiver: str, sender: str) -> etree._Element:
+    """PRPA_IN201307UV02 with reason TEST_EXST; OIDs of the host's device and of our own."""
     root = etree.Element(f"{{{HL7}}}PRPA_IN201307UV02", nsmap={None: HL7}, ITSVersion="XML_1.0")  # type: ignore[dict-item]
     _add(root, "id", root=str(uuid4()))
     _add(root, "creationTime", value=at.astimezone(UTC).strftime("%Y%m%d%H%M%S"))
     _add(root, "interactionId", root="2.16.840.1.113883.1.6", extension="PRPA_IN201307UV02")
     for name, code in (("processingCode", "P"), ("processingModeCode", "T"), ("acceptAckCode", "AL")):
         _add(root, name, code=code)
-    for name, kind in (("receiver", "RCV"), ("sender", "SND")):
+    for name, kind, oid in (("receiver", "RCV", receiver), ("sender", "SND", sender)):
         device = _add(_add(root, name, typeCode=kind), "device", classCode="DEV", determinerCode="INSTANCE")
-        _add(device, "id", root=DMP_DEVICE if kind == "RCV" else "2.25.0")
+        _add(device, "id", root=oid)
     act = _add(root, "controlActProcess", classCode="CACT", moodCode="EVN")
     _add(act, "reasonCode", code="TEST_EXST", codeSystem=REASON_SYSTEM)
     query = _add(act, "queryByParameter")

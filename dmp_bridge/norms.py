@@ -49,6 +49,8 @@ class Norm:
     vihf_version: str = "3.0"
     vihf_mode_attribute: str = "Authentification_Mode"
     purpose_name: str = "mode acces VIHF 2.0"
+    vihf_resource: str = "urn:dmp"
+    device: str = "1.2.250.1.213.4.1.1.1"
     update_replies: tuple[str, ...] = (
         "urn:ihe:iti:2010:UpdateDocumentSetResponse",
         "urn:ihe:iti:2010:UpdateDocumentSet-Response",

@@ -137,7 +137,7 @@ def _common(
         ("Secteur_Activite", f"{structure.sector}^1.2.250.1.71.4.2.4"),
         (SUBJECT, subject),
         (RESOURCE, patient_cx),
-        ("Ressource_URN", "urn:dmp"),
+        ("Ressource_URN", norm.vihf_resource),
         ("LPS_ID", software.id),
         ("LPS_Nom", software.name),
         ("LPS_Version", software.version),

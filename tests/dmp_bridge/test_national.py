@@ -16,6 +16,7 @@ from dmp_bridge.norms import norm
 from dmp_bridge.standing import Standing
 from dmp_bridge.vihf import Software, Structure
 from relay.model import Done, Later, Never
+from tests.dmp_bridge.letters import version
 
 NATIONAL = norm("national")
 HERE = "279035121518989;1.2.250.1.213.1.4.10"
@@ -51,17 +52,12 @@ def test_a_document_is_filed_and_its_success_believed(
 
 
 def test_a_replacement_finds_the_old_entry_by_reference(
-    national: Callable[..., Any], bridge: Any, report: Document, monkeypatch: pytest.MonkeyPatch
+    national: Callable[..., Any], bridge: Any, report: Document
 ) -> None:
     """RPLC names the entry that a search by reference id gave; the old one is no longer among the Approved."""
-    courier = national()
+    courier, newer = national(), version(report, 2)
     courier.deliver(bridge.job(bridge.mail(report)))
-    old, new = report.unique_id, f"{report.unique_id}.2"
-    raw = report.raw.replace(f'root="{old}"'.encode(), f'root="{new}"'.encode(), 1)
-    newer = replace(report, unique_id=new, version=2, replaces=old, raw=raw)
-    monkeypatch.setattr("dmp_bridge.courier.candidates.documents", lambda _: (newer,))
-    monkeypatch.setattr("dmp_bridge.rules.header_valid", lambda _: (Answer.YES, None))
-    outcome = courier.deliver(bridge.job(bridge.mail(report), letter_id="02" * 13))["r1"]
+    outcome = courier.deliver(bridge.job(bridge.mail(newer), letter_id="02" * 13))["r1"]
     assert outcome == Done(newer.unique_id, "filed")
     client = courier.hosts.clients["regional"]
     assert client.locate(report.unique_id, report.patient.ins) == ()

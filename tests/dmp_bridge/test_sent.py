@@ -13,6 +13,7 @@ from lxml import etree
 from certs.xml import parse
 from dmp_bridge import ebrim, mtom
 from dmp_bridge.model import Code, Document, Ins
+from dmp_bridge.norms import norm
 from relay.model import Done
 
 HL7 = "urn:hl7-org:v3"
@@ -133,3 +134,19 @@ def test_every_message_says_what_it_wants(all_of_them: list[etree._Element]) -> 
         reply = header.findtext(f"{{{ADDRESSING}}}ReplyTo/{{{ADDRESSING}}}Address")
         assert reply == f"{ADDRESSING}/anonymous"
     assert len(set(ids)) == len(ids)
+
+
+def test_what_a_host_wants_to_be_called_is_data(
+    bridge: Any, dossier_host: Callable[..., str], report: Document, sent: list[bytes]
+) -> None:
+    """TD0.2 names the device of the host's norm and our own source; another norm, another device."""
+    other = replace(norm("regional"), device="2.25.99")
+    client = bridge.client(dossier_host(), norm=other)
+    client.existence(report.patient.ins)
+    question = parse(sent[0])
+    devices = {
+        name: question.find(f".//{{{HL7}}}{name}/{{{HL7}}}device/{{{HL7}}}id").get("root")  # type: ignore[union-attr]
+        for name in ("receiver", "sender")
+    }
+    assert devices == {"receiver": "2.25.99", "sender": "2.25.2"}
+    assert norm("national").device == "1.2.250.1.213.4.1.1.1"

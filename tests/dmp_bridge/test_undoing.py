@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import re
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from email.message import EmailMessage
-from email.policy import SMTP
 from typing import Any
 
 import pytest
-from lxml import etree
 
-from dmp_bridge import cda, filings, sameness, xdm
+from dmp_bridge import filings, sameness
 from dmp_bridge.hosts import Hosts
 from dmp_bridge.model import Document, FilingReason, FilingState
 from dmp_bridge.norms import norm
@@ -23,6 +17,14 @@ from dmp_bridge.undoing import Asked, Undoing
 from gateway.demo import sample
 from relay.journal import SpoolJournal
 from relay.model import Done, Never
+from tests.dmp_bridge.letters import (
+    asking_to_delete,
+    mailed,
+    self_presenting,
+    serialised_otherwise,
+    signed,
+    version,
+)
 
 TENANT = "tilleuls"
 DAY = timedelta(days=1)
@@ -32,21 +34,6 @@ def undo(bridge: Any, custody: Any, url: str, document: Document, at: datetime, 
     filing = filings.of_document(custody.engine, TENANT, "regional", document.unique_id)[-1]
     undoing = Undoing(bridge.client(url, **profile), custody.client, SpoolJournal(custody.client))
     return undoing.undo(filing, document, Asked("a person", at, DAY))
-
-
-def version(report: Document, number: int) -> Document:
-    """A later version of the report, that replaces it."""
-    text = report.raw.decode()
-    text = text.replace(f'root="{report.unique_id}"', f'root="{report.unique_id}.{number}"', 1)
-    text = text.replace('<versionNumber value="1"/>', f'<versionNumber value="{number}"/>')
-    related = (
-        '<relatedDocument typeCode="RPLC"><parentDocument>'
-        f'<id root="{report.unique_id}"/></parentDocument></relatedDocument>'
-    )
-    text = text.replace("<documentationOf>", f"{related}<documentationOf>", 1)
-    read = cda.read(text.encode())
-    assert isinstance(read, Document), read
-    return read
 
 
 def test_a_deposit_is_taken_back(
@@ -126,31 +113,6 @@ def told(bridge: Any, url: str) -> tuple[Any, list[tuple[str, str]]]:
     return courier, heard
 
 
-def mailed(*attached: tuple[str, str, bytes]) -> bytes:
-    """A letter with (file name, media type, content) attached."""
-    mail = EmailMessage(policy=SMTP)
-    mail["From"], mail["To"], mail["Subject"] = "a@tilleuls.mssante.fr", "b@cabinet.mssante.fr", "XDM/1.0/DDM+CR"
-    mail.set_content("Bonjour")
-    for name, kind, content in attached:
-        mail.add_attachment(content, *kind.split("/"), filename=name)
-    return mail.as_bytes()
-
-
-def asking_to_delete(document: Document, lot: Any) -> bytes:
-    """A letter whose archive asks to delete the document (payload §2.6)."""
-    value = "<rim:ValueList><rim:Value>%s</rim:Value></rim:ValueList>"
-    slot = f'<rim:Slot name="urn:action:extraMetadataSlot">{value}</rim:Slot>'
-    written, held = xdm.write([document], lot), io.BytesIO()
-    assert isinstance(written, bytes)
-    with zipfile.ZipFile(io.BytesIO(written)) as whole, zipfile.ZipFile(held, "w") as out:
-        for name in whole.namelist():
-            data = whole.read(name).replace((slot % "C").encode(), b"")
-            if name.endswith("METADATA.XML"):
-                data = re.sub(rb"(<rim:ExtrinsicObject [^>]*>)", rb"\1" + (slot % "D").encode(), data, count=1)
-            out.writestr(name, data)
-    return mailed(("IHE_XDM.zip", "application/zip", held.getvalue()))
-
-
 def test_a_replacement_and_a_deletion_are_carried(
     bridge: Any, dossier_host: Callable[..., str], report: Document, lot: Any
 ) -> None:
@@ -177,29 +139,6 @@ def test_a_deletion_of_what_we_never_filed_is_refused(
 
 
 # --- the same document in another form ------------------------------------------------------------------------------
-
-
-def serialised_otherwise(raw: bytes) -> bytes:
-    """The same document as another writer would put it: canonical, with a comment, under another declaration."""
-    root = etree.fromstring(raw)
-    return b"<?xml version='1.0' encoding='UTF-8'?>\n<!-- again -->\n" + etree.tostring(root, method="c14n")
-
-
-def signed(raw: bytes) -> bytes:
-    """The document within an envelope of its author's (SM §3.3.2)."""
-    inner = etree.tostring(etree.fromstring(raw))
-    return (
-        b'<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:Object>%s</ds:Object></ds:Signature>' % inner
-    )
-
-
-def self_presenting(raw: bytes) -> bytes:
-    """The document within its own stylesheet (SM §3.9.3)."""
-    inner = etree.tostring(etree.fromstring(raw))
-    return (
-        b'<xsl:stylesheet version="1.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform">'
-        b'<d:Contenu xmlns:d="urn:asip-sante:ci-sis">%s</d:Contenu><xsl:template match="/"/></xsl:stylesheet>' % inner
-    )
 
 
 FORMS = [serialised_otherwise, signed, self_presenting]

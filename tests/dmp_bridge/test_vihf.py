@@ -89,10 +89,11 @@ def test_a_professional_without_a_profession_is_refused(site: Any) -> None:
 
 
 def test_what_sources_spell_differently_comes_from_the_norm(site: Any) -> None:
-    """The version and the name of the mode's attribute are data."""
-    other = replace(ASKED, vihf_version="4.0", vihf_mode_attribute="Authentification_mode")
+    """The version, the name of the mode's attribute and what is opened are data."""
+    other = replace(ASKED, vihf_version="4.0", vihf_mode_attribute="Authentification_mode", vihf_resource="urn:other")
     told = values(made(site, norm=other))
     assert told["VIHF_Version"] == ["4.0"]
+    assert told["Ressource_URN"] == ["urn:other"]
     assert "Authentification_Mode" not in told
     assert told["Authentification_mode"] == ["INDIRECTE"]
 
