@@ -47,11 +47,13 @@ def _yes_or(holds: bool, reason: FilingReason) -> Verdict:
 
 
 def type_known(context: Context) -> Verdict:
-    """No class, no entry: payload §2.4, the look-up fails loudly, and names the type that was perhaps meant."""
+    """No class, no entry: payload §2.4, the look-up fails loudly, and names the type that was perhaps meant. A class
+    that no dossier holds (a stylesheet's) is not filed either."""
     kind = context.document.type
-    if codes.class_of(kind.code) is not None:
-        return _YES
-    return Answer.NO, FilingReason.TYPE_UNKNOWN, codes.nearest_type(kind)
+    found = codes.class_of(kind.code)
+    if found is None:
+        return Answer.NO, FilingReason.TYPE_UNKNOWN, codes.nearest_type(kind)
+    return _YES if codes.fileable(found.code) else (Answer.NO, FilingReason.TYPE_UNKNOWN, "not-fileable")
 
 
 def identifier_plain(context: Context) -> Verdict:
@@ -80,6 +82,12 @@ def header_valid(context: Context) -> Verdict:
 def body_known(context: Context) -> Verdict:
     """A structured body, or one of the media types of an N1 (payload §3.4)."""
     return _yes_or(codes.body_known(context.document.body_media_type), FilingReason.DOCUMENT_REFUSED)
+
+
+def practice_known(context: Context) -> Verdict:
+    """In which kind of care it was written: one of JDV_J04. That it is absent is said by header-complete."""
+    setting = context.document.practice_setting
+    return _yes_or(setting is None or codes.practice_known(setting), FilingReason.DOCUMENT_REFUSED)
 
 
 def ins_present(context: Context) -> Verdict:
@@ -187,6 +195,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("header-complete", header_complete),
     ("header-valid", header_valid),
     ("body-known", body_known),
+    ("practice-known", practice_known),
     ("ins-present", ins_present),
     ("ins-well-formed", ins_well_formed),
     ("ins-of-this-host", ins_of_this_host),

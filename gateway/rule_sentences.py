@@ -22,6 +22,7 @@ REFUSED: dict[str, Pair] = {
     "header-complete": ("l'en-tête du document est incomplet", "the document's header is incomplete"),
     "header-valid": ("l'en-tête du document est faux", "the document's header is wrong"),
     "body-known": ("le contenu est d'une forme inconnue", "the content is of an unknown form"),
+    "practice-known": ("le cadre d'exercice n'est pas connu", "the practice setting is not known"),
     "ins-present": ("le document ne porte pas d'INS", "the document bears no INS"),
     "ins-well-formed": ("l'INS est mal formée", "the INS is malformed"),
     "ins-of-this-host": ("une INS de test ne va pas où sont les vraies, ni l'inverse", "a test INS among real ones"),
@@ -57,6 +58,7 @@ UNANSWERED: Pair = ("une vérification est restée sans réponse", "one check ga
 
 DETAILS: dict[str, Pair] = {
     "unsigned": ("elle n'est pas signée", "it is not signed"),
+    "not-fileable": ("un dossier n'en tient pas de cette classe", "no dossier holds any of this class"),
     "deletion": ("c'est une suppression", "it is a deletion"),
     "replaces-nothing": ("un remplacement qui ne dit pas de quoi", "a replacement that does not say of what"),
     "disabled": ("il n'est pas en service", "it is not in use"),

@@ -104,6 +104,16 @@ def _format(code: str) -> Code:
     return Code(code, system, code)
 
 
+def fileable(class_code: str) -> bool:
+    """Whether a dossier may hold documents of this class (JDV_J57)."""
+    return _column("classes", "code", "filed").get(class_code) == "yes"
+
+
+def practice_known(code: Code) -> bool:
+    """Whether the practice setting stands in JDV_J04, under its own system."""
+    return _column("practice_settings", "code", "system").get(code.code) == code.system
+
+
 def confidentiality(code: str) -> Code | None:
     """A confidentiality or masking code by its value (JDV_J08)."""
     for row in table("confidentiality"):

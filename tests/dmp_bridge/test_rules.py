@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dmp_bridge import norms, rules
+from dmp_bridge import codes, norms, rules
 from dmp_bridge.installed import Checked
 from dmp_bridge.model import Answer, Code, Document, Doubtful, FilingReason, Flag, HostProfile, Ins, Matched, Ruling
 from relay.model import SignatureState
@@ -43,6 +45,8 @@ def test_a_good_document_meets_no_obstacle(context: rules.Context) -> None:
         ("header-complete", {"facility": None}, FilingReason.DOCUMENT_REFUSED),
         ("header-complete", {"service_start": None}, FilingReason.DOCUMENT_REFUSED),
         ("header-complete", {"language": "en-US"}, FilingReason.DOCUMENT_REFUSED),
+        ("type-known", {"type": Code("FEUILLE-DE-STYLE", "1.2.250.1.213.1.1.4.12")}, FilingReason.TYPE_UNKNOWN),
+        ("practice-known", {"practice_setting": Code("HAD", "2.25.1")}, FilingReason.DOCUMENT_REFUSED),
         ("body-known", {"body_media_type": "video/mp4"}, FilingReason.DOCUMENT_REFUSED),
         ("not-masked", {"confidentiality": Code("MASQUE_PS", "1.2.250.1.213.1.1.4.13")}, FilingReason.MASKED),
     ],
@@ -212,6 +216,7 @@ NO: dict[str, Callable[[rules.Context], rules.Context]] = {
     "header-complete": _of(facility=None),
     "header-valid": _header,
     "body-known": _of(body_media_type="video/mp4"),
+    "practice-known": _of(practice_setting=Code("CANTINE", "1.2.250.1.213.1.1.4.9")),
     "ins-present": _nobody,
     "ins-well-formed": _ins("279035121518988"),
     "ins-of-this-host": _ins(TESTED, "1.2.250.1.213.1.4.8"),
@@ -283,3 +288,15 @@ def test_what_an_archive_asks_for_is_heeded(
     """A deletion is never filed as a document, a replacement says what it replaces (payload §2.6)."""
     ruling = answer(replace(context, document=replace(context.document, **change)), "action-files")
     assert (ruling.answer, ruling.detail) == (expected, detail)
+
+
+def test_each_table_of_codes_says_whence_and_of_when() -> None:
+    """Source and date stand at the head of every table that ships; without them nobody could renew it."""
+    tables = sorted(Path(codes.__file__).parent.glob("*.csv"))
+    assert {"classes", "type_class", "practice_settings", "media_format", "template_format"} <= {
+        each.stem for each in tables
+    }
+    for path in tables:
+        head = " ".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+        assert re.search(r"\bSource", head), path.name
+        assert re.search(r"20\d\d(-\d\d-\d\d)?", head), path.name
