@@ -3,6 +3,7 @@ with lbdb, the address book of mutt and neomutt; and which rule each answer come
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import subprocess
@@ -300,6 +301,7 @@ WITHOUT = {
         for act, name in (("sees", "own"), ("changes", "own"), ("sees", "own red"))
         for role in ADMINISTRATORS
     },
+    "_region": {("sees", role, name) for role in ("professional", "support") for name in LISTED},
 }
 """Rule -> the cells of the table that are otherwise without it."""
 OUTSIDERS = [role for role in SEES if role not in ("relay", "feeder")]
@@ -329,3 +331,36 @@ def test_each_rule_does_its_own_part(rule: str, monkeypatch: pytest.MonkeyPatch)
 def _booked_of(cells: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
     """The same for who asks by address book: he sees there what ldapsearch shows him."""
     return {("books", role, name) for act, role, name in cells if act == "sees" and role in ASKING}
+
+
+def test_those_that_see_all_do_so_by_one_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it the relay and the feeder see nothing, and the feeder changes nothing."""
+    monkeypatch.setattr(access, "_trusted", lambda suffix: [])
+    with running() as server:
+        assert (seen(server, "relay", "mail"), seen(server, "feeder", "mail")) == (frozenset(), frozenset())
+        assert changed(server, "feeder") == frozenset()
+
+
+def test_passwords_are_kept_by_one_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it whoever reads an entry reads its password, and whoever sees the gateway's whom it may act for."""
+    login = ["access to attrs=userPassword", "  by anonymous auth", "  by * break"]
+    acting = ["access to attrs=authzTo", f'  by dn.exact="{RELAY},{SUFFIX}" read', "  by * auth"]
+    monkeypatch.setattr(access, "_secrets", lambda suffix: [*login, *acting])
+    with running() as server:
+        printed = {
+            role: _tool(server, "ldapsearch", role, ["-b", base_of(role), "(objectClass=*)", "*", "authzTo"])
+            for role in NAMES
+        }
+    readers = {"professional", "support", "relay", "feeder", *ADMINISTRATORS}
+    assert {role for role, text in printed.items() if "userPassword" in text} == readers
+    assert {role for role, text in printed.items() if "authzTo:" in text} == {"relay"}
+
+
+def test_no_rule_was_left_out() -> None:
+    """Each is switched off above."""
+    rules = {
+        name
+        for name, rule in vars(access).items()
+        if name.startswith("_") and inspect.isfunction(rule) and rule.__annotations__["return"] == "list[str]"
+    }
+    assert rules - {"_by"} == {*WITHOUT, "_trusted", "_secrets"}
