@@ -113,6 +113,8 @@ def _applied(
     records, tenant = SpoolJournal(app.client(settings)), settings.node.tenant
     head, digest = plan.head_of(order.path), plan.digest_of(order.path)
     writer = target(settings)
+    # A Ctrl-C is heard between two batches: while we wait for slapd it is no server that went away (EINTR).
+    writer.connection.set_option(ldap.OPT_RESTART, 1)
     facts = _facts(head, digest, order)
     records.add(tenant, [Event("directory.import-begun", "", "", tuple(facts.items()))])
     try:
