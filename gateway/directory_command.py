@@ -178,6 +178,11 @@ def _summary(head: Head, lang: str) -> None:
         table.add_row(group, *(str(counts.get(kind.value, 0)) for kind in Kind))
     table.add_row("total", *(str(head.counts[kind.value]) for kind in Kind))
     out.print(table)
+    if head.places:
+        out.print("où il y a le plus de changements :" if french else "where most changes are:", markup=False)
+    for place, counts in head.places.items():
+        said = ", ".join(f"{count} {words[Kind(kind)]}" for kind, count in counts.items())
+        out.print(f"  {place}: {said}", markup=False)
     for rule in head.withheld:
         out.print(("personne n'est fermé : " if french else "nobody is closed: ") + _WITHHELD[lang][rule], markup=False)
     for each in head.breaches:

@@ -12,7 +12,6 @@ import hashlib
 import json
 import re
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -21,14 +20,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from directory.feed import ledger, limits
+from directory.feed.counted import Counted
 from directory.feed.items import FIELDS, Branch, Item, Source
 from directory.feed.ledger import Difference, Ledger, Staging, Taken
 from directory.feed.limits import Breach, Facts, Kind, Limit
 from directory.feed.lines import FeedError, Rejected
 
 VERSION = 1
-SAMPLES = 5
-"""Changes of each kind that the head shows."""
 REJECTED_KEPT = 10_000
 """Rejected lines that are named; more are counted."""
 
@@ -79,6 +77,8 @@ class Head:
     withheld: tuple[str, ...] = ()
     """Rules by which nobody is deactivated on this file's word."""
     breaches: tuple[Breach, ...] = ()
+    places: dict[str, dict[str, int]] = field(default_factory=dict)
+    """The same by establishment, of those with most changes."""
     plan: int = VERSION
 
 
@@ -174,7 +174,8 @@ def _head(
         made_at=wish.now.isoformat(),
         held=held,
         counts={kind.value: counted.kinds[kind] for kind in Kind},
-        groups={name: dict(kinds) for name, kinds in sorted(counted.groups.items())},
+        groups=counted.by_group(),
+        places=counted.by_place(),
         withheld=withheld,
         breaches=limits.breaches(counted.kinds, held, wish.limits),
         **told,
@@ -284,28 +285,16 @@ def _change(kind: Kind, difference: Difference) -> Change:
 # --- the file -------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Counted:
-    kinds: Counter[Kind] = field(default_factory=Counter)
-    groups: dict[str, Counter[str]] = field(default_factory=dict)
-
-
 def _write_changes(part: Path, changes: Iterable[Change], refused: Iterable[Rejected]) -> Counted:
     counted = Counted()
     part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("w", encoding="utf-8") as file:
         for each in changes:
-            counted.kinds[each.kind] += 1
-            counted.groups.setdefault(_group(each), Counter())[each.kind.value] += 1
+            counted.add(each.kind, each.branch, each.after or each.before or {})
             file.write(_line({"change": each.kind, "branch": each.branch, "key": each.key, **_sides(each)}))
         for row in refused:
             file.write(_line({"rejected": row.number, "reason": row.reason}))
     return counted
-
-
-def _group(change: Change) -> str:
-    said = change.after or change.before or {}
-    return said.get("kind") or change.branch
 
 
 def _sides(change: Change) -> dict[str, Any]:

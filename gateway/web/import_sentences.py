@@ -46,6 +46,8 @@ IMPORTS: dict[str, tuple[str, str]] = {
     "import-reason": ("Raison", "Reason"),
     "import-counts": ("Ce que le plan changerait", "What the plan would change"),
     "import-group": ("Fiches", "Entries"),
+    "import-place": ("Établissement", "Establishment"),
+    "import-places": ("Établissements où il y a le plus de changements", "Establishments with most changes"),
     "import-total": ("Total", "Total"),
     "import-breach": (
         "Seuil dépassé : {count} {kind} pour {held} fiches.",

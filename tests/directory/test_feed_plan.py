@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from directory.feed import generator, ledger, limits, plan, sources
+from directory.feed.counted import PLACES, Counted
 from directory.feed.generator import Country
 from directory.feed.items import Branch, Item, Source, apart
 from directory.feed.ledger import Ledger, Taken
@@ -108,6 +110,22 @@ def test_the_changes_between_two_files_are_their_difference(days: list[Path], pl
         assert by_kind[Kind.UPDATE]
         assert by_kind[Kind.DEACTIVATE]
         assert not by_kind[Kind.REMOVE]
+
+
+def test_a_plan_counts_by_establishment(days: list[Path], planned: Planned) -> None:
+    """Of the twenty with most changes, those first, each kind apart; what has no establishment is in none."""
+    planned(days[0], take=True)
+    head, changes, path = planned(days[1])
+    counted = Counter((said["structure"], each.kind) for each in changes if (said := each.after or each.before))
+    told = {(place.split()[0], Kind(kind)): n for place, kinds in head.places.items() for kind, n in kinds.items()}
+    assert 1 < len(head.places) <= PLACES
+    assert told == {key: count for key, count in counted.items() if key[0] in {place for place, _ in told}}
+    sums = [sum(kinds.values()) for kinds in head.places.values()]
+    assert sums == sorted(sums, reverse=True)
+    assert plan.head_of(path).places == head.places
+    nobodys = Counted()
+    nobodys.add(Kind.CREATE, "bal", {"kind": "PER", "name": "SANS NUMÉRO"})
+    assert (nobodys.by_place(), nobodys.kinds) == ({}, {Kind.CREATE: 1})
 
 
 def test_the_same_file_again_changes_nothing(days: list[Path], planned: Planned) -> None:

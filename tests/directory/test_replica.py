@@ -94,3 +94,22 @@ def test_a_replica_follows_and_takes_no_writes(pair: tuple[Slapd, Slapd]) -> Non
     assert there.read_s(dn, attrlist=["displayName"]) == {"displayName": [b"Dr Marie NOUVELLE"]}
     with pytest.raises((ldap.REFERRAL, ldap.PARTIAL_RESULTS)):
         there.modify_s(dn, [(ldap.MOD_REPLACE, "displayName", [b"X"])])
+
+
+def test_a_replica_that_does_not_follow_is_behind(pair: tuple[Slapd, Slapd]) -> None:
+    """With a wrong password it still answers, from before a change: the probe says how far; with the right one it
+    is in step again."""
+    provider, copy = pair
+    copy.start()
+    assert _in_step(pair)
+    copy.stop()
+    dn = f"mail=marie.martin@medecin.mssante.example,ou=bal,{SUFFIX}"
+    _linked(provider).modify_s(dn, [(ldap.MOD_REPLACE, "displayName", [b"Dr Marie NOUVELLE"])])
+    deaf = replace(copy, provider=Provider(provider.uri, "faux"))
+    deaf.start()
+    told = lag(*map(_known, pair))
+    assert told.behind
+    assert not told.in_step
+    deaf.stop()
+    copy.start()
+    assert _in_step(pair)

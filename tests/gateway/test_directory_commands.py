@@ -145,6 +145,12 @@ def test_no_command_was_left_out_of_that_table() -> None:
         assert "--json" in {option for param in each.params if isinstance(param, click.Option) for option in param.opts}
 
 
+def test_a_replica_that_is_too_far_behind_is_exit_code_1(at: At) -> None:
+    """Beyond --most; the same one within it is 0."""
+    asked = ("directory", "replica", at.region.server.uri)
+    assert (at.run(*asked).exit_code, at.run(*asked, "--most", "-1").exit_code) == (0, 1)
+
+
 # --- a long list --------------------------------------------------------------------------------------------------
 
 

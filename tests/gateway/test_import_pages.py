@@ -55,6 +55,8 @@ def test_a_file_is_planned_read_and_applied(region: Region, keeper: Browser, cou
     assert (f"{head.items} fiches" in told, "à décider" in told) == (True, True)
     assert f"Appliquer ces {head.counts['create']} changements" in told
     assert told.count(">créées</span>") == 20
+    place, counts = next(iter(head.places.items()))
+    assert f'<tr><th scope="row">{place}</th><td>{counts["create"]}</td><td>0</td>' in told
     told = applied(region, keeper, page)
     assert (
         outcome(told)
