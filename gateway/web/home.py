@@ -32,6 +32,7 @@ async def home(visit: Visit) -> Response:
     sent, got = await visit.aside(lookout.own, visit.settings, visit.session.account, SENT_MOST)
     page = await _mailbox(visit)
     told: dict[str, Any] = {"troubles": open_ones, "over": over, "lines": lines, "waiting": waiting, "page": page}
+    told["named"] = partial(letters.named, visit)
     told |= {"sent": letters.followed(visit, sent), "why": partial(lookout.why, language=visit.language)}
     told["got"] = letters.followed_as_got(visit, got) if page is None else []
     return visit.shown("home.html", **told)

@@ -20,7 +20,7 @@ from gateway.web.roles import Face, Role
 from gateway.web.visits import Visit
 from relay.model import State
 
-_PATH = "/lettres/{letter}"
+_PATH, DOSSIER = "/lettres/{letter}", "dossier:"
 _TONES = {State.DONE: "good", State.FAILED: "bad"}
 
 
@@ -113,10 +113,15 @@ def _author(visit: Visit, trail: Trail) -> str:
     return sender or visit.t("letters-notice")
 
 
+def named(visit: Visit, address: str) -> str:
+    """A dossier of patients is a recipient too (dmp_bridge.candidates)."""
+    return visit.t("letters-dossier", host=address.removeprefix(DOSSIER)) if address.startswith(DOSSIER) else address
+
+
 def _lines(visit: Visit, trail: Trail) -> list[Line]:
     return [
         Line(
-            trail.names[row.id],
+            named(visit, trail.names[row.id]),
             visit.t(f"state-{row.state.value}"),
             _TONES.get(row.state, "wait"),
             tuple(lookout.recipient_lines(trail, row.id, visit.language)),

@@ -87,6 +87,7 @@ LETTERS: dict[str, tuple[str, str]] = {
     "letters-got": ("Reçues", "Received"),
     "letters-patient": ("un usager (patient)", "a patient"),
     "letters-notice": ("un avis automatique", "an automatic notice"),
+    "letters-dossier": ("dossier du patient (hébergeur {host})", "patient’s dossier (host {host})"),
     "letters-none": ("Rien pour l’instant.", "Nothing yet."),
     "letters-at": ("Date (UTC)", "Date (UTC)"),
     "letters-from": ("De", "From"),

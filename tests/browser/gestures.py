@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dmp_bridge.model import Document
 from gateway.demo.cast import SURGEON
 from tests.browser.chromium import View, Window
@@ -34,6 +36,20 @@ def brings(at: Window, view: View, document: Document) -> None:
         at.page.keyboard.press("Space")
     paper = {"name": "compte-rendu-irm.xml", "mimeType": "text/xml", "buffer": document.raw}
     dialogue.value.set_files([paper])
+    at.submit(at.button(said(view, "write-paper-go")))
+
+
+def drops(at: Window, view: View, file: Path) -> None:
+    """A document, from the desktop on to its field."""
+    field = at.page.locator("#paper")
+    field.scroll_into_view_if_needed()
+    box = field.bounding_box()
+    assert box
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    held = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+    browser = at.page.context.new_cdp_session(at.page)
+    for act in ("dragEnter", "dragOver", "drop"):
+        browser.send("Input.dispatchDragEvent", {"type": act, **place, "data": held})
     at.submit(at.button(said(view, "write-paper-go")))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from dmp_bridge.model import Document
 from gateway.demo import sample
 from tests.browser import gestures
-from tests.browser.chromium import VIEWS, View, Window
+from tests.browser.chromium import FRENCH, VIEWS, View, Window
 from tests.browser.house import CLAIRE, KEEPER, House, said, waiting
 
 pytestmark = [
@@ -55,10 +56,21 @@ def _sent(house: House, at: Window, view: View) -> tuple[Window, str, Document]:
     gestures.checks(at, view)
     at.checked()
     letter = gestures.sends(at, view)
+    assert said(view, "letters-dossier", host="regional") in at.page.inner_text("main")
     at.page.evaluate("window.stays = true")
     at.checked()
     assert at.page.locator("[aria-live=polite] #timeline").count() == 1
     return at, letter, document
+
+
+def test_a_document_is_dropped_on_the_page(house: House, tmp_path: Path) -> None:
+    """Instead of being chosen; its patient is read as well."""
+    file = tmp_path / "compte-rendu.xml"
+    file.write_bytes(house.world.report().raw)
+    with house.window(FRENCH, CLAIRE) as at:
+        at.open("/ecrire")
+        gestures.drops(at, FRENCH, file)
+        assert sample.PATIENT.traits.birth_name in at.page.inner_text("main")
 
 
 @each_view

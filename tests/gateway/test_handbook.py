@@ -103,7 +103,7 @@ def test_no_other_file_is_a_picture() -> None:
 
 def test_the_pages_of_professionals_show_pictures() -> None:
     """What they will see, before they see it."""
-    for name in ("reading", "writing", "operations"):
+    for name in ("reading", "writing", "signing-in", "directory", "operations"):
         found = handbook.page(name)
         assert found
         assert "<img " in found.html, name
