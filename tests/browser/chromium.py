@@ -56,6 +56,8 @@ class Window:
     def __post_init__(self) -> None:
         self.page.on("request", self._asked)
         self.page.on("console", self._said)
+        # Asked from the beginning: asked just before a key is pressed, Chromium may open a dialogue of its own first
+        self.page.on("filechooser", lambda _: None)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def _asked(self, request: Any) -> None:
