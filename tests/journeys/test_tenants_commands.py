@@ -190,7 +190,7 @@ def secret(town: Town) -> Secret:
         "ins": ins.value, "name": sample.PATIENT.traits.birth_name, "key": "encrypt", "value": "always",
         "words": "Cabinet", "folder": str(folder / "kept"), "reason": "x", "host": "regional",
         "title": "x", "text": "x", "target": PEER, "hours": "1", "dn": f"mail={first.address}",
-        "action": "release", "page": "when", "provider": first.name,
+        "action": "release", "page": "when", "picture": "accueil", "provider": first.name,
         "plan": "20261126090000-0123456789abcdef",
         "validity": "1", "uid": "1", "item": "1",
         "into": f"mail={first.address}", "uri": "ldap://127.0.0.1:1", "display_name": "x", "attribute": "mssService",
