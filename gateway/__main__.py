@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib.metadata import packages_distributions
 
@@ -21,8 +22,12 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+    # All of it stays for good: to look for garbage in it is a good part of a command's start, and work for nothing.
+    gc.disable()
     from gateway.cli import pli
 
+    gc.freeze()
+    gc.enable()
     pli()
 
 

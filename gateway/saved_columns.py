@@ -18,7 +18,6 @@ from certs import disk
 from directory.feed import sources
 from directory.feed.items import Source
 from directory.feed.lines import FeedError, normalised
-from gateway import feeding
 from gateway.config import Settings
 
 ENCODINGS = ("utf-8", "cp1252")
@@ -70,6 +69,8 @@ def keep(settings: Settings, name: str, saved: Saved) -> Path:
 
 
 def _folder(settings: Settings) -> Path:
+    from gateway import feeding  # with it comes the whole node, of which a command's help needs nothing
+
     return feeding.folder(settings) / "columns"
 
 

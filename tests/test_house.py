@@ -84,3 +84,12 @@ def test_every_table_of_every_package_has_its_tenant() -> None:
     tables = [table for metadata in METADATAS for table in metadata.tables.values()]
     assert {"letters", "journal", "patients", "filings", "worklist"} <= {table.name for table in tables}
     assert [table.name for table in tables if "tenant" not in table.c or table.c.tenant.nullable] == []
+
+
+def test_a_command_loads_no_node_before_it_is_known() -> None:
+    """What a node needs is loaded by the command that was typed: its help, and every other one, begin without it."""
+    asked = (
+        "import sys, gateway.cli; print(*sorted({'gateway.app', 'relay.intake', 'dmp_bridge.cda'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

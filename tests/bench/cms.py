@@ -291,7 +291,7 @@ def _by_turns(sides: dict[str, Work], threads: int, seconds: float) -> dict[str,
 
 
 def _turn(work: Work, threads: int) -> tuple[int, float]:
-    """(how often, seconds) of one slice; each thread works until it is over."""
+    """(how often, seconds) of one slice; each thread works until it is over, and once where it came late."""
     counts = [0] * threads
     # One thread is measured by the CPU that it gets: what others do on the machine is not in it. Two by the clock.
     clock = time.thread_time if threads == 1 else time.perf_counter
@@ -299,7 +299,7 @@ def _turn(work: Work, threads: int) -> tuple[int, float]:
     over = time.perf_counter() + SLICE
 
     def run(place: int) -> None:
-        while time.perf_counter() < over:
+        while not counts[place] or time.perf_counter() < over:
             work()
             counts[place] += 1
 
