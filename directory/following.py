@@ -102,7 +102,7 @@ class Follower:
         while not self._stop.is_set():
             try:
                 self._once()
-            except ldap.LDAPError as trouble:
+            except Exception as trouble:  # also a surprise, such as a password file that is just being replaced
                 log.warning("directory.unheard", detail=type(trouble).__name__)
             finally:
                 self._listener.lost()

@@ -296,3 +296,26 @@ def test_a_uuid_is_enough(own_slapd: Slapd, view_of_relay: View, clock: Clock) -
     cache.changed([answer.entry.provenance.uuid])
     assert cache.freshness().entries == 0
     assert "entryUUID" in entries.READ
+
+
+def test_a_surprise_does_not_end_the_listening(own_slapd: Slapd, view_of_relay: View, clock: Clock) -> None:
+    """A password file that is just being replaced, say: asked again, and heard then."""
+    own_slapd.start()
+    tries: list[int] = []
+
+    def opened() -> Changes:
+        tries.append(1)
+        if len(tries) == 1:
+            raise FileNotFoundError("directory.password")
+        made = connection.opened(own_slapd.uri, own_slapd.relay_dn, own_slapd.passwords.relay, 5.0, make=Changes)
+        assert isinstance(made, Changes)
+        return made
+
+    cache = DirectoryCache(view_of_relay(own_slapd), clock, POLICY)
+    follower = Follower(opened, SUFFIX, cache, lambda: datetime.now(UTC), poll_s=0.2)
+    follower.start()
+    try:
+        assert within(20, lambda: cache.freshness().how is How.FOLLOWED)
+    finally:
+        follower.stop()
+    assert len(tries) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -109,6 +110,10 @@ class Client:
             if line[3:4] != "-":
                 break
         return "\n".join(lines)
+
+    def hears(self, within_s: float) -> bool:
+        """Whether something comes so soon; a TLS session is read and written by one thread alone."""
+        return bool(select.select([self._socket], [], [], within_s)[0])
 
     def say(self, line: str) -> str:
         self.send(line.encode() + b"\r\n")
