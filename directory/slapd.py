@@ -104,6 +104,8 @@ def _head(folder: Path, schema: Path, software: Software) -> list[str]:
         "moduleload argon2",
         "moduleload syncprov",
         "threads 16",
+        # Nobody here asks for a beginning of two letters (directory.shape), and their lists are the longest to change.
+        "index_substr_if_minlen 3",
         "idletimeout 0",
         # A request may not be larger than any that our clients make.
         "sockbuf_max_incoming 262143",
