@@ -60,13 +60,13 @@ def operator(site: Site) -> Browser:
     return Browser(site, Role.OPERATOR)
 
 
-def kept(settings: config.Settings, *addresses: str, to: str = PEER) -> None:
-    """A letter that waits for another operator."""
+def kept(settings: config.Settings, *addresses: str, to: str = PEER, state: State = State.QUEUED) -> None:
+    """A letter that waits for another operator, or that was given up."""
     verdict, proof = Verdict(), DoorProof(account="marie", tls="TLSv1.3")
     letter = Letter("L1", "lilas", Door.SUBMISSION, "marie@lilas.example", "<L1@lilas>", BodyRef("0123abcd", 3, "d1"),
                     NOW, "", verdict, proof)  # fmt: skip
     route = Route(Mode.PEER_SIGNED, to, "signed-by-default")
-    rows = [Recipient(f"L1-{n}", "L1", "lilas", each, route, State.QUEUED) for n, each in enumerate(addresses)]
+    rows = [Recipient(f"L1-{n}", "L1", "lilas", each, route, state) for n, each in enumerate(addresses)]
     spool.keep(app.client(settings), letter, rows, [Event("accepted", "L1")])
 
 
@@ -96,6 +96,18 @@ def test_what_waits_is_held_and_released_with_who_and_why(settings: config.Setti
     assert "2 destinataire(s) libérés" in operator.post("/file/faire", action="release", target=PEER, why="ok").text
     assert states(settings) == {"queued"}
     assert [each["by"] for each in acts(settings, "released")] == [ANNE] * 2
+
+
+def test_what_failed_is_sent_again_with_who_and_why(settings: config.Settings, operator: Browser) -> None:
+    """Of a destination whose letters were given up; once sent again, nothing of it is left to be."""
+    kept(settings, f"labo@{PEER}", f"accueil@{PEER}", state=State.FAILED)
+    assert 'value="resend"' in operator.get("/file").text
+    assert "2 destinataire(s) repartiraient" in operator.post("/file/prevoir", action="resend", target=PEER).text
+    assert states(settings) == {"failed"}
+    assert "2 destinataire(s) repartent" in operator.post("/file/faire", action="resend", target=PEER, why="ticket 8").text
+    assert states(settings) == {"queued"}
+    assert [(each["by"], each["why"]) for each in acts(settings, "resent")] == [(ANNE, "ticket 8")] * 2
+    assert operator.post("/file/prevoir", action="resend", target=PEER).status_code == 404
 
 
 def test_without_a_reason_or_a_known_act_nothing_moves(settings: config.Settings, operator: Browser) -> None:
