@@ -104,7 +104,9 @@ def test_what_failed_is_sent_again_with_who_and_why(settings: config.Settings, o
     assert 'value="resend"' in operator.get("/file").text
     assert "2 destinataire(s) repartiraient" in operator.post("/file/prevoir", action="resend", target=PEER).text
     assert states(settings) == {"failed"}
-    assert "2 destinataire(s) repartent" in operator.post("/file/faire", action="resend", target=PEER, why="ticket 8").text
+    assert (
+        "2 destinataire(s) repartent" in operator.post("/file/faire", action="resend", target=PEER, why="ticket 8").text
+    )
     assert states(settings) == {"queued"}
     assert [(each["by"], each["why"]) for each in acts(settings, "resent")] == [(ANNE, "ticket 8")] * 2
     assert operator.post("/file/prevoir", action="resend", target=PEER).status_code == 404

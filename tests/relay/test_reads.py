@@ -55,6 +55,27 @@ def test_queue_by_destination(store: Any, make_letter: Make) -> None:
     assert spool.queue(store.reader, "bois") == []
 
 
+def test_what_failed_is_a_trouble_until_its_author_has_dealt_with_it(store: Any, make_letter: Make) -> None:
+    """His alone; said so, it is among the others; something new happens to it, and it is a trouble again."""
+    letter, since = _keep(store, make_letter("L1", PARC)), store.clock()
+    (claimed,) = _claim(store)
+    _settle(store, claimed, Never(Reason.PEER_REFUSED))
+    (row,) = claimed.recipients
+
+    def troubled(*, dealt_with: bool, sender: str = letter.sender) -> list[str]:
+        rows = reads.troubled(store.reader, "lilas", sender, since, dealt_with=dealt_with)
+        return [each.id for each in rows]
+
+    assert (troubled(dealt_with=False), troubled(dealt_with=True)) == ([row.id], [])
+    assert troubled(dealt_with=False, sender="other@lilas.mssante.example") == []
+    store.clock.on(seconds=5)
+    journal.SpoolJournal(store.client).add("lilas", [Event(reads.DEALT_WITH, "L1", row.id)])
+    assert (troubled(dealt_with=False), troubled(dealt_with=True)) == ([], [row.id])
+    store.clock.on(seconds=5)
+    journal.SpoolJournal(store.client).add("lilas", [Event("said-undelivered", "L1", row.id)])
+    assert (troubled(dealt_with=False), troubled(dealt_with=True)) == ([row.id], [])
+
+
 def test_sound_store_has_no_fault(store: Any, make_letter: Make) -> None:
     """After every kind of move the invariants and the chain hold."""
     _keep(store, make_letter("L1", OURS, PARC, BOIS, DOSSIER))
