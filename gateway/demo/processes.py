@@ -164,10 +164,14 @@ class Process:
     def record(self) -> Path:
         return self.folder / "server.pid"
 
+    @property
+    def log(self) -> Path:
+        return self.folder / "server.log"
+
     def launch(self, command: Sequence[str], environment: Mapping[str, str], who: Account) -> None:
         # The folder is the account's: no link planted there is followed.
         flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW
-        with os.fdopen(os.open(self.folder / "server.log", flags, 0o600), "ab") as log:
+        with os.fdopen(os.open(self.log, flags, 0o600), "ab") as log:
             process = subprocess.Popen(
                 command,
                 env=dict(environment),
@@ -221,9 +225,11 @@ class Process:
         self._recorded()  # reaps it, if it was a child of ours
         self.record.unlink(missing_ok=True)
 
-    def wait_ready(self, ports: Mapping[int, bytes], name: str, logs: Sequence[Path]) -> None:
-        """Until each port accepts a connection and greets as it should."""
-        ready = until(lambda: self.pid() is None or all(_greets(*port) for port in ports.items()), READY_S)
+    def wait_ready(
+        self, ports: Mapping[int, bytes], name: str, logs: Sequence[Path], also: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Until each port accepts a connection and greets as it should, and what else must be so is."""
+        ready = until(lambda: self.pid() is None or (all(_greets(*port) for port in ports.items()) and also()), READY_S)
         if ready and self.pid() is not None:
             return
         self.stop()

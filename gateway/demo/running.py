@@ -39,6 +39,21 @@ def _ourselves() -> Account:
     return Account(user.pw_name, grp.getgrgid(user.pw_gid).gr_name, user.pw_uid, user.pw_gid)
 
 
+def serve(
+    process: Process, config: Path, environment: Mapping[str, str], ports: Mapping[int, bytes], name: str
+) -> None:
+    """Starts a node, and waits until each of its processes serves: its doors open before its keeper answers."""
+    before = process.log.stat().st_size if process.log.exists() else 0
+    command = [sys.executable, "-m", "gateway", "--config", str(config), "serve"]
+    process.launch(command, environment, our_account())
+    logs = [process.log, process.folder / "pli.log"]
+    process.wait_ready(ports, name, logs, also=lambda: _UP in process.log.read_bytes()[before:])
+
+
+_UP = b" is up ("
+"""What the supervisor says once all serve (gateway.serve)."""
+
+
 @dataclass(frozen=True)
 class Company:
     """Everything of one stage that runs."""
@@ -96,13 +111,10 @@ class Company:
         """`more`: set in the environment of its processes."""
         who = our_account()
         _give_all(seat.folder, who, leave=("dovecot",))
-        process = Process(seat.folder)
-        command = [sys.executable, "-m", "gateway", "--config", str(seat.config), "serve"]
-        process.launch(command, {**_environment(), **(more or {})}, who)
         ports = {seat.ports.peers: b"220", seat.ports.submission: b"220"}
         if self.stage.pages:
             ports[seat.ports.pages] = b""
-        process.wait_ready(ports, f"pli {seat.who.name}", [seat.folder / "server.log", seat.folder / "pli.log"])
+        serve(Process(seat.folder), seat.config, {**_environment(), **(more or {})}, ports, f"pli {seat.who.name}")
 
     def stop_node(self, seat: Seat) -> None:
         Process(seat.folder).stop()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from directory.slapd import Passwords
 from gateway.accounts import Accounts
 from gateway.demo.cast import PASSWORD
 from gateway.demo.processes import Process, free_port, give
-from gateway.demo.running import our_account
+from gateway.demo.running import our_account, serve
 from gateway.demo.servers import Dovecot, Slapd
 from gateway.demo.stage import SUFFIX, keep_keys, secret_file
 from relay.partners import Listed, compose
@@ -132,11 +131,8 @@ class Town:
         who, folder = our_account(), self.folder / "node"
         for path in (folder, *folder.rglob("*")):
             give(path, who)
-        process = Process(folder)
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
-        process.launch([sys.executable, "-m", "gateway", "--config", str(self.config), "serve"], environment, who)
-        logs = [folder / "server.log", folder / "pli.log"]
-        process.wait_ready({self.peers: b"220", self.submission: b"220"}, "pli", logs)
+        serve(Process(folder), self.config, environment, {self.peers: b"220", self.submission: b"220"}, "pli")
 
     def stop_node(self) -> None:
         Process(self.folder / "node").stop()

@@ -112,7 +112,8 @@ def test_a_result_is_hidden_from_its_patient_until_it_is_announced(world: Any, h
     known = _patient("2850635238755")
     number, flag = known.local_ids[0][1], "not-visible-until-announced"
     world.enrol(world.lilas, known)
-    world.pli(world.lilas, "patients", "oppose", number, flag, "--why", "annonce prévue jeudi")
+    noted = world.pli(world.lilas, "patients", "oppose", number, flag, "--why", "annonce prévue jeudi")
+    assert (noted.returncode, noted.stderr) == (0, "")
     document = world.report(known)
     letter = world.submit(world.packed(document))
     assert world.settled(world.lilas, letter)["dossier"] == ("done", "filed")
