@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from rich import box
@@ -147,20 +147,27 @@ def show(trail: Trail, out: Console, language: str) -> None:
             out.print(f"      {line}", markup=False)
 
 
-def own_lines(trail: Trail, language: str) -> list[str]:
-    """The letter's own steps, in words."""
+def own_lines(trail: Trail, language: str, zone: tzinfo = UTC) -> list[str]:
+    """The letter's own steps, in words, each at its time in `zone`."""
     told = [step for step in trail.steps if not step.recipient and step.event not in timeline.QUIET]
-    return [_line(step, language, trail) for step in told]
+    return [_line(step, language, trail, zone) for step in told]
 
 
-def recipient_lines(trail: Trail, recipient_id: str, language: str) -> list[str]:
-    """One recipient's steps, in words."""
-    return [_line(step, language, trail) for step in trail.steps if step.recipient == recipient_id]
+def recipient_lines(trail: Trail, recipient_id: str, language: str, zone: tzinfo = UTC) -> list[str]:
+    """One recipient's steps, likewise."""
+    return [_line(step, language, trail, zone) for step in trail.steps if step.recipient == recipient_id]
 
 
-def _line(step: spool.Step, language: str, trail: Trail) -> str:
+def _moment(at: datetime, trail: Trail, zone: tzinfo) -> str:
+    """The hour; with its day, where that is not the day of the letter."""
+    here = at.astimezone(zone)
+    same = here.date() == trail.letter.received_at.astimezone(zone).date()
+    return f"{here:%H:%M:%S}" if same else f"{here:%d/%m %H:%M:%S}"
+
+
+def _line(step: spool.Step, language: str, trail: Trail, zone: tzinfo) -> str:
     facts = dict(step.facts)
-    words = [f"{step.at:%H:%M:%S}", timeline.sentence(step.event, language)]
+    words = [_moment(step.at, trail, zone), timeline.sentence(step.event, language)]
     if step.event == "verified":
         words.append(f": {_sentence(trail, language)}")
     if step.event == "dossier-ruled":

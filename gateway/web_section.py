@@ -6,8 +6,9 @@ Promises: they are served over TLS only. Does not: serve (gateway.web does).
 from __future__ import annotations
 
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class WebSection(BaseModel):
@@ -29,6 +30,11 @@ class WebSection(BaseModel):
     imap_name: str = Field(default="", description="Name in that server's certificate, where it is not imap_host.")
     imap_authorities: Path | None = Field(
         default=None, description="PEM file of the authorities of that server's certificate; by default the anchors."
+    )
+    time_zone: str = Field(
+        default="Europe/Paris",
+        description="Whose time people read and write at the pages, by its IANA name: America/Guadeloupe, "
+        "Indian/Reunion. Commands and logs keep UTC.",
     )
     lock_minutes: int = Field(default=120, ge=15, le=240, description="A session that nobody uses so long is locked.")
     locked_hours: float = Field(
@@ -52,6 +58,17 @@ class WebSection(BaseModel):
     import_mb: int = Field(
         default=512, ge=1, le=2048, description="Most that one file of the directory's sources may be."
     )
+
+    @field_validator("time_zone")
+    @classmethod
+    def known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError(
+                f"{name!r} is no time zone that this machine knows, e.g. Europe/Paris (Debian: tzdata)"
+            ) from None
+        return name
 
     @model_validator(mode="after")
     def fits_together(self) -> WebSection:

@@ -19,7 +19,7 @@ IMPORTS: dict[str, tuple[str, str]] = {
         "Tel que sa source le publie, archive zip ou texte ; {most} Mo au plus.",
         "As its source publishes it, a zip archive or text; {most} MB at most.",
     ),
-    "import-dated": ("Date du fichier (facultatif, UTC)", "Date of the file (optional, UTC)"),
+    "import-dated": ("Date du fichier (facultatif)", "Date of the file (optional)"),
     "import-dated-help": (
         "Quand la source l’a fait ; sinon lue dans son nom, sinon maintenant.",
         "When its source made it; else read from its name, else now.",
@@ -29,7 +29,7 @@ IMPORTS: dict[str, tuple[str, str]] = {
     "import-plans": ("Plans", "Plans"),
     "import-none": ("Aucun plan.", "No plan."),
     "import-changes": ("Changements", "Changes"),
-    "import-made": ("Préparé (UTC)", "Made (UTC)"),
+    "import-made": ("Préparé", "Made"),
     "import-waiting": ("à décider", "to be decided"),
     "import-running": ("en cours", "under way"),
     "import-stopped": ("inachevé", "not finished"),
@@ -69,8 +69,8 @@ IMPORTS: dict[str, tuple[str, str]] = {
     ),
     "import-answers": ("Qui en répond", "Who answers for it"),
     "import-became": (
-        "{done} faits, {already} déjà faits, {conflicts} conflits ; par {by}, le {at} UTC.",
-        "{done} done, {already} done already, {conflicts} conflicts; by {by}, {at} UTC.",
+        "{done} faits, {already} déjà faits, {conflicts} conflits ; par {by}, le {at}.",
+        "{done} done, {already} done already, {conflicts} conflicts; by {by}, {at}.",
     ),
     "import-conflict": ("conflit", "conflict"),
     "import-stopped-what": (

@@ -8,7 +8,7 @@ again. Does not: decide what changes, or whether it may (gateway.imports_desk, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -101,7 +101,7 @@ def _work(visit: Visit, name: str) -> Work | None:
 async def bring(visit: Visit) -> Response:
     """A file, kept in a private folder and then read without the page."""
     brought = next((each for each in visit.files if each.filename), None)
-    dated = _moment(visit.form.get("dated", ""))
+    dated = moment(visit.form.get("dated", ""), visit.site.zone)
     try:
         source = await visit.aside(_source, visit, visit.form.get("source", ""))
         if brought is None or source is None:
@@ -136,11 +136,11 @@ def _received(visit: Visit, source: str, brought: UploadFile) -> Kept:
     return kept_plans.receive(visit.settings, source, brought.filename or "", brought.file, by, now)
 
 
-def _moment(text: str) -> datetime | None:
-    """Of a field `datetime-local`: UTC, as its label says."""
+def moment(text: str, zone: tzinfo) -> datetime | None:
+    """Of a field `datetime-local`: in the time that the pages show."""
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
-    except ValueError:
+        return datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 

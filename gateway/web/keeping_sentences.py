@@ -71,8 +71,8 @@ FRESHNESS: dict[str, tuple[str, str]] = {
     "fresh-menu": ("Fraîcheur", "Freshness"),
     "fresh-title": ("Fraîcheur de l’annuaire", "Freshness of the directory"),
     "fresh-help": (
-        "De chaque source, le dernier fichier appliqué jusqu’au bout ; heures en temps universel (UTC).",
-        "Of each source, the last file that was applied to its end; times in UTC.",
+        "De chaque source, le dernier fichier appliqué jusqu’au bout.",
+        "Of each source, the last file that was applied to its end.",
     ),
     "fresh-state": ("État", "State"),
     "fresh-good": ("à jour", "fresh"),

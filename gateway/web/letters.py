@@ -49,7 +49,7 @@ async def _timeline(visit: Visit, template: str) -> Response:
         return visit.wrong(404)
     lines = _lines(visit, trail)
     settled = all(each.tone in _TONES.values() for each in lines)
-    own = lookout.own_lines(trail, visit.language)
+    own = lookout.own_lines(trail, visit.language, visit.site.zone)
     until = undoing.until(visit, trail)
     return visit.shown(template, trail=trail, own=own, lines=lines, settled=settled, until=until)
 
@@ -90,7 +90,11 @@ def _sought(visit: Visit, asked: dict[str, str]) -> list[Trail]:
 
 
 def _told(visit: Visit, trail: Trail) -> dict[str, object]:
-    return {"trail": trail, "own": lookout.own_lines(trail, visit.language), "lines": _lines(visit, trail)}
+    return {
+        "trail": trail,
+        "own": lookout.own_lines(trail, visit.language, visit.site.zone),
+        "lines": _lines(visit, trail),
+    }
 
 
 # --- words ----------------------------------------------------------------------------------------------------------
@@ -124,7 +128,7 @@ def _lines(visit: Visit, trail: Trail) -> list[Line]:
             named(visit, trail.names[row.id]),
             visit.t(f"state-{row.state.value}"),
             _TONES.get(row.state, "wait"),
-            tuple(lookout.recipient_lines(trail, row.id, visit.language)),
+            tuple(lookout.recipient_lines(trail, row.id, visit.language, visit.site.zone)),
         )
         for row in trail.recipients
     ]

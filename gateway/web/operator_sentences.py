@@ -14,7 +14,7 @@ QUEUE: dict[str, tuple[str, str]] = {
     "queue-menu": ("File d’attente", "Queue"),
     "queue-title": ("File d’attente par destination", "Queue by destination"),
     "queue-caption": (
-        "Ce qui attend, par destination et par état (heures UTC)",
+        "Ce qui attend, par destination et par état",
         "What waits, by destination and state",
     ),
     "queue-empty": ("Rien n’attend.", "Nothing waits."),
@@ -86,8 +86,8 @@ NODE: dict[str, tuple[str, str]] = {
     ),
     "peers-none": ("Aucun n’a été rencontré récemment.", "None was met lately."),
     "peers-caption": (
-        "Dernières sessions avec chacun, certificat vérifié dans la liste blanche (heures UTC)",
-        "Last sessions with each, its certificate allowed by the white list (UTC)",
+        "Dernières sessions avec chacun, certificat vérifié dans la liste blanche",
+        "Last sessions with each, its certificate allowed by the white list",
     ),
     "peers-domain": ("Domaine", "Domain"),
     "peers-sent": ("Dernier envoi accepté", "Last letter it took"),

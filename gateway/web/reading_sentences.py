@@ -43,7 +43,7 @@ READING: dict[str, tuple[str, str]] = {
     "read-from": ("De", "From"),
     "read-to": ("À", "To"),
     "read-copy": ("Copie", "Copy"),
-    "read-at": ("Date (UTC)", "Date (UTC)"),
+    "read-at": ("Date", "Date"),
     "read-patient": ("Usager (patient)", "Patient"),
     "read-professional": ("Professionnel ou structure de santé", "Professional or health structure"),
     "read-automatic": ("Avis automatique", "Automatic notice"),

@@ -89,7 +89,7 @@ LETTERS: dict[str, tuple[str, str]] = {
     "letters-notice": ("un avis automatique", "an automatic notice"),
     "letters-dossier": ("dossier du patient (hébergeur {host})", "patient’s dossier (host {host})"),
     "letters-none": ("Rien pour l’instant.", "Nothing yet."),
-    "letters-at": ("Date (UTC)", "Date (UTC)"),
+    "letters-at": ("Date", "Date"),
     "letters-from": ("De", "From"),
     "letters-to": ("À", "To"),
     "letters-state": ("État", "State"),

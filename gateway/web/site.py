@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import cached_property
 from importlib.resources import files
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import structlog
 from starlette.applications import Starlette
@@ -70,6 +71,7 @@ class Site:
         self.settings, self.faces, self.clock = settings, tuple(faces), clock
         self.web = settings.web
         idle, kept = timedelta(minutes=settings.web.lock_minutes), timedelta(hours=settings.web.locked_hours)
+        self.zone = ZoneInfo(settings.web.time_zone)
         self.sessions = Sessions(clock, idle, kept)
         self.people = People(settings.web.people or settings.paths.data / "people.json")
         self.upload_most = settings.web.upload_mb * 1024 * 1024

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+FORMS = {"minute": "%d/%m/%Y %H:%M", "second": "%d/%m/%Y %H:%M:%S", "hour": "%H:%M:%S"}
+"""How a moment is written, in both languages as France does."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,18 @@ class Visit:
         """In a thread: whatever waits for a disk, a database, a directory."""
         return await asyncio.to_thread(work, *args, **kwargs)
 
+    def when(self, moment: datetime | str | None, form: str = "minute") -> str:
+        """In the time of the region, a key of FORMS; a text is ISO 8601 with its offset. Nothing for nothing."""
+        if not moment:
+            return ""
+        read = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+        with suppress(OverflowError):  # a letter may say that it is of the last day of year 9999
+            read = read.astimezone(self.site.zone)
+        return read.strftime(FORMS[form])
+
     def shown(self, template: str, status: int = 200, **values: Any) -> Response:
         page = _templates().get_template(template)
-        text = page.render(visit=self, t=self.t, token=self.token, lang=self.language, **values)
+        text = page.render(visit=self, t=self.t, token=self.token, lang=self.language, when=self.when, **values)
         return HTMLResponse(text, status)
 
     def moved(self, path: str) -> Response:

@@ -73,7 +73,7 @@ WORKLIST: dict[str, tuple[str, str]] = {
     "work-corrected": ("Corrigé", "Corrected"),
     "work-refused": ("Refusé, non classé", "Refused, not filed"),
     "work-answered": ("Réglé par ailleurs", "Settled otherwise"),
-    "work-by": ("par {by}, le {at} (UTC)", "by {by}, on {at} (UTC)"),
+    "work-by": ("par {by}, le {at}", "by {by}, on {at}"),
     "work-undo": ("Annuler la décision", "Undo the decision"),
     "work-undo-what": (
         "Après une confirmation, le dépôt part au bout de dix secondes.",

@@ -136,7 +136,7 @@ WRITING: dict[str, tuple[str, str]] = {
         "Scellée et chiffrée pour ce destinataire",
         "Sealed and encrypted for this recipient",
     ),
-    "undo-until": ("Cette lettre part à {at} (UTC).", "This letter leaves at {at} (UTC)."),
+    "undo-until": ("Cette lettre part à {at}.", "This letter leaves at {at}."),
     "undo-go": ("Annuler l’envoi", "Undo sending"),
     "undo-too-late": ("Trop tard : la lettre est partie.", "Too late: the letter has left."),
     "undo-title": ("Annulation", "Undoing"),

@@ -59,8 +59,7 @@ def test_a_file_is_planned_read_and_applied(region: Region, keeper: Browser, cou
     assert f'<tr><th scope="row">{place}</th><td>{counts["create"]}</td><td>0</td>' in told
     told = applied(region, keeper, page)
     assert (
-        outcome(told)
-        == f"{head.counts['create']} faits, 0 déjà faits, 0 conflits ; par {ANNE}, le 2026-11-26 09:00 UTC."
+        outcome(told) == f"{head.counts['create']} faits, 0 déjà faits, 0 conflits ; par {ANNE}, le 26/11/2026 10:00."
     )
     assert boxes(region) == head.counts["create"] > MAILBOXES // 2
     (first, begun), (second, ended) = acts(region)
