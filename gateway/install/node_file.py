@@ -58,7 +58,30 @@ def _pages(answers: Answers) -> Sections:
     beside = {"certificate_port": answers.certificate_port} if answers.certificate_port else {}
     url = f"https://{answers.hostname}:{answers.pages_port}"
     at = {"host": answers.listen, "port": answers.pages_port, "url": url}
-    return {"web": {**at, **beside, "imap_port": IMAPS, "imap_name": answers.hostname}}
+    return {"web": {**at, **beside, **_clock(answers), "imap_port": IMAPS, "imap_name": answers.hostname}}
+
+
+OVERSEAS = {
+    "971": "America/Guadeloupe",
+    "972": "America/Martinique",
+    "973": "America/Cayenne",
+    "974": "Indian/Reunion",
+    "975": "America/Miquelon",
+    "976": "Indian/Mayotte",
+    "977": "America/St_Barthelemy",
+    "978": "America/Marigot",
+    "986": "Pacific/Wallis",
+    "987": "Pacific/Tahiti",
+    "988": "Pacific/Noumea",
+}
+"""Departments and collectivities by their number (INSEE), where the clock is not that of Paris."""
+
+
+def _clock(answers: Answers) -> Mapping[str, Any]:
+    """The zone where all establishments are; nothing where that is Paris's, or not one."""
+    numbers = {house.department.rpartition("(")[2].rstrip(") ") for house in answers.tenants}
+    zones = {OVERSEAS.get(each, "") for each in numbers}
+    return {"time_zone": zones.pop()} if len(zones) == 1 and zones != {""} else {}
 
 
 def _node(answers: Answers) -> Sections:

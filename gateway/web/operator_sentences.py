@@ -28,6 +28,7 @@ QUEUE: dict[str, tuple[str, str]] = {
     "queue-queued": ("en attente", "waiting"),
     "queue-running": ("en cours d’envoi", "being sent"),
     "queue-held": ("retenue", "held"),
+    "queue-failed": ("non remise", "not delivered"),
     "queue-other": ("Agir sur une destination", "Act on a destination"),
     "queue-act": ("Action", "Act"),
     "queue-foresee": ("Voir ce qui serait touché", "See what it would touch"),

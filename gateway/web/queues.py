@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gateway import custody, lookout, rule_sentences
+from gateway import app, custody, lookout, rule_sentences
 from gateway.web.roles import Face, Role
 from gateway.web.visits import Visit
 from relay.store.reads import Waiting
@@ -50,9 +50,20 @@ async def foreseen(visit: Visit) -> Response:
 async def _foreseen(visit: Visit, action: str, target: str, found: list[Waiting], wrong: str = "") -> Response:
     if not found:
         return await _queue(visit, visit.t("queue-nothing", target=target), 404)
-    lines = await visit.aside(custody.plan, visit.settings, action, found[:SHOWN])
+    lines = await visit.aside(_lines, visit, found[:SHOWN])
     told = {"action": action, "target": target, "count": len(found), "lines": lines, "wrong": wrong}
     return visit.shown("queue_act.html", 400 if wrong else 200, **told)
+
+
+def _lines(visit: Visit, found: list[Waiting]) -> list[str]:
+    """To whom, in which state, by which way, and the id that `pli trace` takes."""
+    hide = app.pseudonyms(visit.settings)
+    said = [(hide.address(each.address), visit.t(f"queue-{each.state.value}"), _way(visit, each)) for each in found]
+    return [f"{to} – {state} – {way} ({each.id})" for (to, state, way), each in zip(said, found, strict=True)]
+
+
+def _way(visit: Visit, row: Waiting) -> str:
+    return rule_sentences.route(str(row.mode), "", visit.language)
 
 
 async def done(visit: Visit) -> Response:

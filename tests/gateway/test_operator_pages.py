@@ -89,6 +89,8 @@ def test_what_waits_is_held_and_released_with_who_and_why(settings: config.Setti
     foreseen = operator.post("/file/prevoir", action="hold", target=PEER)
     assert "2 destinataire(s) seraient retenus" in foreseen.text
     assert PATIENT.partition("@")[0] not in foreseen.text
+    assert f"<li>labo@{PEER} – en attente – signée par la boîte de l&#39;expéditeur (" in foreseen.text
+    assert "peer-signed" not in foreseen.text
     assert states(settings) == {"queued"}
     assert "2 destinataire(s) retenus" in operator.post("/file/faire", action="hold", target=PEER, why="ticket 7").text
     assert states(settings) == {"held"}
@@ -102,7 +104,9 @@ def test_what_failed_is_sent_again_with_who_and_why(settings: config.Settings, o
     """Of a destination whose letters were given up; once sent again, nothing of it is left to be."""
     kept(settings, f"labo@{PEER}", f"accueil@{PEER}", state=State.FAILED)
     assert 'value="resend"' in operator.get("/file").text
-    assert "2 destinataire(s) repartiraient" in operator.post("/file/prevoir", action="resend", target=PEER).text
+    foreseen = operator.post("/file/prevoir", action="resend", target=PEER).text
+    assert "2 destinataire(s) repartiraient" in foreseen
+    assert foreseen.count(" – non remise – ") == 2
     assert states(settings) == {"failed"}
     assert (
         "2 destinataire(s) repartent" in operator.post("/file/faire", action="resend", target=PEER, why="ticket 8").text

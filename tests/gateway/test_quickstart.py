@@ -7,9 +7,10 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import pytest
 from click.testing import CliRunner, Result
@@ -227,3 +228,27 @@ def test_the_pages_are_served_and_open_in_the_firewall() -> None:
     none = Layout(answering.told(SAID | {"pages_port": 0}))
     assert node_file.settings(none.answers).web is None
     assert "8443" not in surroundings.firewall(none).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("departments", "zone"),
+    [
+        (["Seine-Saint-Denis (93)"], "Europe/Paris"),
+        (["Corse-du-Sud (2A)"], "Europe/Paris"),
+        (["La Réunion (974)"], "Indian/Reunion"),
+        (["Guadeloupe (971)", "Guadeloupe (971)"], "America/Guadeloupe"),
+        (["Guadeloupe (971)", "Martinique (972)"], "Europe/Paris"),
+        (["La Réunion (974)", "Paris (75)"], "Europe/Paris"),
+    ],
+)
+def test_the_pages_have_the_clock_of_the_department(departments: Sequence[str], zone: str) -> None:
+    """Overseas, where all establishments are under one; that of Paris otherwise."""
+    houses = [{**house, "department": each} for house, each in zip((LILAS, PARC), departments, strict=False)]
+    web = node_file.settings(answering.told(SAID | {"tenants": houses})).web
+    assert web is not None
+    assert web.time_zone == zone
+
+
+def test_each_clock_overseas_is_known() -> None:
+    """To the machine's own table of zones: a name that is none would keep the node from starting."""
+    assert {name for name in node_file.OVERSEAS.values() if name not in available_timezones()} == set()
