@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,15 +16,14 @@ from directory.ldif import record
 from directory.model import Entry, Kind
 from directory.region import SUFFIX, with_luhn
 from directory.slapd import Passwords
-from gateway import app, config
+from gateway import config
 from gateway.accounts import Accounts
 from gateway.demo.servers import Slapd, free_port, new_folder
 from gateway.web.faces import FACES
 from gateway.web.roles import Role
 from gateway.web.site import Site
-from relay.spooler import Spooler
-from relay.store import engine
 from tests.gateway.browsing import ANNE, Browser
+from tests.gateway.spooling import spooler
 
 WORD = "mot-de-passe"
 NOW = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
@@ -134,17 +132,9 @@ def opened() -> Iterator[Region]:
         (folder / name).write_text(WORD if name == "word" else "00" * 32)
     Accounts(folder / "accounts").open({ANNE: ""})
     settings = config.load(_written(folder, server, "pli.toml", ADMINISTRATION))
-    app.migrate(settings)
-    writer, stop = engine.writer_engine(settings.database_url), threading.Event()
-    spooler = Spooler(writer, settings.spool_socket, app.WRITES, None)
-    thread = threading.Thread(target=spooler.serve, args=(stop,))
-    thread.start()
     try:
-        assert spooler.ready.wait(10)
-        yield Region(folder, server, settings, Site(settings, FACES, lambda: NOW))
+        with spooler(settings):
+            yield Region(folder, server, settings, Site(settings, FACES, lambda: NOW))
     finally:
-        stop.set()
-        thread.join(10)
-        writer.dispose()
         server.stop()
         shutil.rmtree(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,8 +25,7 @@ from gateway import config as configuration
 from gateway.config import ConfigError, Settings
 from gateway.demo.processes import programs
 from gateway.demo.servers import Slapd, free_port, new_folder
-from relay.spooler import Spooler
-from relay.store import engine
+from tests.gateway.spooling import spooler
 
 _MORE = """
 [doors]
@@ -84,16 +82,8 @@ def region(configure: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PLI_DIRECTORY__URI", server.uri)
     monkeypatch.setenv("PLI_DIRECTORY__BASE", SUFFIX)
     settings = configuration.load(configure(_MORE.format(folder=folder, suffix=SUFFIX)))
-    app.migrate(settings)
-    writer, stop = engine.writer_engine(settings.database_url), threading.Event()
-    spooler = Spooler(writer, settings.spool_socket, app.WRITES, None)
-    thread = threading.Thread(target=spooler.serve, args=(stop,))
-    thread.start()
-    assert spooler.ready.wait(30)
-    yield Region(settings, server, folder)
-    stop.set()
-    thread.join(10)
-    writer.dispose()
+    with spooler(settings):
+        yield Region(settings, server, folder)
     server.stop()
     shutil.rmtree(folder)
 

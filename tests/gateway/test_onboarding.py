@@ -11,7 +11,6 @@ import random
 import shutil
 import smtplib
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,14 +22,12 @@ from click.testing import CliRunner
 from directory import access, slapd
 from directory.region import SUFFIX, with_luhn
 from directory.slapd import Passwords
-from gateway import app
 from gateway import config as configuration
 from gateway.cli import pli
 from gateway.demo.servers import Dovecot, Slapd, free_port, new_folder
 from gateway.onboarding_table import COLUMNS
-from relay.spooler import Spooler
-from relay.store import engine
 from tests.gateway.arrivals import NODE, WORD, Town, line, person, structure, tenant
+from tests.gateway.spooling import spooler
 
 FULL = os.environ.get("PLI_ONBOARD") == "full"
 TENANTS, PEOPLE, STRUCTURES = (44, 8_500, 300) if FULL else (3, 90, 8)
@@ -49,16 +46,8 @@ def town() -> Iterator[Town]:
     made = Town(folder, server)
     made.config.write_text(NODE.format(folder=folder, uri=server.uri, suffix=SUFFIX))
     settings = configuration.load(made.config)
-    app.migrate(settings)
-    writer, stop = engine.writer_engine(settings.database_url), threading.Event()
-    spooler = Spooler(writer, settings.spool_socket, app.WRITES, None)
-    thread = threading.Thread(target=spooler.serve, args=(stop,))
-    thread.start()
-    assert spooler.ready.wait(10)
-    yield made
-    stop.set()
-    thread.join(10)
-    writer.dispose()
+    with spooler(settings):
+        yield made
     server.stop()
     shutil.rmtree(folder)
 

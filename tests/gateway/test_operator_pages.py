@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -14,15 +13,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from gateway import app, config, handbook
-from gateway.accounts import Accounts
 from gateway.web.faces import FACES
 from gateway.web.roles import Role
 from gateway.web.site import Site
 from relay import collected, spool
 from relay.model import BodyRef, Door, DoorProof, Event, Letter, Mode, Recipient, Route, State, Verdict
-from relay.spooler import Spooler
-from relay.store import engine
 from tests.gateway.browsing import ANNE, Browser
+from tests.gateway.spooling import spooler, with_pages
 
 PEER = "parc.mssante.example"
 PATIENT = "279035121518989@patient.mssante.fr"
@@ -33,21 +30,9 @@ PATHS = ("/file", "/pairs", "/etat", "/configuration")
 @pytest.fixture
 def settings(configure: Callable[[str], Path], tmp_path: Path) -> Iterator[config.Settings]:
     """With a spooler that runs, and a collector that has spoken."""
-    (tmp_path / "run").mkdir()
-    (tmp_path / "data").mkdir()
-    Accounts(tmp_path / "passwd").open({ANNE: ""})
-    (tmp_path / "pseudonym").write_bytes(b"k" * 32)
-    made = config.load(configure("[doors]\n[web]\n"))
-    app.migrate(made)
-    writer, stop = engine.writer_engine(made.database_url), threading.Event()
-    spooler = Spooler(writer, made.spool_socket, app.WRITES, None)
-    thread = threading.Thread(target=spooler.serve, args=(stop,))
-    thread.start()
-    assert spooler.ready.wait(10)
-    yield made
-    stop.set()
-    thread.join(10)
-    writer.dispose()
+    made = with_pages(configure, tmp_path, ANNE)
+    with spooler(made):
+        yield made
 
 
 @pytest.fixture

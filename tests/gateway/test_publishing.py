@@ -23,9 +23,8 @@ from gateway import config as configuration
 from gateway.cli import pli
 from gateway.config import Settings
 from gateway.demo.servers import new_folder
-from relay.spooler import Spooler
-from relay.store import engine
 from relay.store.publications import Publication, State
+from tests.gateway.spooling import spooler
 
 ANNA = Entry(parse("anna@lilas.example"), Kind.PER, "Dr Anna", "ANNA", rpps="10900000518")
 WARD = Entry(parse("garde@lilas.example"), Kind.ORG, "Garde", finess="930000001", service="Garde")
@@ -100,22 +99,6 @@ def _national() -> Iterator[National]:
         server.server_close()
 
 
-@contextmanager
-def _spooler(settings: Settings) -> Iterator[None]:
-    app.migrate(settings)
-    writer, stop = engine.writer_engine(settings.database_url), threading.Event()
-    spooler = Spooler(writer, settings.spool_socket, app.WRITES, None)
-    thread = threading.Thread(target=spooler.serve, args=(stop,))
-    thread.start()
-    try:
-        assert spooler.ready.wait(10)
-        yield
-    finally:
-        stop.set()
-        thread.join(10)
-        writer.dispose()
-
-
 @pytest.fixture
 def side(configure: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Side]:
     run = new_folder("pli-pub-")
@@ -124,7 +107,7 @@ def side(configure: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> I
     with _national() as server:
         file = configure(_MORE.format(url=f"http://127.0.0.1:{server.server_address[1]}/fhir", folder=run))
         settings = configuration.load(file)
-        with _spooler(settings):
+        with spooler(settings):
             yield Side(settings, server, file)
     shutil.rmtree(run)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from html import unescape
@@ -15,7 +14,6 @@ from starlette.testclient import TestClient
 from dmp_bridge import courier, hosts, printed, rules, undoing
 from dmp_bridge.model import Answer
 from gateway import app, config, rule_sentences, timeline
-from gateway.accounts import Accounts
 from gateway.web.faces import FACES
 from gateway.web.sessions import COOKIE
 from gateway.web.site import Site
@@ -23,8 +21,7 @@ from relay import policy, routing, spool, warning
 from relay.bounces import Bounce
 from relay.couriers import peer
 from relay.model import BodyRef, Door, DoorProof, Event, Letter, Mode, Recipient, Route, State, Verdict
-from relay.spooler import Spooler
-from relay.store import engine
+from tests.gateway.spooling import spooler, with_pages
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ANNE, NOW = "anne@lilas.example", datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
@@ -64,26 +61,14 @@ def _events() -> Iterator[Event]:
 @pytest.fixture
 def settings(configure: Callable[[str], Path], tmp_path: Path) -> Iterator[config.Settings]:
     """Of a node that keeps one letter of Anne's, to which everything happened."""
-    for name in ("run", "data"):
-        (tmp_path / name).mkdir()
-    Accounts(tmp_path / "passwd").open({ANNE: ""})
-    (tmp_path / "pseudonym").write_bytes(b"k" * 32)
-    made = config.load(configure("[doors]\n[web]\n"))
-    app.migrate(made)
-    writer, stop = engine.writer_engine(made.database_url), threading.Event()
-    spooler = Spooler(writer, made.spool_socket, app.WRITES, None)
-    thread = threading.Thread(target=spooler.serve, args=(stop,))
-    thread.start()
-    assert spooler.ready.wait(10)
-    body, proof = BodyRef("0123abcd", 3, "d1"), DoorProof(account=ANNE, tls="TLSv1.3")
-    letter = Letter(LETTER, "lilas", Door.SUBMISSION, ANNE, "<1@lilas>", body, NOW, "", Verdict(), proof)
-    route = Route(Mode.PEER_SIGNED, "parc.example", "signed-by-default")
-    row = Recipient(f"{LETTER}-0", LETTER, "lilas", "labo@parc.example", route, State.QUEUED)
-    spool.keep(app.client(made), letter, [row], list(_events()))
-    yield made
-    stop.set()
-    thread.join(10)
-    writer.dispose()
+    made = with_pages(configure, tmp_path, ANNE)
+    with spooler(made):
+        body, proof = BodyRef("0123abcd", 3, "d1"), DoorProof(account=ANNE, tls="TLSv1.3")
+        letter = Letter(LETTER, "lilas", Door.SUBMISSION, ANNE, "<1@lilas>", body, NOW, "", Verdict(), proof)
+        route = Route(Mode.PEER_SIGNED, "parc.example", "signed-by-default")
+        row = Recipient(f"{LETTER}-0", LETTER, "lilas", "labo@parc.example", route, State.QUEUED)
+        spool.keep(app.client(made), letter, [row], list(_events()))
+        yield made
 
 
 def _told(settings: config.Settings, language: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from gateway import app, config, lookout
-from gateway.accounts import Accounts
 from gateway.config import ConfigError
 from gateway.web import imports
 from gateway.web.faces import FACES
@@ -24,8 +22,7 @@ from gateway.web.visits import Visit
 from relay import spool
 from relay.journal import SpoolJournal
 from relay.model import BodyRef, Door, DoorProof, Event, Letter, Mode, Recipient, Route, State, Verdict, new_id
-from relay.spooler import Spooler
-from relay.store import engine
+from tests.gateway.spooling import spooler, with_pages
 
 ANNE = "anne@lilas.example"
 EVENING = datetime(2026, 7, 14, 22, 30, 5, tzinfo=UTC)
@@ -37,24 +34,10 @@ Pages = Callable[[str], str]
 @pytest.fixture
 def page(configure: Callable[[str], Path], tmp_path: Path) -> Iterator[Pages]:
     """Anne's page of a letter that she sent that evening and that arrived two days and an hour later, by time zone."""
-    for name in ("run", "data"):
-        (tmp_path / name).mkdir()
-    Accounts(tmp_path / "passwd").open({ANNE: ""})
-    (tmp_path / "pseudonym").write_bytes(b"k" * 32)
-    settings = config.load(configure("[doors]\n[web]\n"))
-    app.migrate(settings)
-    writer, stop, now = engine.writer_engine(settings.database_url), threading.Event(), [EVENING]
-    spooler = Spooler(writer, settings.spool_socket, app.WRITES, lambda: now[0])
-    thread = threading.Thread(target=spooler.serve, args=(stop,))
-    thread.start()
-    assert spooler.ready.wait(10)
-    try:
+    settings, now = with_pages(configure, tmp_path, ANNE), [EVENING]
+    with spooler(settings, lambda: now[0]):
         _sent(settings, now)
         yield lambda zone: _seen(config.load(configure(f'[doors]\n[web]\ntime_zone = "{zone}"\n')))
-    finally:
-        stop.set()
-        thread.join(10)
-        writer.dispose()
 
 
 def _sent(settings: config.Settings, now: list[datetime]) -> None:

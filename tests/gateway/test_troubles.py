@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -16,15 +15,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from gateway import app, config
-from gateway.accounts import Accounts
 from gateway.web.faces import FACES
 from gateway.web.sessions import COOKIE
 from gateway.web.site import Site
 from relay import spool
 from relay.journal import SpoolJournal
 from relay.model import BodyRef, Door, DoorProof, Event, Letter, Mode, Recipient, Route, State, Verdict, new_id
-from relay.spooler import Spooler
-from relay.store import engine
+from tests.gateway.spooling import spooler, with_pages
 
 ANNE, BERT = "anne@lilas.example", "bert@lilas.example"
 FAR, FARTHER = "labo@parc.example", "accueil@parc.example"
@@ -32,21 +29,9 @@ FAR, FARTHER = "labo@parc.example", "accueil@parc.example"
 
 @pytest.fixture
 def settings(configure: Callable[[str], Path], tmp_path: Path) -> Iterator[config.Settings]:
-    for name in ("run", "data"):
-        (tmp_path / name).mkdir()
-    Accounts(tmp_path / "passwd").open({ANNE: "", BERT: ""})
-    (tmp_path / "pseudonym").write_bytes(b"k" * 32)
-    made = config.load(configure("[doors]\n[web]\n"))
-    app.migrate(made)
-    writer, stop = engine.writer_engine(made.database_url), threading.Event()
-    spooler = Spooler(writer, made.spool_socket, app.WRITES, None)
-    thread = threading.Thread(target=spooler.serve, args=(stop,))
-    thread.start()
-    assert spooler.ready.wait(10)
-    yield made
-    stop.set()
-    thread.join(10)
-    writer.dispose()
+    made = with_pages(configure, tmp_path, ANNE, BERT)
+    with spooler(made):
+        yield made
 
 
 @pytest.fixture
