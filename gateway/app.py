@@ -24,6 +24,7 @@ from certs.keys import KeeperClient
 from certs.revocation import Patience
 from certs.seen import Seen
 from certs.tls import Role
+from directory.following import Follower
 from directory.ldap import LdapDirectory
 from directory.lookup import Directory
 from directory.several import SeveralDirectories
@@ -241,13 +242,20 @@ class Common:
     trust: Fresh[TrustStore]
     white_list: Fresh[WhiteList]
     scanning: Scanning | None
+    hearing: Follower | None = None
+
+    def close(self) -> None:
+        """No change of the directory is heard any more."""
+        if self.hearing:
+            self.hearing.stop()
 
 
 def common(settings: Settings, follow: bool = False) -> Common:
-    """`follow`: for a process that stays; the directory's changes are heard."""
+    """`follow`: for a process that stays; the directory's changes are heard until it is closed."""
     store = trust(settings)
-    asked = lookups.remembered(settings.directory, directories(settings), secret, clock, follow)
-    return Common(client(settings), asked, store, white_list(settings, store), scanning(settings))
+    asked = lookups.remembered(settings.directory, directories(settings), clock)
+    hearing = lookups.heard(settings.directory, asked, secret, clock) if follow else None
+    return Common(client(settings), asked, store, white_list(settings, store), scanning(settings), hearing)
 
 
 def intake(settings: Settings, shared: Common | None = None) -> Intake:
@@ -282,13 +290,8 @@ def scanning(settings: Settings) -> Scanning | None:
     told = settings.scan
     if told is None:
         return None
-    clamd = Clamd(
-        told.socket or (told.host, told.port),
-        clock,
-        timedelta(hours=told.stale_hours),
-        told.timeout_s,
-        told.own_signatures,
-    )
+    at, stale = told.socket or (told.host, told.port), timedelta(hours=told.stale_hours)
+    clamd = Clamd(at, clock, stale, told.timeout_s, told.own_signatures)
     policy = {
         Unable.DOWN: told.when_down,
         Unable.NO_DATABASE: told.when_no_database,
@@ -330,12 +333,9 @@ def tokens(settings: Settings) -> Tokens | None:
 
 
 def register(settings: Settings) -> patients.Register:
-    keys = keeper_client(settings)
-    return patients.Register(
-        reader(settings.database_url),
-        pseudonyms(settings),
-        lambda blob: open_bytes(blob, lambda wrapped: keys.unwrap(wrapped, "patient")),
-    )
+    keys, rows = keeper_client(settings), reader(settings.database_url)
+    opened = partial(open_bytes, unwrap=lambda wrapped: keys.unwrap(wrapped, "patient"))
+    return patients.Register(rows, pseudonyms(settings), opened)
 
 
 # --- care ---------------------------------------------------------------------------------------------------------

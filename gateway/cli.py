@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from gateway import readiness
+from gateway import log, readiness
 from gateway.account_command import account
 from gateway.account_web_command import account_code, account_role
 from gateway.audit_command import audit
@@ -54,6 +54,7 @@ from gateway.worklist_command import worklist
 def pli(context: click.Context, config: Path) -> None:
     """Pli, passerelle de messagerie sécurisée de santé. A secure messaging gateway for health professionals."""
     context.obj = config
+    log.of_command()
 
 
 # --- serving ---------------------------------------------------------------------------------------------------

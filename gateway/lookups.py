@@ -57,14 +57,18 @@ def _national(told: NationalSection, secret: Secret, clock: Clock) -> LdapDirect
     )
 
 
-def remembered(told: DirectorySection, asked: Directory, secret: Secret, clock: Clock, follow: bool) -> Directory:
-    """`asked`, with a memory; `follow`: until the process ends, changes are heard."""
-    if not told.cache_entries:
-        return asked
-    cache = DirectoryCache(asked, clock, told.cache)
-    if follow and told.cache_follow:
-        _follower(told, cache, secret, clock).start()
-    return cache
+def remembered(told: DirectorySection, asked: Directory, clock: Clock) -> Directory:
+    """`asked`, with a memory, where it is to have one."""
+    return DirectoryCache(asked, clock, told.cache) if told.cache_entries else asked
+
+
+def heard(told: DirectorySection, memory: Directory, secret: Secret, clock: Clock) -> Follower | None:
+    """What tells a memory of changes, begun; None where there is no memory, or nobody is to be heard."""
+    if not (told.cache_follow and isinstance(memory, DirectoryCache)):
+        return None
+    begun = _follower(told, memory, secret, clock)
+    begun.start()
+    return begun
 
 
 def _follower(told: DirectorySection, cache: DirectoryCache, secret: Secret, clock: Clock) -> Follower:

@@ -85,6 +85,7 @@ class Writing:
 
     def close(self) -> None:
         self.papers.close()
+        self._common.close()
 
 
 # --- before it is sent ------------------------------------------------------------------------------------------

@@ -40,9 +40,10 @@ async def _serve(settings: Settings, stop: threading.Event, listening: Callable[
     Passes(settings.pass_key, app.clock).renew_key()
     site = Site(settings, FACES, app.clock)
     assert isinstance(site.houses, tuple)  # what they are told is read now, not at somebody's first click
-    async with opened(site), opened_beside(site):
-        listening()
-        await asyncio.to_thread(stop.wait)
+    with contextlib.closing(site):
+        async with opened(site), opened_beside(site):
+            listening()
+            await asyncio.to_thread(stop.wait)
 
 
 def context_of(site: Site, role: tls.Role) -> ssl.SSLContext:

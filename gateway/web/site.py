@@ -124,6 +124,13 @@ class Site:
             self._writing = self._writing or Writing(self.settings)
             return self._writing
 
+    def close(self) -> None:
+        """Ends the processes that read for it, and what hears of changes."""
+        self.reader.close()
+        with self._making:
+            if self._writing:
+                self._writing.close()
+
     def imap_context(self) -> ssl.SSLContext:
         """Towards the mailboxes' server: its name counts, and our anchors or those that are named."""
         return tls.context(tls.CLIENT_OUT, None, self.trust(), self.web.imap_authorities)

@@ -53,3 +53,4 @@ class Node:
         finally:
             stop.set()
             thread.join(60)
+            site.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,8 +133,8 @@ def opened() -> Iterator[Region]:
     Accounts(folder / "accounts").open({ANNE: ""})
     settings = config.load(_written(folder, server, "pli.toml", ADMINISTRATION))
     try:
-        with spooler(settings):
-            yield Region(folder, server, settings, Site(settings, FACES, lambda: NOW))
+        with spooler(settings), closing(Site(settings, FACES, lambda: NOW)) as site:
+            yield Region(folder, server, settings, site)
     finally:
         server.stop()
         shutil.rmtree(folder)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,11 +27,12 @@ PATHS = sorted(
 
 
 @pytest.fixture
-def site(configure: Callable[[str], Path], tmp_path: Path) -> Site:
+def site(configure: Callable[[str], Path], tmp_path: Path) -> Iterator[Site]:
     for name in ("run", "data"):
         (tmp_path / name).mkdir()
     Accounts(tmp_path / "passwd").open({ANNE: ""})
-    return Site(config.load(configure("[doors]\n[web]\n")), FACES, lambda: datetime.now(UTC))
+    with closing(Site(config.load(configure("[doors]\n[web]\n")), FACES, lambda: datetime.now(UTC))) as made:
+        yield made
 
 
 def _framable(site: Site, *, signed_in: bool, beside: bool) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,15 @@ class Workplace:
 
 
 @pytest.fixture
-def place(configure: Callable[[str], Path], tmp_path: Path) -> Workplace:
+def place(configure: Callable[[str], Path], tmp_path: Path) -> Iterator[Workplace]:
     (tmp_path / "data").mkdir()
     (tmp_path / "run").mkdir()
     made = Workplace(config.load(configure("[doors]\n[web]\n")))
     for each in (ANNA, BERT):
         Accounts(tmp_path / "passwd").add(each, PASSWORD)
         People(tmp_path / "data" / "people.json").enrol(each)
-    return made
+    yield made
+    made.site.close()
 
 
 def test_a_locked_session_shows_and_does_nothing(place: Workplace) -> None:

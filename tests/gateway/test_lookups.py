@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,8 +75,24 @@ def test_what_is_remembered_is_by_the_settings(tmp_path: Path) -> None:
     """None at all; or a memory, alone unless it is to follow."""
     told = settings(tmp_path)
     asked = lookups.every(told, Path.read_bytes, now)
-    assert lookups.remembered(own(tmp_path, cache_entries=0), asked, Path.read_bytes, now, False) is asked
-    cache = lookups.remembered(told.directory, asked, Path.read_bytes, now, False)
+    assert lookups.remembered(own(tmp_path, cache_entries=0), asked, now) is asked
+    cache = lookups.remembered(told.directory, asked, now)
     assert isinstance(cache, DirectoryCache)
     assert cache.freshness().how is How.ALONE
     assert isinstance(cache.find(parse("a@b.example")), DirectoryDown)
+
+
+def test_changes_are_heard_until_it_is_closed(tmp_path: Path) -> None:
+    """In a thread of its own, which ends; in none where there is no memory, or nobody is to be heard."""
+    told = settings(tmp_path).directory
+    cache = lookups.remembered(told, lookups.regional(told, Path.read_bytes, now), now)
+    before = set(threading.enumerate())
+    hearing = lookups.heard(told, cache, Path.read_bytes, now)
+    assert hearing is not None
+    (begun,) = set(threading.enumerate()) - before
+    hearing.stop()
+    assert not begun.is_alive()
+    bare = own(tmp_path, cache_entries=0)
+    none = lookups.remembered(bare, lookups.regional(bare, Path.read_bytes, now), now)
+    assert lookups.heard(bare, none, Path.read_bytes, now) is None
+    assert lookups.heard(own(tmp_path, cache_follow=False), cache, Path.read_bytes, now) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,12 @@ def settings(configure: Callable[[str], Path], tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def pages(settings: Any) -> Pages:
+def pages(settings: Any) -> Iterator[Pages]:
     held = People(settings.paths.data / "people.json")
     held.enrol(ANNA)
-    return Pages(settings, held.person(ANNA).secret)
+    made = Pages(settings, held.person(ANNA).secret)
+    yield made
+    made.site.close()
 
 
 def test_password_and_code_let_in(pages: Pages) -> None:
