@@ -62,7 +62,7 @@ def _events() -> Iterator[Event]:
 def settings(configure: Callable[[str], Path], tmp_path: Path) -> Iterator[config.Settings]:
     """Of a node that keeps one letter of Anne's, to which everything happened."""
     made = with_pages(configure, tmp_path, ANNE)
-    with spooler(made):
+    with spooler(made, lambda: NOW):
         body, proof = BodyRef("0123abcd", 3, "d1"), DoorProof(account=ANNE, tls="TLSv1.3")
         letter = Letter(LETTER, "lilas", Door.SUBMISSION, ANNE, "<1@lilas>", body, NOW, "", Verdict(), proof)
         route = Route(Mode.PEER_SIGNED, "parc.example", "signed-by-default")
